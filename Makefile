@@ -1,0 +1,60 @@
+# Everything a developer types. `make` alone lists the targets.
+#
+# gateway/bootstrap makes what a target needs, once: the checkout's .venv, and shared environments in
+# ~/.cache/lmaas (or XDG_CACHE_HOME), such as the vLLM engine. It needs a Python and nothing else.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+# Model names, separated by spaces; empty: both embedded models.
+MODEL ?=
+# Further arguments: of `lmaas serve`, of pytest, of the benchmark.
+ARGS ?=
+
+BOOTSTRAP := $(PYTHON) gateway/bootstrap
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check fmt bench docs lock clean dev python
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: python ## Serve models at http://127.0.0.1:8000 [MODEL="NAME …" PORT=8000 HOST=127.0.0.1 ARGS=…]
+	@exec $(BOOTSTRAP) serve --host $(HOST) --port $(PORT) -- $(MODEL) $(ARGS)
+
+test: dev ## Run every check and every test, real vLLM included [ARGS="-k NAME"]
+	@$(BOOTSTRAP) env engine-cpu >/dev/null
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/coverage erase
+	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" $(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+
+check: dev ## Check format, lint, types and the layers of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: dev ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: dev ## Measure the gateway beside others; writes docs/benchmarks.md [ARGS=…]
+	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine)" $(BIN)/python tests/bench/run.py $(ARGS)
+
+docs: dev ## Write the generated documents, such as docs/configuration.md
+	$(BIN)/python -m lmaas_gateway.docs
+
+lock: python ## Write the lock files anew [ARGS=--upgrade takes the newest versions]
+	@$(BOOTSTRAP) lock $(ARGS)
+
+clean: ## Remove .venv and what the tools left; shared environments stay in ~/.cache/lmaas
+	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find sdk gateway tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+dev: python
+	@$(BOOTSTRAP) venv dev >/dev/null
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "lmaas: there is no $(PYTHON) on PATH; install Python 3.11 or newer (on Debian and Ubuntu: apt-get install python3 python3-venv python3-pip), or name one: make PYTHON=/path/to/python3.11 serve" >&2; exit 2; }

@@ -1,0 +1,111 @@
+"""The Starlette application: routes, and an OpenAI error object for everything that is not 2xx."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lmaas_gateway.api.dispatch import Dispatcher
+from lmaas_gateway.api.inference import InferenceEndpoint
+from lmaas_gateway.api.models import ModelRoutes
+from lmaas_gateway.api.operations import OperationRoutes
+from lmaas_gateway.call import ROUTES
+from lmaas_gateway.errors import GatewayError, InternalError, MethodNotAllowedError, NotFoundError
+from lmaas_gateway.relay import error_body
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Lifespan
+
+    from lmaas_gateway.accounting import Accounting
+    from lmaas_gateway.auth import Authenticator
+    from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.pipeline import Pipeline
+    from lmaas_gateway.replicas.directory import Directory
+
+
+def build_application(
+    *,
+    pipeline: Pipeline,
+    authenticator: Authenticator,
+    directory: Directory,
+    accounting: Accounting,
+    metrics: Metrics,
+    max_body_bytes: int,
+    cors_origins: Sequence[str],
+    lifespan: Lifespan[Starlette],
+) -> ASGIApp:
+    """Put the routes together. Starlette knows the inference routes too, to refuse other methods on them."""
+    endpoints: dict[str, ASGIApp] = {
+        route.path: InferenceEndpoint(
+            route, pipeline=pipeline, accounting=accounting, max_body_bytes=max_body_bytes
+        )
+        for route in ROUTES
+    }
+    models = ModelRoutes(authenticator, directory)
+    operations = OperationRoutes(authenticator, directory, metrics)
+    starlette = Starlette(
+        routes=[
+            *(Route(path, endpoint, methods=["POST"], name=path) for path, endpoint in endpoints.items()),
+            Route("/v1/models", models.list_models),
+            Route("/v1/models/{model:path}", models.retrieve_model),
+            Route("/livez", operations.livez),
+            Route("/readyz", operations.readyz),
+            Route("/metrics", operations.metrics),
+        ],
+        exception_handlers={
+            HTTPException: _answer_http_exception,
+            GatewayError: _answer_error,
+            500: _answer_crash,
+        },
+        lifespan=lifespan,
+    )
+    # A redirect would be built from the client's Host header.
+    starlette.router.redirect_slashes = False
+    return _with_cors(Dispatcher(endpoints, starlette), cors_origins)
+
+
+def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    if not origins:
+        return application
+    return CORSMiddleware(
+        application,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "anthropic-version"],
+        expose_headers=["x-request-id", "retry-after"],
+    )
+
+
+async def _answer_http_exception(request: Request, exc: Exception) -> Response:
+    refusal = cast("HTTPException", exc)
+    headers = dict(refusal.headers or {})
+    path = request.scope["path"][:200]
+    if refusal.status_code == 405:
+        allowed = headers.get("Allow", "")
+        return _response(
+            MethodNotAllowedError(f"{path} does not take {request.method}; it takes {allowed}."), headers
+        )
+    return _response(NotFoundError(f"No route {path} here; the inference routes begin with /v1/."), headers)
+
+
+async def _answer_error(request: Request, exc: Exception) -> Response:
+    del request
+    error = cast("GatewayError", exc)
+    return _response(error, {"www-authenticate": "Bearer"} if error.status == 401 else {})
+
+
+async def _answer_crash(request: Request, exc: Exception) -> Response:
+    del request, exc
+    return _response(InternalError("The gateway failed on this request; retry."), {})
+
+
+def _response(error: GatewayError, headers: dict[str, str]) -> Response:
+    return Response(error_body(error, None), error.status, headers, media_type="application/json")

@@ -1,0 +1,34 @@
+"""Hand inference calls straight to their endpoints, everything else to Starlette.
+
+Starlette's middleware wraps `send` twice, which every event of every stream would pass through.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Dispatcher:
+    """The outermost application.
+
+    Args:
+        endpoints: Applications by path, for POST.
+        fallback: Serves everything else: other routes, other methods, lifespan.
+    """
+
+    def __init__(self, endpoints: Mapping[str, ASGIApp], fallback: ASGIApp) -> None:
+        self._endpoints = endpoints
+        self._fallback = fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request, or the lifespan, on."""
+        endpoint = self._endpoints.get(scope["path"]) if scope["type"] == "http" else None
+        if endpoint is not None and scope["method"] == "POST":
+            await endpoint(scope, receive, send)
+        else:
+            await self._fallback(scope, receive, send)

@@ -1,0 +1,73 @@
+"""Routes for those who run the gateway: is it alive, is it ready, what does it count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse, Response
+
+from lmaas_gateway.errors import AuthenticationError
+from lmaas_gateway.metrics import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from lmaas_gateway.auth import Authenticator
+    from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.replicas.directory import Directory
+    from lmaas_gateway.replicas.pool import Pool
+
+
+class OperationRoutes:
+    """Liveness, readiness and metrics.
+
+    Args:
+        authenticator: Knows the callers: metrics and details are for those with the key.
+        directory: Knows the models.
+        metrics: Knows the counts.
+    """
+
+    def __init__(self, authenticator: Authenticator, directory: Directory, metrics: Metrics) -> None:
+        self._authenticator = authenticator
+        self._directory = directory
+        self._metrics = metrics
+
+    async def livez(self, request: Request) -> Response:
+        """Answer while the process can answer at all; it depends on nothing else."""
+        del request
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Answer 200 once every model has a ready replica, else 503; say the state of each."""
+        is_ready = all(pool.state in {"ready", "degraded"} for pool in self._directory)
+        body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}
+        if self._may_see_details(request):
+            body["models"] = {pool.name: describe(pool) for pool in self._directory}
+        headers = {} if is_ready else {"retry-after": "5"}
+        return JSONResponse(body, status_code=200 if is_ready else 503, headers=headers)
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer in Prometheus' text format."""
+        self._authenticator.identify(request.scope["headers"])
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+
+    def _may_see_details(self, request: Request) -> bool:
+        try:
+            self._authenticator.identify(request.scope["headers"])
+        except AuthenticationError:
+            return False
+        return True
+
+
+def describe(pool: Pool) -> dict[str, object]:
+    """Write a pool's state, replica by replica."""
+    replicas = [
+        {
+            "name": replica.name,
+            "ready": replica.is_ready,
+            "in_flight": replica.in_flight,
+            "problem": replica.problem,
+        }
+        for replica in pool.replicas
+    ]
+    return {"state": pool.state, "replicas": replicas}

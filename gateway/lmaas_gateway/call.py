@@ -1,0 +1,89 @@
+"""The values that travel through a request's life. Each is made once and never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from lmaas_gateway.settings import ModelKind
+
+Dialect = Literal["chat", "responses", "messages", "plain"]
+"""How a route streams and reports usage; `plain` routes do neither in parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One public inference route.
+
+    Attributes:
+        path: The public path.
+        replica_path: The path of vLLM that does the work.
+        kinds: The kinds of model that have this route.
+        dialect: The wire format of its stream, usage and errors.
+    """
+
+    path: str
+    replica_path: str
+    kinds: frozenset[ModelKind]
+    dialect: Dialect = "plain"
+
+
+_GENERATE: frozenset[ModelKind] = frozenset({"chat", "completion"})
+_CHAT: frozenset[ModelKind] = frozenset({"chat"})
+_EMBED: frozenset[ModelKind] = frozenset({"embedding"})
+_RANK: frozenset[ModelKind] = frozenset({"embedding", "rerank"})
+_CLASSIFY: frozenset[ModelKind] = frozenset({"classify"})
+_ALL = _GENERATE | _RANK | _CLASSIFY
+
+ROUTES = (
+    Route("/v1/chat/completions", "/v1/chat/completions", _CHAT, "chat"),
+    Route("/v1/embeddings", "/v1/embeddings", _EMBED),
+    Route("/v1/completions", "/v1/completions", _GENERATE, "chat"),
+    Route("/v1/responses", "/v1/responses", _CHAT, "responses"),
+    Route("/v1/messages", "/v1/messages", _CHAT, "messages"),
+    Route("/v1/rerank", "/v1/rerank", _RANK),
+    Route("/v1/score", "/v1/score", _RANK),
+    Route("/v1/classify", "/classify", _CLASSIFY),
+    Route("/v1/tokenize", "/tokenize", _ALL),
+    Route("/v1/detokenize", "/detokenize", _ALL),
+)
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who calls."""
+
+    id: str
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a client asked.
+
+    Attributes:
+        id: The request id, given by the client or made here.
+        model: The public model name.
+        body: The JSON body, ready for a replica that serves the model under its public name.
+        is_stream: Whether the reply comes as server-sent events.
+        wants_usage: Whether the client asked for the stream's usage event.
+        choices: How many choices a stream must finish.
+        headers: Header lines for the replica, each ended by CRLF.
+    """
+
+    id: str
+    route: Route
+    model: str
+    body: bytes
+    is_stream: bool
+    wants_usage: bool
+    choices: int
+    headers: bytes
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one call, as its replica counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0

@@ -1,0 +1,165 @@
+"""Every error that a caller can get from the gateway, as one tree.
+
+    GatewayError                      status  type                   code
+      BadRequestError                 400     invalid_request_error  -
+        InvalidBodyError              400     invalid_request_error  invalid_body
+        UnsupportedRouteError         400     invalid_request_error  unsupported_route
+      AuthenticationError             401     authentication_error   invalid_api_key
+      NotFoundError                   404     invalid_request_error  not_found
+        ModelNotFoundError            404     invalid_request_error  model_not_found
+      MethodNotAllowedError           405     invalid_request_error  method_not_allowed
+      BodyTooLargeError               413     invalid_request_error  body_too_large
+      InternalError                   500     api_error              internal_error
+      BadReplicaReplyError            502     api_error              bad_replica_reply
+      StreamInterruptedError          502     api_error              stream_interrupted
+      ReplicaRefusalError             4xx     invalid_request_error  invalid_request, context_length_exceeded
+                                      502     api_error              replica_error
+                                      503     api_error              replica_busy
+      ModelNotReadyError              503     api_error              model_not_ready
+      ReplicaUnavailableError         503     api_error              replica_unavailable
+      ReplicaTimeoutError             504     api_error              replica_timeout
+    SettingsError                     (a setting that cannot work; never reaches a caller)
+
+Messages are for callers: they never hold a path, an address, a secret or a prompt.
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """An answer other than 2xx: OpenAI's error object and its HTTP status.
+
+    Attributes:
+        message: What was wrong, where, and what to do.
+        param: The request field at fault, if one is.
+        retry_after_s: Seconds after which a retry makes sense, if it does.
+    """
+
+    status: int = 500
+    type: str = "api_error"
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class BadRequestError(GatewayError):
+    """The request cannot be served as it is."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class InvalidBodyError(BadRequestError):
+    """The body is not the JSON object that the route takes."""
+
+    code = "invalid_body"
+
+
+class UnsupportedRouteError(BadRequestError):
+    """The model exists, but not for this kind of call."""
+
+    code = "unsupported_route"
+
+
+class AuthenticationError(GatewayError):
+    """No key, or not the right one."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class NotFoundError(GatewayError):
+    """No such route."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class ModelNotFoundError(NotFoundError):
+    """No model of that name is served here."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowedError(GatewayError):
+    """The route exists, but not with this HTTP method."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class BodyTooLargeError(GatewayError):
+    """The body is longer than `max_body_bytes`."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "body_too_large"
+
+
+class InternalError(GatewayError):
+    """A fault of the gateway itself."""
+
+    code = "internal_error"
+
+
+class BadReplicaReplyError(GatewayError):
+    """A replica answered with something that is not a reply."""
+
+    status = 502
+    code = "bad_replica_reply"
+
+
+class ReplicaRefusalError(GatewayError):
+    """A replica answered with an error; its status is kept where it is about the request."""
+
+    def __init__(
+        self, status: int, message: str, *, param: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        self.status = status
+        self.type = "invalid_request_error" if status < 500 else "api_error"
+        if status < 500:
+            self.code = (
+                "context_length_exceeded" if "maximum context length" in message else "invalid_request"
+            )
+        else:
+            self.code = "replica_busy" if status == 503 else "replica_error"
+
+
+class StreamInterruptedError(GatewayError):
+    """A stream broke after its first byte; sent as an error event, since the status has gone out."""
+
+    status = 502
+    code = "stream_interrupted"
+
+
+class ModelNotReadyError(GatewayError):
+    """The model's replicas are still starting."""
+
+    status = 503
+    code = "model_not_ready"
+
+
+class ReplicaUnavailableError(GatewayError):
+    """No replica of the model could take the call."""
+
+    status = 503
+    code = "replica_unavailable"
+
+
+class ReplicaTimeoutError(GatewayError):
+    """A replica did not answer within its deadline."""
+
+    status = 504
+    code = "replica_timeout"
+
+
+class SettingsError(Exception):
+    """A setting that cannot work; the message says which and what to do."""

@@ -1,0 +1,155 @@
+"""What the gateway must know of a stream of server-sent events, learned by searching bytes, not decoding.
+
+Only whole events leave `EventTap`, so that an error event can always follow. Every quote inside a JSON
+string is escaped on the wire, so no text of a model can look like the patterns searched for here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmaas_gateway import usage
+
+if TYPE_CHECKING:
+    from lmaas_gateway.call import Dialect, Usage
+
+_MAX_EVENT_BYTES = 8 * 2**20
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+_ERROR_EVENT = re.compile(rb'data: ?\{"error"|data: ?\{"object": ?"error"|event: ?error')
+_USAGE_OBJECT = re.compile(rb'"usage": ?\{')
+_NO_CHOICES = re.compile(rb'"choices": ?\[\]')
+
+
+@dataclass(frozen=True, slots=True)
+class _Grammar:
+    """How a dialect ends.
+
+    Attributes:
+        finish: Stands once for each finished choice; None where only the terminal event tells.
+        terminal_key: A cheap sign that `terminal`, the beginning of the last event, may be there.
+    """
+
+    finish: bytes | None
+    terminal_key: bytes
+    terminal: re.Pattern[bytes]
+
+
+_GRAMMARS: dict[Dialect, _Grammar] = {
+    "chat": _Grammar(b'"finish_reason":"', b"[DONE]", re.compile(rb"data: ?\[DONE\]")),
+    "responses": _Grammar(
+        None, b"event: response.", re.compile(rb"event: response\.(?:completed|incomplete|failed)\b")
+    ),
+    "messages": _Grammar(b'"stop_reason":"', b"message_stop", re.compile(rb"event: ?message_stop")),
+}
+
+
+class EventTap:
+    """Watches one stream: takes bytes as they come, gives whole events to forward.
+
+    Args:
+        dialect: The stream's wire format.
+        choices: How many finish reasons make the stream whole.
+        is_usage_hidden: Leave out the usage event, which the client did not ask for.
+
+    Attributes:
+        is_complete: The terminal event has come, after all finish reasons.
+        is_broken: The replica reported an error, or ended the stream although choices were unfinished.
+    """
+
+    __slots__ = (
+        "_choices",
+        "_finish",
+        "_finishes",
+        "_first_usage",
+        "_is_usage_hidden",
+        "_last_usage",
+        "_pending",
+        "_terminal",
+        "_terminal_key",
+        "is_broken",
+        "is_complete",
+    )
+
+    def __init__(self, dialect: Dialect, *, choices: int, is_usage_hidden: bool) -> None:
+        grammar = _GRAMMARS[dialect]
+        self._terminal = grammar.terminal
+        self._terminal_key = grammar.terminal_key
+        self._finish = grammar.finish
+        self._choices = choices if grammar.finish else 0
+        self._is_usage_hidden = is_usage_hidden
+        self._finishes = 0
+        self._pending: bytes | None = None
+        self._first_usage = b""
+        self._last_usage = b""
+        self.is_complete = False
+        self.is_broken = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; give the whole events to forward, maybe none."""
+        # Nearly all data is token events, which leave after these searches. `rfind` is the fastest of them.
+        if self._pending is None:
+            self._begin(data)
+        elif self._pending:
+            data, self._pending = self._pending + data, b""
+        if not data.endswith(b"\n\n"):
+            data = self._hold_tail(data)
+        if data.rfind(b"error") >= 0:
+            data = self._cut_error(data)
+        if self._finish is not None and data.rfind(self._finish) >= 0:
+            self._finishes += data.count(self._finish)
+        if data.rfind(b'"usage"') >= 0:
+            data = self._note_usage(data)
+        if data.rfind(self._terminal_key) >= 0:
+            data = self._close(data)
+        return data
+
+    def usage(self) -> Usage | None:
+        """The tokens of the whole stream, as far as it has told."""
+        return usage.merge(usage.find(self._first_usage), usage.find(self._last_usage))
+
+    def _begin(self, data: bytes) -> None:
+        """See at the first event whether the replica puts a space after each colon of its JSON."""
+        self._pending = b""
+        if self._finish is not None and b'"id": ' in data:
+            self._finish = self._finish.replace(b":", b": ")
+
+    def _hold_tail(self, data: bytes) -> bytes:
+        """Keep what follows the last whole event."""
+        end = max((at + len(mark) for mark in _EVENT_ENDS if (at := data.rfind(mark)) >= 0), default=0)
+        self._pending = data[end:]
+        if len(self._pending) > _MAX_EVENT_BYTES:
+            self.is_broken = True
+        return data[:end]
+
+    def _cut_error(self, data: bytes) -> bytes:
+        match = _ERROR_EVENT.search(data)
+        if match is None:
+            return data
+        self.is_broken = True
+        return data[: match.start()]
+
+    def _note_usage(self, data: bytes) -> bytes:
+        if _USAGE_OBJECT.search(data) is None:
+            return data
+        self._first_usage = self._first_usage or data
+        self._last_usage = data
+        if not self._is_usage_hidden:
+            return data
+        return b"".join(event for event in _AFTER_EVENT.split(data) if not _is_usage_event(event))
+
+    def _close(self, data: bytes) -> bytes:
+        match = self._terminal.search(data)
+        if match is None:
+            return data
+        if self._finishes >= self._choices and not self.is_broken:
+            self.is_complete = True
+            return data
+        self.is_broken = True
+        return data[: match.start()]
+
+
+def _is_usage_event(event: bytes) -> bool:
+    return _NO_CHOICES.search(event) is not None and _USAGE_OBJECT.search(event) is not None

@@ -1,0 +1,61 @@
+"""READ FIRST. The order of work on a call: each line is a stage, each stage a module that reads alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmaas_gateway.relay import relay
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from lmaas_gateway.accounting import Meter
+    from lmaas_gateway.auth import Authenticator
+    from lmaas_gateway.call import Call
+    from lmaas_gateway.relay import Reply
+    from lmaas_gateway.replicas.directory import Directory
+    from lmaas_gateway.routing import Router
+
+
+class Pipeline:
+    """From an arrived request to a reply that is ready to be read.
+
+    Args:
+        authenticator: Knows the callers.
+        directory: Knows the models.
+        router: Knows the replicas.
+    """
+
+    def __init__(self, authenticator: Authenticator, directory: Directory, router: Router) -> None:
+        self._authenticator = authenticator
+        self._directory = directory
+        self._router = router
+
+    async def handle(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        read_call: Callable[[], Awaitable[Call]],
+        meter: Meter,
+    ) -> Reply:
+        """Serve one call.
+
+        Args:
+            headers: Of the request, names in lower case.
+            read_call: Reads and parses the body; nothing is read for a caller who is not let in.
+            meter: Takes note of what happens.
+
+        Raises:
+            GatewayError: what the caller is told instead of a reply.
+        """
+        principal = self._authenticator.identify(headers)
+        meter.principal = principal.id
+        call = await read_call()
+        pool = self._directory.find(call.model, call.route)
+        meter.model, meter.is_stream = pool.name, call.is_stream
+        forwarded = await self._router.forward(call, pool)
+        meter.replica = forwarded.replica_name
+        try:
+            return await relay(call, forwarded, meter)
+        except BaseException:
+            forwarded.close()
+            raise

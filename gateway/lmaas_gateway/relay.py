@@ -1,0 +1,269 @@
+"""Bring a replica's reply to the client: bytes through, usage tapped, a broken stream said to be broken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from lmaas_gateway import usage
+from lmaas_gateway.call import Call
+from lmaas_gateway.errors import (
+    BadReplicaReplyError,
+    GatewayError,
+    ReplicaRefusalError,
+    StreamInterruptedError,
+)
+from lmaas_gateway.events import EventTap
+from lmaas_gateway.replicas.client import ReplicaError
+
+if TYPE_CHECKING:
+    from lmaas_gateway.accounting import Meter
+    from lmaas_gateway.call import Route
+    from lmaas_gateway.routing import Forwarded
+
+# vLLM writes usage at the end of a reply, at most some fields from it.
+_TAIL_BYTES = 64 * 1024
+_MAX_ERROR_BYTES = 256 * 1024
+
+
+class Reply(Protocol):
+    """A reply on its way to the client. Whoever holds it must `close` it; closing never waits.
+
+    Attributes:
+        status: HTTP status.
+        content_type: Of the body.
+        content_length: In bytes as the replica wrote it, or None where the length is not known.
+        is_stream: Whether the body is a stream of events.
+        is_over: Whether `read` has given everything.
+    """
+
+    status: int
+    content_type: bytes
+    content_length: bytes | None
+    is_stream: bool
+    is_over: bool
+
+    async def read(self) -> bytes:
+        """Give the next bytes to send; none at the end.
+
+        Raises:
+            ReplicaError: a reply that is not a stream broke off.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the replica."""
+        ...
+
+
+async def relay(call: Call, forwarded: Forwarded, meter: Meter) -> Reply:
+    """Make the reply to `call` out of what its replica began to answer.
+
+    Raises:
+        ReplicaRefusalError: the replica answered with an error of its own.
+        BadReplicaReplyError: a stream was asked for, something else came.
+    """
+    exchange = forwarded.exchange
+    if exchange.status >= 300:
+        raise await _read_refusal(forwarded, call)
+    content_type = exchange.headers.get(b"content-type", b"application/json")
+    if not call.is_stream:
+        return PlainReply(forwarded, meter, content_type)
+    if not content_type.startswith(b"text/event-stream"):
+        raise BadReplicaReplyError(f"The model {call.model!r} did not answer with a stream.")
+    return StreamReply(call, forwarded, meter)
+
+
+class PlainReply:
+    """A reply in one piece, or in pieces of a known length. Its last bytes are kept to find its usage."""
+
+    __slots__ = (
+        "_first",
+        "_forwarded",
+        "_meter",
+        "_tail",
+        "content_length",
+        "content_type",
+        "is_over",
+        "status",
+    )
+    is_stream = False
+
+    def __init__(self, forwarded: Forwarded, meter: Meter, content_type: bytes) -> None:
+        self._forwarded = forwarded
+        self._meter = meter
+        self._first = forwarded.first
+        self._tail = b""
+        self.status = forwarded.exchange.status
+        self.content_type = content_type
+        self.content_length = forwarded.exchange.headers.get(b"content-length")
+        self.is_over = False
+
+    async def read(self) -> bytes:
+        """Give the next bytes to send; none at the end."""
+        exchange = self._forwarded.exchange
+        data, self._first = self._first, b""
+        if not data:
+            data = await exchange.read()
+        self.is_over = exchange.is_drained
+        self._tail = data[-_TAIL_BYTES:] if len(data) >= _TAIL_BYTES else self._tail[-_TAIL_BYTES:] + data
+        return data
+
+    def close(self) -> None:
+        """Let go of the replica, and note the usage."""
+        self._meter.usage = usage.find(self._tail)
+        self._forwarded.close()
+
+
+class StreamReply:
+    """A stream of events. It ends with its terminal event, or with an error event: never in between."""
+
+    __slots__ = (
+        "_call",
+        "_first",
+        "_forwarded",
+        "_meter",
+        "_tap",
+        "content_length",
+        "content_type",
+        "is_over",
+        "status",
+    )
+    is_stream = True
+
+    def __init__(self, call: Call, forwarded: Forwarded, meter: Meter) -> None:
+        self._call = call
+        self._forwarded = forwarded
+        self._meter = meter
+        self._first = forwarded.first
+        self.is_over = False
+        self._tap = EventTap(call.route.dialect, choices=call.choices, is_usage_hidden=not call.wants_usage)
+        self.status = 200
+        self.content_type = b"text/event-stream; charset=utf-8"
+        self.content_length: bytes | None = None
+
+    async def read(self) -> bytes:
+        """Give the next whole events; none at the end."""
+        tap = self._tap
+        while not self.is_over:
+            data, self._first = self._first, b""
+            if not data:
+                data = await self._read_on()
+            if not data:
+                return self._end()
+            data = tap.feed(data)
+            if tap.is_broken:
+                return data + self._end()
+            if tap.is_complete:
+                self.is_over = self._forwarded.exchange.is_drained
+            if data:
+                return data
+        return b""
+
+    def close(self) -> None:
+        """Let go of the replica, and note the usage."""
+        self._meter.usage = self._tap.usage()
+        self._forwarded.close()
+
+    async def _read_on(self) -> bytes:
+        try:
+            return await self._forwarded.exchange.read()
+        except ReplicaError:
+            return b""
+
+    def _end(self) -> bytes:
+        """Close the stream: with nothing more if it is whole, else with an error event."""
+        self.is_over = True
+        if self._tap.is_complete and not self._tap.is_broken:
+            return b""
+        self._meter.outcome = "interrupted"
+        error = StreamInterruptedError(
+            f"The replica of {self._call.model!r} broke off; what came before is incomplete. Retry the call."
+        )
+        self._meter.code = error.code or ""
+        return error_event(error, self._call.route)
+
+
+def error_body(error: GatewayError, route: Route | None, request_id: str = "") -> bytes:
+    """Write OpenAI's error object, or Anthropic's on its route."""
+    if route is not None and route.dialect == "messages":
+        kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+        body: object = {
+            "type": "error",
+            "error": {"type": kind, "message": error.message},
+            "request_id": request_id,
+        }
+    else:
+        body = {
+            "error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+        }
+    return msgspec.json.encode(body)
+
+
+def error_event(error: GatewayError, route: Route) -> bytes:
+    """Write an error as the last event of a stream, in the stream's dialect."""
+    if route.dialect == "messages":
+        return b"event: error\ndata: " + error_body(error, route) + b"\n\n"
+    if route.dialect == "responses":
+        fields = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
+        return b"event: error\ndata: " + msgspec.json.encode(fields) + b"\n\n"
+    return b"data: " + error_body(error, route) + b"\n\n"
+
+
+# Source: Anthropic's API reference, "Errors".
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+class _WireError(msgspec.Struct):
+    message: str | None = None
+    param: str | None = None
+
+
+class _WireErrorBody(msgspec.Struct):
+    error: _WireError | None = None
+    message: str | None = None
+
+
+_ERRORS = msgspec.json.Decoder(_WireErrorBody)
+
+
+async def _read_refusal(forwarded: Forwarded, call: Call) -> GatewayError:
+    status = forwarded.exchange.status
+    body = forwarded.first
+    try:
+        while len(body) < _MAX_ERROR_BYTES and (data := await forwarded.exchange.read()):
+            body += data
+    except ReplicaError:
+        pass
+    return refusal(status, body, call.model)
+
+
+def refusal(status: int, body: bytes, model: str) -> GatewayError:
+    """Turn a replica's error reply into ours.
+
+    A 4xx is about the request, and its text is kept; a 5xx is about the replica, and its text, which may
+    hold the inside of a server, is not.
+    """
+    if not 400 <= status < 500 or status in {401, 403}:
+        if status in {429, 503}:
+            return ReplicaRefusalError(503, f"The model {model!r} is busy; retry shortly.", retry_after_s=1)
+        return ReplicaRefusalError(
+            502, f"The replica of {model!r} failed on this call; retry, or tell its operator."
+        )
+    try:
+        wire = _ERRORS.decode(body)
+        error = wire.error or _WireError(wire.message)
+    except msgspec.DecodeError:
+        error = _WireError()
+    message = error.message or f"The model {model!r} does not take this call (HTTP {status})."
+    return ReplicaRefusalError(status, message, param=error.param)

@@ -1,0 +1,1 @@
+"""Replicas: the vLLM processes that answer, whether launched here or running elsewhere."""

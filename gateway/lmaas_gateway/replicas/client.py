@@ -1,0 +1,426 @@
+"""HTTP/1.1 towards one replica: a keep-alive pool of connections, one exchange on each at a time.
+
+This is the one place where own code replaces a library, because it is what a gateway exists for: at one
+Python object and one wake-up a call it costs a tenth of a general client
+(docs/decisions/0003-own-replica-client.md). Deadlines are kept by one sweep over the connections in use
+instead of timers a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
+
+_HIGH_WATER_BYTES = 256 * 1024
+_LOW_WATER_BYTES = 64 * 1024
+_MAX_HEAD_BYTES = 64 * 1024
+_SWEEP_INTERVAL_S = 0.25
+# uvicorn, which vLLM runs on, closes idle connections after 5 s: leave them a little earlier.
+_KEEP_ALIVE_S = 4.0
+
+
+class ReplicaError(Exception):
+    """A replica could not be reached, or broke off; the message is for logs, not for callers."""
+
+
+class ReplicaConnectError(ReplicaError):
+    """No connection could be made: the request has not been sent."""
+
+
+class ReplicaBusyError(ReplicaError):
+    """Every connection that the replica may have is in use."""
+
+
+class ReplicaClosedError(ReplicaError):
+    """The connection ended before the reply was whole."""
+
+
+class ReplicaProtocolError(ReplicaError):
+    """The replica sent something that is not HTTP."""
+
+
+class ReplicaDeadlineError(ReplicaError):
+    """A deadline passed; `deadline` says which."""
+
+    def __init__(self, deadline: Literal["connect", "first_byte", "idle", "total"]) -> None:
+        super().__init__(f"the {deadline} deadline passed")
+        self.deadline = deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a replica listens: a unix socket path, or host and port, in clear or TLS."""
+
+    host: str
+    port: int = 0
+    unix_path: str | None = None
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def parse(cls, settings: ReplicaSettings) -> Address:
+        """Read a replica's `url`; an `https` one trusts the system's CAs or its `ca_file`."""
+        if settings.url.startswith("unix:"):
+            return cls("localhost", unix_path=settings.url.removeprefix("unix:"))
+        parts = urlsplit(settings.url)
+        tls = None
+        if parts.scheme == "https":
+            tls = ssl.create_default_context(cafile=settings.ca_file)
+        return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls=tls)
+
+
+class _Connection(asyncio.Protocol):
+    """One socket. Parser callbacks fill it; the exchange that holds it empties it."""
+
+    def __init__(self, client: ReplicaClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport
+        self._waiter: asyncio.Future[None] | None = None
+        self._chunks: list[bytes] = []
+        self._buffered_bytes = 0
+        self._error: ReplicaError | None = None
+        self._head_bytes = 0
+        self._body_ends_at_eof = False
+        self._keep_alive = True
+        self.is_open = False
+        self.is_reading_paused = False
+        self.is_head_complete = False
+        self.is_complete = False
+        self.has_data = False
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.deadline_s = 0.0
+        self.total_deadline_s = 0.0
+        self.idle_since_s = 0.0
+
+    # What the exchange asks for.
+
+    def begin(self, request: tuple[bytes, bytes]) -> None:
+        """Send a request; the reply's state starts empty."""
+        timeouts = self._client.timeouts
+        now = self._loop.time()
+        self.deadline_s = now + timeouts.first_byte_s
+        self.total_deadline_s = now + timeouts.total_s
+        self._chunks = []
+        self._buffered_bytes = self._head_bytes = 0
+        self.is_head_complete = self.is_complete = self.has_data = False
+        self.headers = {}
+        head, body = request
+        if len(body) < 65536:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
+    async def wait(self) -> None:
+        """Wait for the next bit of news; raise what went wrong."""
+        self._check()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        if not self._chunks and not self.is_complete:
+            self._check()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def take(self) -> bytes:
+        """Hand over the body bytes that have come so far, maybe none."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        self._chunks = []
+        self._buffered_bytes = 0
+        if self.is_reading_paused:
+            self.is_reading_paused = False
+            self._transport.resume_reading()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether body bytes wait to be taken."""
+        return bool(self._chunks)
+
+    def is_reusable(self) -> bool:
+        """Whether another request may follow on this connection."""
+        return self.is_complete and self._keep_alive and self.is_open and not self._transport.is_closing()
+
+    def fail(self, error: ReplicaError) -> None:
+        """End the exchange with `error`, and the connection with it."""
+        if self._error is None and not self.is_complete:
+            self._error = error
+        self._wake()
+        self._transport.abort()
+
+    def abort(self) -> None:
+        """Drop the connection at once, so that the replica sees its client gone."""
+        self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_open = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
+        if self._body_ends_at_eof and self.is_head_complete and exc is None:
+            self.is_complete = True
+        elif self._error is None and not self.is_complete:
+            self._error = ReplicaClosedError("the replica closed the connection before its reply was whole")
+        self._client.forget(self)
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        self.has_data = True
+        self.deadline_s = self._loop.time() + self._client.timeouts.idle_s
+        if not self.is_head_complete:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self.fail(ReplicaProtocolError(f"not an HTTP reply: {type(error).__name__}"))
+            return
+        if not self.is_head_complete and self._head_bytes > _MAX_HEAD_BYTES:
+            self.fail(ReplicaProtocolError("the reply's head is too long"))
+            return
+        if self._buffered_bytes > _HIGH_WATER_BYTES and not self.is_reading_paused:
+            self.is_reading_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    # httptools callbacks
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            self.headers = {}
+            return
+        self.is_head_complete = True
+        self._keep_alive = self._parser.should_keep_alive()
+        self._body_ends_at_eof = (
+            b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
+        )
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._buffered_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        if self.is_head_complete:
+            self.is_complete = True
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class Exchange:
+    """One request and its reply. Whoever holds it must `close` it, always; closing never waits.
+
+    Attributes:
+        status: HTTP status of the reply.
+        headers: Header names in lower case.
+    """
+
+    __slots__ = ("_client", "_connection", "headers", "status")
+
+    def __init__(self, client: ReplicaClient, connection: _Connection) -> None:
+        self._client = client
+        self._connection: _Connection | None = connection
+        self.status = connection.status
+        self.headers: Mapping[bytes, bytes] = connection.headers
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the whole reply has come and been read."""
+        connection = self._connection
+        return connection is None or (connection.is_complete and not connection.has_body)
+
+    async def read(self) -> bytes:
+        """Give the next body bytes, as many as have come; none at the end of the reply.
+
+        Raises:
+            ReplicaError: the reply broke off or a deadline passed.
+        """
+        connection = self._connection
+        if connection is None:
+            return b""
+        data = connection.take()
+        while not data and not connection.is_complete:
+            await connection.wait()
+            data = connection.take()
+        return data
+
+    def close(self) -> None:
+        """Keep the connection for the next call if the reply is whole, else drop it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._client.release(connection)
+
+
+class ReplicaClient:
+    """The connections to one replica.
+
+    Args:
+        address: Where the replica listens.
+        timeouts: Deadlines of each exchange, in seconds.
+        api_key: Bearer key that the replica asks for.
+        max_connections: How many exchanges may be in flight at once.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeouts: TimeoutSettings,
+        api_key: str | None = None,
+        max_connections: int = 4096,
+    ) -> None:
+        self.timeouts = timeouts
+        self._address = address
+        self._max_connections = max_connections
+        # Ordered, last in first out: the warmest connection is used first.
+        self._idle: dict[_Connection, None] = {}
+        self._busy: set[_Connection] = set()
+        self._connecting = 0
+        self._sweeper: asyncio.TimerHandle | None = None
+        host = address.host if address.port in {0, 80, 443} else f"{address.host}:{address.port}"
+        self._common_headers = f"host: {host}\r\naccept-encoding: identity\r\n"
+        if api_key is not None:
+            self._common_headers += f"authorization: Bearer {api_key}\r\n"
+        self._heads: dict[str, bytes] = {}
+
+    async def post(self, path: str, body: bytes, headers: bytes = b"") -> Exchange:
+        """Send a JSON body; return once the reply's head is in.
+
+        A kept connection that the replica closed while we wrote is replaced once by a new one, if no byte
+        of a reply had come.
+
+        Source: RFC 9112 §9.3.1, on retrying after a connection closed between requests.
+
+        Raises:
+            ReplicaError: by its class, how far it came.
+        """
+        head = self._heads.get(path)
+        if head is None:
+            text = f"POST {path} HTTP/1.1\r\n{self._common_headers}content-type: application/json\r\n"
+            head = self._heads[path] = text.encode()
+        return await self._exchange((b"%b%bcontent-length: %d\r\n\r\n" % (head, headers, len(body)), body))
+
+    async def get(self, path: str) -> Exchange:
+        """Ask for `path`; return once the reply's head is in."""
+        return await self._exchange((f"GET {path} HTTP/1.1\r\n{self._common_headers}\r\n".encode(), b""))
+
+    def release(self, connection: _Connection) -> None:
+        """Take a connection back from its exchange."""
+        self._busy.discard(connection)
+        if connection.is_reusable():
+            connection.idle_since_s = asyncio.get_running_loop().time()
+            self._idle[connection] = None
+        else:
+            connection.abort()
+
+    def forget(self, connection: _Connection) -> None:
+        """Drop a connection that has ended."""
+        self._idle.pop(connection, None)
+
+    def close(self) -> None:
+        """Close every connection; exchanges in flight end with `ReplicaClosedError`."""
+        for connection in (*self._idle, *self._busy):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    async def _exchange(self, request: tuple[bytes, bytes]) -> Exchange:
+        connection = self._take_idle()
+        if connection is not None:
+            try:
+                return await self._run(connection, request)
+            except ReplicaClosedError:
+                if connection.has_data:
+                    raise
+        return await self._run(await self._connect(), request)
+
+    async def _run(self, connection: _Connection, request: tuple[bytes, bytes]) -> Exchange:
+        self._busy.add(connection)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
+        try:
+            connection.begin(request)
+            while not connection.is_head_complete:
+                await connection.wait()
+        except BaseException:
+            self._busy.discard(connection)
+            connection.abort()
+            raise
+        return Exchange(self, connection)
+
+    def _take_idle(self) -> _Connection | None:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if connection.is_reusable() and now - connection.idle_since_s < _KEEP_ALIVE_S:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self) -> _Connection:
+        if len(self._busy) + self._connecting >= self._max_connections:
+            raise ReplicaBusyError(f"{self._max_connections} connections are in use")
+        loop = asyncio.get_running_loop()
+        self._connecting += 1
+        try:
+            async with asyncio.timeout(self.timeouts.connect_s):
+                return await self._open(loop)
+        except TimeoutError:
+            raise ReplicaDeadlineError("connect") from None
+        except OSError as error:
+            raise ReplicaConnectError(f"no connection: {type(error).__name__}") from error
+        finally:
+            self._connecting -= 1
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> _Connection:
+        address = self._address
+        if address.unix_path is not None:
+            _, connection = await loop.create_unix_connection(
+                lambda: _Connection(self, loop), address.unix_path
+            )
+        else:
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self, loop),
+                address.host,
+                address.port,
+                ssl=address.tls,
+                server_hostname=address.host if address.tls else None,
+            )
+        return connection
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in tuple(self._busy):
+            if connection.is_complete:
+                continue
+            if now > connection.total_deadline_s:
+                connection.fail(ReplicaDeadlineError("total"))
+            elif now > connection.deadline_s and not connection.is_reading_paused:
+                connection.fail(ReplicaDeadlineError("idle" if connection.has_data else "first_byte"))
+        self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep) if self._busy else None

@@ -1,0 +1,97 @@
+"""Which models are served here, and by which pools."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from typing import TYPE_CHECKING
+
+from lmaas_gateway.call import ROUTES
+from lmaas_gateway.errors import ModelNotFoundError, UnsupportedRouteError
+from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.pool import Pool, Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lmaas_gateway.call import Route
+    from lmaas_gateway.settings import ModelKind, ModelSettings, ReplicaSettings, Settings
+
+_MAX_NAMES = 5
+
+
+class Directory:
+    """The pools by the public names of their models."""
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self._pools = dict(pools)
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """All pools, in the order of the configuration."""
+        return self._pools
+
+    def __iter__(self) -> Iterator[Pool]:
+        return iter(self._pools.values())
+
+    def find(self, model: str, route: Route | None = None) -> Pool:
+        """Find the pool of `model`, which must have `route` if one is given.
+
+        Raises:
+            ModelNotFoundError: no such model; close names are listed.
+            UnsupportedRouteError: the model is of another kind; its routes are listed.
+        """
+        pool = self._pools.get(model)
+        if pool is None:
+            raise ModelNotFoundError(self._explain_missing(model), param="model")
+        if route is not None and pool.kind not in route.kinds:
+            paths = ", ".join(paths_of(pool.kind))
+            message = (
+                f"The model {model!r} is of kind {pool.kind}, which has no {route.path}. It has: {paths}."
+            )
+            raise UnsupportedRouteError(message, param="model")
+        return pool
+
+    def close(self) -> None:
+        """Close the connections to all replicas."""
+        for pool in self:
+            for replica in pool.replicas:
+                replica.client.close()
+
+    def _explain_missing(self, model: str) -> str:
+        shown = model if len(model) <= 100 else model[:97] + "..."
+        close = difflib.get_close_matches(model[:256], self._pools, n=3, cutoff=0.5)
+        if close:
+            return f"No model {shown!r} is served here. Did you mean {' or '.join(map(repr, close))}?"
+        names = ", ".join(map(repr, list(self._pools)[:_MAX_NAMES])) or "none"
+        more = ", …" if len(self._pools) > _MAX_NAMES else ""
+        return f"No model {shown!r} is served here. Served: {names}{more}."
+
+
+def paths_of(kind: ModelKind) -> tuple[str, ...]:
+    """List the public routes that a kind of model has."""
+    return tuple(route.path for route in ROUTES if kind in route.kinds)
+
+
+def build_directory(settings: Settings) -> Directory:
+    """Make the pools of all models, whose replicas must be addresses by now."""
+    created = int(time.time())
+    return Directory({model.name: _build_pool(model, settings, created) for model in settings.models})
+
+
+def _build_pool(model: ModelSettings, settings: Settings, created: int) -> Pool:
+    addresses = () if isinstance(model.replicas, int) else model.replicas
+    replicas = tuple(
+        Replica(f"{model.name}-{index}", _build_client(address, settings))
+        for index, address in enumerate(addresses)
+    )
+    return Pool(model.name, model.kind or "chat", replicas, created)
+
+
+def _build_client(replica: ReplicaSettings, settings: Settings) -> ReplicaClient:
+    return ReplicaClient(
+        Address.parse(replica),
+        timeouts=settings.timeouts,
+        api_key=None if replica.api_key is None else replica.api_key.get_secret_value(),
+        max_connections=settings.max_connections_per_replica,
+    )

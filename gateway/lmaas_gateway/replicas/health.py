@@ -1,0 +1,130 @@
+"""Ask every replica, again and again, whether it is well and what it serves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lmaas_gateway.replicas.client import ReplicaError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from lmaas_gateway.replicas.client import ReplicaClient
+    from lmaas_gateway.replicas.pool import Pool, Replica
+
+_NOT_READY_INTERVAL_S = 0.5
+_MAX_ANSWER_BYTES = 1 << 20
+
+
+class _ServedModel(msgspec.Struct):
+    id: str
+    max_model_len: int | None = None
+    parent: str | None = None
+
+
+class _ServedModels(msgspec.Struct):
+    data: list[_ServedModel]
+
+
+_MODELS = msgspec.json.Decoder(_ServedModels)
+
+
+class Prober:
+    """Keeps the readiness of all replicas up to date, one task a replica.
+
+    Args:
+        pools: The pools to watch.
+        interval_s: Pause between two probes of a ready replica; one that is not is asked more often.
+        timeout_s: Deadline of one probe.
+        sleep: Waits that many seconds.
+    """
+
+    def __init__(
+        self,
+        pools: Iterable[Pool],
+        *,
+        interval_s: float,
+        timeout_s: float = 5.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._pools = tuple(pools)
+        self._interval_s = interval_s
+        self._timeout_s = timeout_s
+        self._sleep = sleep
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to probe, each replica at once for the first time."""
+        self._tasks = [
+            asyncio.create_task(self._watch(pool, replica))
+            for pool in self._pools
+            for replica in pool.replicas
+        ]
+
+    async def stop(self) -> None:
+        """End all probing."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _watch(self, pool: Pool, replica: Replica) -> None:
+        while True:
+            await self.probe(pool, replica)
+            await self._sleep(
+                self._interval_s if replica.is_ready else min(_NOT_READY_INTERVAL_S, self._interval_s)
+            )
+
+    async def probe(self, pool: Pool, replica: Replica) -> None:
+        """Ask one replica once and take note of the answer."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                health, _ = await _get(replica.client, "/health")
+                status, body = await _get(replica.client, "/v1/models")
+        except TimeoutError:
+            replica.mark_failed("did not answer its health check in time")
+            return
+        except ReplicaError as error:
+            replica.mark_failed(str(error))
+            return
+        if health != 200 or status != 200:
+            replica.mark_failed(f"its health check answered {health}, its model list {status}")
+            return
+        _take_note(pool, replica, body)
+
+
+def _take_note(pool: Pool, replica: Replica, body: bytes) -> None:
+    try:
+        models = _MODELS.decode(body).data
+    except msgspec.DecodeError:
+        replica.mark_failed("its model list is not OpenAI's")
+        return
+    served = _pick(pool.name, models)
+    if served is None:
+        replica.mark_failed(f"serves no model called {pool.name!r}, nor just one under another name")
+    else:
+        replica.mark_ready(served.id, served.max_model_len)
+
+
+def _pick(name: str, models: list[_ServedModel]) -> _ServedModel | None:
+    """Find the model by its public name, or take the only one (adapters, which have a parent, aside)."""
+    for model in models:
+        if model.id == name:
+            return model
+    roots = [model for model in models if model.parent is None]
+    return roots[0] if len(roots) == 1 else None
+
+
+async def _get(client: ReplicaClient, path: str) -> tuple[int, bytes]:
+    exchange = await client.get(path)
+    try:
+        body = bytearray()
+        while data := await exchange.read():
+            body += data
+            if len(body) > _MAX_ANSWER_BYTES:
+                raise ReplicaError(f"its answer to {path} does not end")
+        return exchange.status, bytes(body)
+    finally:
+        exchange.close()

@@ -1,0 +1,78 @@
+"""The replicas of one model, and what is known of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lmaas_gateway.replicas.client import ReplicaClient
+    from lmaas_gateway.settings import ModelKind
+
+PoolState = Literal["starting", "ready", "degraded", "unavailable"]
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """One vLLM server.
+
+    Attributes:
+        name: Unique in the gateway; stands in metrics and logs.
+        is_ready: Its last probe passed, and no connection to it has failed since.
+        was_ready: It has been ready at some time: a failing probe then means trouble, not a start.
+        in_flight: Calls that it is working on for this gateway process.
+        served_model_name: How it calls the model, once a probe has told.
+        max_model_len: Its context length in tokens, once a probe has told.
+        problem: Why it is not ready, for people.
+    """
+
+    name: str
+    client: ReplicaClient
+    is_ready: bool = False
+    was_ready: bool = False
+    in_flight: int = 0
+    served_model_name: str | None = None
+    max_model_len: int | None = None
+    problem: str = "has not been asked yet"
+
+    def mark_ready(self, served_model_name: str, max_model_len: int | None) -> None:
+        """Take note of a probe that passed."""
+        self.served_model_name, self.max_model_len = served_model_name, max_model_len
+        self.is_ready = self.was_ready = True
+        self.problem = ""
+
+    def mark_failed(self, problem: str) -> None:
+        """Take note of a probe or a connection that failed."""
+        self.is_ready = False
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The replicas that serve one public model name.
+
+    Attributes:
+        created: When the pool was made, in Unix seconds.
+    """
+
+    name: str
+    kind: ModelKind
+    replicas: tuple[Replica, ...]
+    created: int
+    owned_by: str = field(default="lmaas")
+
+    @property
+    def state(self) -> PoolState:
+        """How much of the pool serves."""
+        ready = sum(replica.is_ready for replica in self.replicas)
+        if ready == len(self.replicas):
+            return "ready"
+        if ready:
+            return "degraded"
+        return "unavailable" if any(replica.was_ready for replica in self.replicas) else "starting"
+
+    @property
+    def max_model_len(self) -> int | None:
+        """The context length that every replica has, in tokens; None until one is known."""
+        known = [replica.max_model_len for replica in self.replicas if replica.max_model_len is not None]
+        return min(known, default=None)

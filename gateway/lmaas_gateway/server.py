@@ -1,0 +1,153 @@
+"""Run a gateway: take the port, launch the models, serve until told to stop.
+
+With one worker everything lives in one process. With more, this process launches the models and watches
+the workers, which share the port (`workers.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import uvicorn
+import uvloop
+
+from lmaas_gateway import logs
+from lmaas_gateway.api.protocol import GatewayProtocol
+from lmaas_gateway.app import build_gateway
+from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.greeting import greet_when_ready
+from lmaas_gateway.replicas.launcher import Launcher
+from lmaas_gateway.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+
+    from lmaas_gateway.settings import Settings
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_KEEP_ALIVE_S = 75
+_BACKLOG = 2048
+
+
+def serve(settings: Settings, *, report: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: What to serve, where and how.
+        report: Takes a line for people on each step that takes long.
+
+    Raises:
+        SettingsError: there is nothing to serve, the port is taken, or a model is not known.
+    """
+    if not settings.models:
+        raise SettingsError("no model to serve; name one, as in: lmaas serve smollm2-135m-instruct")
+    logs.configure(settings.log_level)
+    with listen(settings.host, settings.port) as listener:
+        run(_serve(settings, listener, report))
+
+
+def serve_worker(settings: Settings, listener: socket.socket, multiprocess_dir: Path) -> None:
+    """Serve as one of several workers; the process that started it launches the models."""
+    logs.configure(settings.log_level)
+    run(serve_socket(settings, listener, multiprocess_dir))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the port, before anything slow is begun.
+
+    Raises:
+        SettingsError: it cannot be bound.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        text = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {text}; choose another port with --port"
+        ) from None
+    return listener
+
+
+async def serve_socket(
+    settings: Settings, listener: socket.socket, multiprocess_dir: Path | None = None
+) -> None:
+    """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
+    writer = logs.LineWriter(sys.stdout.buffer)
+    gateway = build_gateway(settings, log=writer.write, multiprocess_dir=multiprocess_dir)
+    config = uvicorn.Config(
+        gateway.application,
+        http=GatewayProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+    # What exists by now lives as long as the process: the collector need not look at it again.
+    gc.freeze()
+    try:
+        await _Server(config).serve(sockets=[listener])
+    finally:
+        writer.close()
+
+
+def run(main: Coroutine[object, object, None]) -> None:
+    """Run a coroutine to its end on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, told to stop by the event loop's signal handlers.
+
+    Its own handlers raise the signal again when it has stopped, which would end the process before the
+    engines are.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at the first signal, at once at the second."""
+        loop = asyncio.get_running_loop()
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in _STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+async def _serve(settings: Settings, listener: socket.socket, report: Callable[[str], None]) -> None:
+    launcher = Launcher(
+        settings.models, settings.engine, settings.runtime_dir, settings.cache_dir, report=report
+    )
+    resolved = settings.model_copy(update={"models": launcher.resolve_models()})
+    await launcher.start()
+    greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))
+    try:
+        if settings.workers == 1:
+            await serve_socket(resolved, listener)
+        else:
+            await Workers(resolved, listener, target=serve_worker, report=report).run()
+    finally:
+        greeting.cancel()
+        await launcher.stop()

@@ -1,0 +1,352 @@
+"""Every setting of the gateway, and the only reader of environment and configuration file.
+
+Later sources win: defaults, then the YAML file, then `LMAAS_*` environment variables, then command-line
+flags. The result is frozen; a setting that cannot work raises `SettingsError` with what to do about it.
+A group's setting is written with two underscores: `LMAAS_TIMEOUTS__CONNECT_S=5`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from lmaas_gateway.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ModelKind = Literal["chat", "completion", "embedding", "classify", "rerank"]
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+_PREFIX = "LMAAS_"
+# How pydantic names the branches of `replicas`, a number or a list, in the place of an error.
+_UNION_TAGS = {"constrained-int", "tuple[ReplicaSettings, ...]"}
+
+
+class ReplicaSettings(BaseModel):
+    """A replica that already runs somewhere else."""
+
+    model_config = _FROZEN
+
+    url: str = Field(
+        description="Where it listens: `http://host:port`, `https://host:port` or `unix:/path/to.sock`."
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="Bearer key that the replica asks for (vLLM's `--api-key`)."
+    )
+    ca_file: Path | None = Field(
+        default=None, description="CA bundle that signed an `https` replica, instead of the system's."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://", "unix:/")):
+            message = (
+                f"{url!r} is not a replica address; write http://host:port, https://host:port or unix:/path"
+            )
+            raise ValueError(message)
+        return url.rstrip("/")
+
+
+class ModelSettings(BaseModel):
+    """One public model: its name and the replicas that serve it."""
+
+    model_config = _FROZEN
+
+    name: str = Field(
+        default="",
+        max_length=256,
+        description="The public name that callers send as `model`; default: `model`.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="What launched replicas load: a catalogue name, a local folder or a hub id.",
+    )
+    kind: ModelKind | None = Field(
+        default=None, description="Which routes it has; needed only where no catalogue entry tells."
+    )
+    replicas: Annotated[int, Field(ge=1, le=64)] | tuple[ReplicaSettings, ...] = Field(
+        default=1, description="How many vLLM processes to launch here, or the list of those already running."
+    )
+    max_model_len: int | None = Field(
+        default=None, ge=1, description="Context length in tokens (vLLM's `--max-model-len`)."
+    )
+    dtype: str | None = Field(default=None, description="Weight precision (vLLM's `--dtype`).")
+    kv_cache_memory_bytes: int | None = Field(
+        default=None, ge=1, description="Memory of the paged KV cache of each launched replica, in bytes."
+    )
+    engine_args: tuple[str, ...] = Field(
+        default=(), description="Further `vllm serve` arguments, passed on as they are."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_name(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"name": data, "model": data}
+        if isinstance(data, dict) and not data.get("name") and data.get("model"):
+            return {**data, "name": data["model"]}
+        return data
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if not self.name:
+            message = "a model needs a `name`, or a `model` to be named after"
+            raise ValueError(message)
+        if self.model is None and self.is_launched:
+            message = f"model {self.name!r} needs `model` (what to launch) or a list of `replicas` with urls"
+            raise ValueError(message)
+        if self.replicas == ():
+            message = (
+                f"model {self.name!r} has an empty list of replicas; give one url, or a number to launch"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def is_launched(self) -> bool:
+        """Whether the gateway starts this model's replicas itself."""
+        return isinstance(self.replicas, int)
+
+
+class EngineSettings(BaseModel):
+    """How `vllm serve` processes are launched and watched."""
+
+    model_config = _FROZEN
+
+    python: str | None = Field(
+        default=None, description="Python interpreter that has vLLM; default: the one that runs the gateway."
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto", description="Which build of the engine is expected; `auto` looks for a GPU."
+    )
+    start_timeout_s: float = Field(
+        default=600, gt=0, description="A replica that is not ready after this long is restarted."
+    )
+    shutdown_timeout_s: int = Field(
+        default=30,
+        ge=0,
+        description="How long a stopping replica may finish its calls (`--shutdown-timeout`).",
+    )
+    max_restarts: int = Field(
+        default=5,
+        ge=0,
+        description="Restarts in a row, without becoming ready, before a replica is given up.",
+    )
+    restart_backoff_s: float = Field(
+        default=1.0, gt=0, description="Pause before the first restart; it doubles up to a minute."
+    )
+    max_num_queued_reqs: int = Field(
+        default=256, ge=1, description="Calls that one replica holds before it answers 503."
+    )
+
+
+class TimeoutSettings(BaseModel):
+    """Deadlines of one call towards a replica, in seconds."""
+
+    model_config = _FROZEN
+
+    connect_s: float = Field(default=2.0, gt=0, description="Until the connection to a replica stands.")
+    first_byte_s: float = Field(
+        default=120.0, gt=0, description="Until the first byte of a reply: queueing and prefill."
+    )
+    idle_s: float = Field(default=60.0, gt=0, description="Between two pieces of a reply.")
+    total_s: float = Field(default=1800.0, gt=0, description="For the whole call.")
+
+
+class Settings(BaseModel):
+    """All settings of one gateway."""
+
+    model_config = _FROZEN
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that share the port.")
+    models: tuple[ModelSettings, ...] = Field(default=(), description="The models to serve.")
+    api_key: SecretStr | None = Field(
+        default=None, description="The key that callers must send as a bearer token; none means open."
+    )
+    allow_unauthenticated: bool = Field(
+        default=False, description="Listen on a non-loopback address although no key is set."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Exact origins of browser front ends, such as `https://chat.example.org`."
+    )
+    max_body_bytes: int = Field(
+        default=32 * 2**20, ge=1024, description="Largest request body; a larger one is refused with 413."
+    )
+    max_connections_per_replica: int = Field(
+        default=4096, ge=1, description="Open connections to one replica; further calls get 503."
+    )
+    probe_interval_s: float = Field(
+        default=5.0, gt=0, description="How often a ready replica's health is asked for."
+    )
+    shutdown_timeout_s: int = Field(
+        default=30, ge=0, description="How long calls in flight may finish after SIGTERM."
+    )
+    access_log: bool = Field(default=True, description="Write one JSON line per call to standard output.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity of what is logged besides the access log."
+    )
+    runtime_dir: Path | None = Field(
+        default=None, description="Folder for sockets and engine logs; default: a private one per start."
+    )
+    cache_dir: Path | None = Field(
+        default=None, description="Folder for prepared models; default: `lmaas` in the XDG cache folder."
+    )
+    engine: EngineSettings = Field(default=EngineSettings(), description="Launched engines.")
+    timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
+                message = (
+                    f"{origin!r} is not an origin; write scheme, host and port only: https://chat.example.org"
+                )
+                raise ValueError(message)
+        return origins
+
+    @field_validator("models")
+    @classmethod
+    def _check_names(cls, models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+        names = [model.name for model in models]
+        for name in names:
+            if names.count(name) > 1:
+                message = f"two models are called {name!r}; give each a `name` of its own"
+                raise ValueError(message)
+        return models
+
+    @model_validator(mode="after")
+    def _check_exposure(self) -> Self:
+        if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
+            message = "api_key is shorter than 16 characters; make one with: openssl rand -hex 24"
+            raise ValueError(message)
+        if self.api_key is None and not self.allow_unauthenticated and not is_loopback(self.host):
+            message = (
+                f"host {self.host} is reachable from other machines and no key is set; set LMAAS_API_KEY, "
+                "or say LMAAS_ALLOW_UNAUTHENTICATED=true if everybody on that network may use the models"
+            )
+            raise ValueError(message)
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(
+    config: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Read all sources into one frozen value.
+
+    Args:
+        config: The YAML file; default: the one that `LMAAS_CONFIG` names.
+        flags: Settings given on the command line, which win.
+        environ: The environment.
+
+    Raises:
+        SettingsError: the file cannot be read, or a setting cannot work.
+    """
+    if config is None and environ.get("LMAAS_CONFIG"):
+        config = Path(environ["LMAAS_CONFIG"])
+    values = {} if config is None else _read_file(config)
+    values = _overlay(values, _read_environ(environ))
+    values = _overlay(values, flags or {})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the configuration file {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the configuration file {path} is not YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"the configuration file {path} must hold settings by name, such as `port: 8000`")
+    return values
+
+
+def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Take the variables that name a setting. `LMAAS_BASE_URL` and the like are others'."""
+    values: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        variable = _PREFIX + name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            group = {
+                key: text
+                for key in field.annotation.model_fields
+                if (text := environ.get(f"{variable}__{key.upper()}", ""))
+            }
+            values |= {name: group} if group else {}
+        elif text := environ.get(variable, ""):
+            values[name] = _read_list(variable, text) if name == "models" else text
+    return values
+
+
+def _read_list(variable: str, text: str) -> Any:
+    if not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise SettingsError(f"{variable} is not a JSON list, nor names with commas between them") from None
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        merged[name] = _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _explain(error: ValidationError) -> str:
+    """Say of each setting that cannot work which it is and why; a value that may be secret is not shown."""
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in problem["loc"] if part not in _UNION_TAGS)
+        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            text = "no such setting; docs/configuration.md lists them all"
+        lines.append(f"{place}: {text}" if place else text)
+    return "; ".join(dict.fromkeys(lines))

@@ -1,0 +1,70 @@
+"""Run a fake replica as a process: `python -m lmaas_gateway.testing --port 9001 --fast`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import get_args
+
+import uvloop
+
+from lmaas_gateway.settings import ModelKind
+from lmaas_gateway.testing.fake_replica import FakeReplica, Listen
+from lmaas_gateway.testing.fast import FastConnection, FastReplies, Timing
+from lmaas_gateway.testing.model import FakeModel
+from lmaas_gateway.testing.script import Script
+
+
+def main() -> None:
+    """Serve until interrupted; the first line printed is the address."""
+    parser = argparse.ArgumentParser(prog="python -m lmaas_gateway.testing", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--uds", type=Path, help="listen on this unix socket instead")
+    parser.add_argument("--model", default="mock", help="served model name")
+    parser.add_argument("--kind", default="chat", choices=get_args(ModelKind), help="which routes exist")
+    parser.add_argument("--ttft-ms", type=float, default=0.0, help="milliseconds before the first token")
+    parser.add_argument("--itl-ms", type=float, default=0.0, help="milliseconds between two tokens")
+    parser.add_argument("--fast", action="store_true", help="chat and embeddings from precomputed bytes")
+    options = parser.parse_args()
+    model = FakeModel(options.model, options.kind)
+    listen = Listen(options.port, options.uds)
+    timing = Timing(options.ttft_ms / 1e3, options.itl_ms / 1e3)
+    serve = _serve_fast if options.fast else _serve
+    try:
+        uvloop.run(serve(model, listen, timing))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _serve(model: FakeModel, listen: Listen, timing: Timing) -> None:
+    script = Script(first_token_delay_s=timing.first_token_s, token_gap_s=timing.token_gap_s)
+    async with FakeReplica(model, listen=listen, script=script) as replica:
+        _announce(replica.url)
+        await asyncio.get_running_loop().create_future()
+
+
+async def _serve_fast(model: FakeModel, listen: Listen, timing: Timing) -> None:
+    prepared, loop = FastReplies.of(model), asyncio.get_running_loop()
+
+    def connect() -> FastConnection:
+        return FastConnection(prepared, timing)
+
+    if listen.uds is not None:
+        server = await loop.create_unix_server(connect, str(listen.uds), backlog=4096)
+        _announce(f"unix:{listen.uds}")
+    else:
+        server = await loop.create_server(connect, "127.0.0.1", listen.port, backlog=4096)
+        _announce(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server:
+        await server.serve_forever()
+
+
+def _announce(address: str) -> None:
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Read token usage out of reply bytes, without decoding the rest of them."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from lmaas_gateway.call import Usage
+
+# Every quote inside a JSON string is escaped, so text that a model or a client wrote can never match.
+_USAGE = re.compile(rb'"usage":\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _WireUsage(msgspec.Struct):
+    """OpenAI's two spellings and Anthropic's."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    cache_read_input_tokens: int | None = None
+
+
+_DECODER = msgspec.json.Decoder(_WireUsage)
+
+
+def find(data: bytes) -> Usage | None:
+    """Find the last usage object in `data`."""
+    start = data.rfind(b'"usage":')
+    match = _USAGE.match(data, start) if start >= 0 else None
+    if match is None:
+        return None
+    try:
+        wire = _DECODER.decode(match[1])
+    except msgspec.DecodeError:
+        return None
+    details = wire.prompt_tokens_details or wire.input_tokens_details
+    cached = details.cached_tokens if details else wire.cache_read_input_tokens
+    return Usage(
+        prompt_tokens=wire.prompt_tokens or wire.input_tokens or 0,
+        completion_tokens=wire.completion_tokens or wire.output_tokens or 0,
+        cached_tokens=cached or 0,
+    )
+
+
+def merge(first: Usage | None, last: Usage | None) -> Usage | None:
+    """Join the usage of a stream's start and end: counts only grow, and each may stand in one of them."""
+    if first is None or last is None:
+        return last or first
+    return Usage(
+        prompt_tokens=max(first.prompt_tokens, last.prompt_tokens),
+        completion_tokens=max(first.completion_tokens, last.completion_tokens),
+        cached_tokens=max(first.cached_tokens, last.cached_tokens),
+    )

@@ -1,0 +1,71 @@
+"""The lmaas SDK: a typed client of the OpenAI API as lmaas and vLLM serve it. Start with `LMaaS`."""
+
+from __future__ import annotations
+
+from lmaas._client import AsyncLMaaS, LMaaS
+from lmaas._options import NOT_GIVEN, NotGiven, Timeout
+from lmaas._streaming import AsyncStream, Stream
+from lmaas._version import __version__
+from lmaas.errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadGatewayError,
+    BadRequestError,
+    ConfigurationError,
+    ConflictError,
+    ContentTooLargeError,
+    GatewayTimeoutError,
+    InternalServerError,
+    LMaaSError,
+    MethodNotAllowedError,
+    ModelNotFoundError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeoutError,
+    ServiceUnavailableError,
+    StreamError,
+    StreamInterruptedError,
+    StreamTruncatedError,
+    UnprocessableEntityError,
+)
+
+__all__ = [
+    "NOT_GIVEN",
+    "APIConnectionError",
+    "APIError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncLMaaS",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadGatewayError",
+    "BadRequestError",
+    "ConfigurationError",
+    "ConflictError",
+    "ContentTooLargeError",
+    "GatewayTimeoutError",
+    "InternalServerError",
+    "LMaaS",
+    "LMaaSError",
+    "MethodNotAllowedError",
+    "ModelNotFoundError",
+    "NotFoundError",
+    "NotGiven",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "ServiceUnavailableError",
+    "Stream",
+    "StreamError",
+    "StreamInterruptedError",
+    "StreamTruncatedError",
+    "Timeout",
+    "UnprocessableEntityError",
+    "__version__",
+]

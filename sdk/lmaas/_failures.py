@@ -1,0 +1,224 @@
+"""Turns what a server says of a failure into the right exception of the tree."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from lmaas import errors
+
+MAX_SHOWN_CHARS: Final = 200
+"""How much is shown of a reply that cannot be understood."""
+
+_BOOLEANS: Final = {"true": True, "false": False}
+
+_BY_CODE: Final[dict[str, type[errors.APIError]]] = {
+    "invalid_body": errors.BadRequestError,
+    "unsupported_route": errors.BadRequestError,
+    "invalid_api_key": errors.AuthenticationError,
+    "not_found": errors.NotFoundError,
+    "model_not_found": errors.ModelNotFoundError,
+    "method_not_allowed": errors.MethodNotAllowedError,
+    "body_too_large": errors.ContentTooLargeError,
+    "rate_limit_exceeded": errors.RateLimitError,
+    "internal_error": errors.InternalServerError,
+    "bad_replica_reply": errors.BadGatewayError,
+    "stream_interrupted": errors.StreamInterruptedError,
+    "model_not_ready": errors.ServiceUnavailableError,
+    "replica_unavailable": errors.ServiceUnavailableError,
+    "replica_timeout": errors.GatewayTimeoutError,
+}
+
+
+_BY_STATUS: Final = {
+    cls.status: cls
+    for cls in (
+        errors.BadRequestError,
+        errors.AuthenticationError,
+        errors.PermissionDeniedError,
+        errors.NotFoundError,
+        errors.MethodNotAllowedError,
+        errors.RequestTimeoutError,
+        errors.ConflictError,
+        errors.ContentTooLargeError,
+        errors.UnprocessableEntityError,
+        errors.RateLimitError,
+        errors.BadGatewayError,
+        errors.ServiceUnavailableError,
+        errors.GatewayTimeoutError,
+    )
+}
+
+
+class Exchange(Protocol):
+    """What a failure is read from: the parts of a reply that name it."""
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header values by lower-case name."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """The call in words that may be shown, such as "POST /v1/completions"."""
+        ...
+
+    @property
+    def secret(self) -> str:
+        """The key of the call, which must not be shown; "" for none."""
+        ...
+
+
+def status_error(reply: Exchange, content: bytes, now: datetime) -> errors.APIStatusError:
+    """Make the error for a reply whose status is not 2xx. `now` serves where the reply has no Date."""
+    fault = _fault(content)
+    cls = _class_for_status(reply.status_code, None if fault is None else fault.get("code"))
+    body = None if fault else _shown(content, reply.secret)
+    return cls(
+        _redacted(_message(fault) or _not_understood(reply), reply.secret),
+        status_code=reply.status_code,
+        request_id=reply.headers.get("x-request-id"),
+        retry_after_s=retry_after_s(reply.headers, now),
+        should_retry=_BOOLEANS.get(reply.headers.get("x-should-retry", "").lower()),
+        body=body,
+        type=_field(fault, "type"),
+        param=_field(fault, "param"),
+        code=_field(fault, "code"),
+    )
+
+
+def event_error(reply: Exchange, data: str, *, is_error_event: bool = False) -> errors.APIError | None:
+    """Make the error for an event, or a body, that carries one in any of the dialects; None if it has none.
+
+    `is_error_event` says that the event's own type is "error": then its data is a fault, whatever its shape.
+    """
+    fault = _fault(data.encode("utf-8", "replace"))
+    if fault is None:
+        if not is_error_event:
+            return None
+        fault = {"message": data[:MAX_SHOWN_CHARS]}
+    cls = _class_for_event(fault.get("code"))
+    should_retry = fault.get("retryable")
+    return cls(
+        _redacted(_message(fault) or "The server reported an error without saying which.", reply.secret),
+        status_code=cls.status if issubclass(cls, errors.APIStatusError) else None,
+        request_id=reply.headers.get("x-request-id"),
+        should_retry=should_retry if isinstance(should_retry, bool) else None,
+        type=_field(fault, "type"),
+        param=_field(fault, "param"),
+        code=_field(fault, "code"),
+    )
+
+
+def validation_error(reply: Exchange, content: bytes, expected: str) -> errors.APIResponseValidationError:
+    """Make the error for a 2xx reply that is not `expected`."""
+    kind = reply.headers.get("content-type", "no content type")
+    return errors.APIResponseValidationError(
+        f"The reply to {reply.label} is not {expected} ({kind}). Is base_url an OpenAI-compatible API?",
+        status_code=reply.status_code,
+        request_id=reply.headers.get("x-request-id"),
+        body=_shown(content, reply.secret),
+    )
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read how long to wait: `retry-after-ms`, or `Retry-After` as seconds or date; None if unreadable.
+
+    A date counts from the reply's own Date, so that clocks that differ do no harm.
+
+    Source: RFC 9110 §10.2.3.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return max(0.0, milliseconds / 1000)
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None:
+        return max(0.0, seconds)
+    until = _date(value)
+    return None if until is None else max(0.0, (until - (_date(headers.get("date")) or now)).total_seconds())
+
+
+def _class_for_status(status: int, code: object) -> type[errors.APIStatusError]:
+    general = errors.InternalServerError if status >= 500 else errors.APIStatusError
+    by_status = _BY_STATUS.get(status, general)
+    by_code = _BY_CODE.get(code) if isinstance(code, str) else None
+    return by_code if by_code is not None and issubclass(by_code, by_status) else by_status
+
+
+def _class_for_event(code: object) -> type[errors.APIError]:
+    # The status has gone out as 200: the code decides, and vLLM gives the status there as a number.
+    if isinstance(code, int) and code >= 400:
+        return _class_for_status(code, None)
+    by_code = _BY_CODE.get(code) if isinstance(code, str) else None
+    return by_code or errors.StreamInterruptedError
+
+
+def _fault(content: bytes) -> dict[str, Any] | None:
+    """Find the error object in a body, whatever its dialect."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    error = body.get("error")
+    if isinstance(error, dict):
+        return error
+    if isinstance(error, str):
+        return {**body, "message": error}
+    if body.get("object") == "error":
+        return body
+    return {"message": body["detail"]} if isinstance(body.get("detail"), str) else None
+
+
+def _message(fault: Mapping[str, Any] | None) -> str | None:
+    message = None if fault is None else fault.get("message")
+    return message if isinstance(message, str) and message else None
+
+
+def _field(fault: Mapping[str, Any] | None, name: str) -> str | None:
+    value = None if fault is None else fault.get(name)
+    return None if value is None else str(value)
+
+
+def _not_understood(reply: Exchange) -> str:
+    try:
+        phrase = HTTPStatus(reply.status_code).phrase
+    except ValueError:
+        phrase = "no known status"
+    return f"{reply.label} was answered with {reply.status_code} ({phrase}) and no error object."
+
+
+def _redacted(text: str, secret: str) -> str:
+    return text.replace(secret, "***") if secret else text
+
+
+def _shown(content: bytes, secret: str) -> str:
+    return _redacted(content.decode("utf-8", "replace"), secret)[:MAX_SHOWN_CHARS]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

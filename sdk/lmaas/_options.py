@@ -1,0 +1,117 @@
+"""What a client is told once: options, timers, and the environment, which only this file reads."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from lmaas.errors import ConfigurationError
+
+DEFAULT_BASE_URL: Final = "http://127.0.0.1:8000/v1"
+DEFAULT_MAX_RETRIES: Final = 2
+
+
+class NotGiven:
+    """The type of `NOT_GIVEN`: "the caller said nothing", where None would say JSON null."""
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Final = NotGiven()
+"""A parameter with this value is not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Deadlines of a call, in seconds; None is no deadline.
+
+    Comments that keep a stream alive move none of them.
+
+    Attributes:
+        total: From the call to the end of the whole reply or stream, retries included.
+        connect: For one connection to be made.
+        first_token: For a stream: from the call to its first event.
+        inter_token: For a stream: from asking for the next event to having it.
+    """
+
+    total: float | None = 600.0
+    connect: float | None = 5.0
+    first_token: float | None = None
+    inter_token: float | None = 120.0
+
+    def __post_init__(self) -> None:
+        for name in ("total", "connect", "first_token", "inter_token"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                message = f"timeout: `{name}` is {value!r}; give seconds above 0, or None for no deadline."
+                raise ConfigurationError(message)
+
+    @classmethod
+    def of(cls, value: object) -> Timeout:
+        """Read what users may give: a number is `total`, None is no deadline at all."""
+        if isinstance(value, Timeout):
+            return value
+        if value is None:
+            return cls(total=None, inter_token=None)
+        if isinstance(value, (int, float)):
+            return cls(total=float(value))
+        message = f"timeout: {type(value).__name__} is not understood; give seconds or lmaas.Timeout(...)."
+        raise ConfigurationError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Everything a client was told, checked. The key is kept out of `repr`."""
+
+    base_url: str = DEFAULT_BASE_URL
+    api_key: str | None = field(default=None, repr=False)
+    timeout: Timeout = Timeout()
+    max_retries: int = DEFAULT_MAX_RETRIES
+    default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    default_query: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", normal_base_url(self.base_url))
+        if self.max_retries < 0:
+            message = f"max_retries is {self.max_retries}; give 0 for none."
+            raise ConfigurationError(message)
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            message = "api_key holds characters that cannot stand in an HTTP header (a newline, perhaps)."
+            raise ConfigurationError(message)
+
+
+def normal_base_url(url: str) -> str:
+    """Return `url` without its last slash, and with `/v1` if it names no path."""
+    parts = urlsplit(url.strip())
+    if parts.username or parts.password:
+        raise ConfigurationError("base_url holds a user name or password; give the key as api_key.")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        message = f"base_url is {url!r}; give something like {DEFAULT_BASE_URL}."
+        raise ConfigurationError(message)
+    if _port_is_bad(parts):
+        message = f"base_url is {url!r}; its port is not a number from 1 to 65535."
+        raise ConfigurationError(message)
+    if parts.query or parts.fragment:
+        message = f"base_url is {url!r}; a query belongs in default_query."
+        raise ConfigurationError(message)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+
+
+def _port_is_bad(parts: SplitResult) -> bool:
+    try:
+        return parts.port == 0
+    except ValueError:
+        return True
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
+    """Return base URL and key as LMAAS_BASE_URL and LMAAS_API_KEY give them; empty means unset."""
+    return environ.get("LMAAS_BASE_URL") or DEFAULT_BASE_URL, environ.get("LMAAS_API_KEY") or None

@@ -1,0 +1,174 @@
+"""A call as it goes out: decided without I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+from pydantic import BaseModel
+
+from lmaas._options import NOT_GIVEN, ClientOptions, Timeout
+from lmaas._timer import Clock, Timer
+from lmaas._version import __version__
+from lmaas.types.params import CallOptions
+
+_OPTION_NAMES = frozenset(CallOptions.__annotations__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call. Headers and body stay out of `repr`: they hold the key and the prompt."""
+
+    method: str
+    url: str
+    timer: Timer = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    max_retries: int = 0
+
+    @property
+    def secret(self) -> str:
+        """The key that the call carries, so that it can be struck out of anything shown; "" for none."""
+        return self.headers.get("authorization", "").removeprefix("Bearer ")
+
+    def with_header(self, name: str, value: str) -> Self:
+        """Return the same call with one more header."""
+        return replace(self, headers={**self.headers, name: value})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A route of the API and the parameters that it takes beside its required ones."""
+
+    method: str
+    path: str
+    param_names: frozenset[str] = _OPTION_NAMES
+
+    @classmethod
+    def post(cls, path: str, params: type) -> Operation:
+        """Describe a POST whose optional parameters are the keys of the typed dictionary `params`."""
+        return cls("POST", path, frozenset(params.__annotations__) | _OPTION_NAMES)
+
+    def check(self, params: Mapping[str, Any]) -> None:
+        """Refuse parameters that the route does not have, as a function with named parameters would.
+
+        Raises:
+            TypeError: one is unknown; sent along, a misspelt parameter would be ignored in silence.
+        """
+        if params.keys() <= self.param_names:
+            return
+        name = min(params.keys() - self.param_names)
+        close = get_close_matches(name, self.param_names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "parameters of the server's own go in extra_body."
+        message = f"unknown parameter {name!r}; {hint}"
+        raise TypeError(message)
+
+
+class RequestBuilder:
+    """Makes requests of one client's options; what never changes is worked out once."""
+
+    def __init__(self, options: ClientOptions, clock: Clock) -> None:
+        self._options = options
+        self._clock = clock
+        self._headers = _lower({**_own_headers(options), **options.default_headers})
+
+    def build(
+        self,
+        operation: Operation,
+        params: Mapping[str, Any],
+        body: Mapping[str, Any],
+        *,
+        is_stream: bool = False,
+    ) -> Request:
+        """Make the request of `operation`: `body` first, then what the caller gave in `params`."""
+        operation.check(params)
+        extra_headers: Mapping[str, str] = params.get("extra_headers") or {}
+        timeout = params.get("timeout", NOT_GIVEN)
+        chosen = self._options.timeout if timeout is NOT_GIVEN else Timeout.of(timeout)
+        return Request(
+            method=operation.method,
+            url=self._url(operation.path, params.get("extra_query")),
+            timer=Timer(chosen, self._clock, is_stream=is_stream),
+            headers=self._call_headers(operation, extra_headers, is_stream=is_stream),
+            content=encode_body({**body, **params}) if operation.method == "POST" else None,
+            max_retries=self._options.max_retries,
+        )
+
+    def _url(self, path: str, extra_query: Mapping[str, Any] | None) -> str:
+        query = {**self._options.default_query, **(extra_query or {})}
+        url = self._options.base_url + path
+        return f"{url}?{urlencode(query, doseq=True)}" if query else url
+
+    def _call_headers(
+        self, operation: Operation, extra_headers: Mapping[str, str], *, is_stream: bool
+    ) -> Mapping[str, str]:
+        headers = dict(self._headers)
+        if operation.method == "POST":
+            headers["content-type"] = "application/json"
+            headers["idempotency-key"] = str(uuid4())
+        if is_stream:
+            headers["accept"] = "text/event-stream"
+            headers["accept-encoding"] = "identity"  # compressors hold events back
+        headers.update(_lower(extra_headers))
+        return headers
+
+
+def encode_body(params: Mapping[str, Any]) -> bytes:
+    """Return `params` as JSON, without those not given, with `extra_body` merged in last.
+
+    Raises:
+        TypeError: a value has no place in JSON.
+        ValueError: a number is NaN or infinite, or text holds half of a surrogate pair.
+    """
+    body = {
+        name: value for name, value in params.items() if value is not NOT_GIVEN and name not in _OPTION_NAMES
+    }
+    body.update(params.get("extra_body") or {})
+    return json.dumps(
+        body, default=_json_value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    ).encode()
+
+
+def path_segment(value: str) -> str:
+    """Return `value` fit to be a part of a path. Slashes stay: model names of a hub have them.
+
+    Raises:
+        ValueError: it is empty, or holds a segment such as ".." that would name another route.
+    """
+    if not value or re.search(r"(^|/)\.{0,2}(/|$)", value):
+        message = f"{value!r} cannot be part of a URL."
+        raise ValueError(message)
+    return quote(value, safe="/:")
+
+
+def _own_headers(options: ClientOptions) -> dict[str, str]:
+    own = {
+        "accept": "application/json",
+        "accept-encoding": "gzip, deflate",
+        "user-agent": f"lmaas-python/{__version__}",
+    }
+    if options.api_key:
+        own["authorization"] = f"Bearer {options.api_key}"
+    return own
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _json_value(value: object) -> object:
+    """Say what `json` should write in place of a value that it does not know."""
+    if isinstance(value, BaseModel):  # such as a message of an earlier reply
+        return value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
+        return list(value)
+    message = f"a value of type {type(value).__name__} cannot be sent as JSON"
+    raise TypeError(message)

@@ -1,0 +1,61 @@
+"""The deadlines of one call, and which of them ends first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from lmaas._options import Timeout
+from lmaas.errors import APITimeoutError, Deadline
+
+Clock: TypeAlias = Callable[[], float]
+"""Seconds that only grow, such as `time.monotonic`."""
+
+_WAITED_FOR: Final[dict[Deadline, str]] = {
+    "total": "The call did not end",
+    "connect": "No connection was made",
+    "pool": "No connection of the pool came free",
+    "first_token": "The first event of the stream did not come",
+    "inter_token": "The next event of the stream did not come",
+}
+
+
+class Timer:
+    """Started with a call, asked before each wait for the network."""
+
+    def __init__(self, timeout: Timeout, clock: Clock, *, is_stream: bool) -> None:
+        self.timeout = timeout
+        self._clock = clock
+        self._started_at = started_at = clock()
+        self._total_at = math.inf if timeout.total is None else started_at + timeout.total
+        self._event_at = math.inf
+        self._awaited: Deadline = "first_token"
+        if is_stream and timeout.first_token is not None:
+            self._event_at = started_at + timeout.first_token
+
+    def remaining_s(self) -> float | None:
+        """Seconds until the first deadline, 0 or less when it has passed, None without one."""
+        at = min(self._total_at, self._event_at)
+        return None if at == math.inf else at - self._clock()
+
+    def await_next_event(self) -> None:
+        """Start the inter-token timer: from now on a next event of the stream is waited for."""
+        self._awaited = "inter_token"
+        allowed_s = self.timeout.inter_token
+        self._event_at = math.inf if allowed_s is None else self._clock() + allowed_s
+
+    def allow_at_most(self, seconds: float) -> None:
+        """Bring the end near: what is still to come is worth no more than `seconds`."""
+        self._event_at = self._clock() + seconds
+
+    def error(self, deadline: Deadline | None = None) -> APITimeoutError:
+        """Return the error for `deadline`; without one, for the deadline that ends first."""
+        name: Deadline = deadline or ("total" if self._total_at <= self._event_at else self._awaited)
+        limit_s = self.timeout.total if name == "pool" else getattr(self.timeout, name)
+        waited_s = self._clock() - self._started_at
+        error = APITimeoutError(
+            f"{_WAITED_FOR[name]} within {limit_s:g} s (timeout `{name}`; {waited_s:.1f} s since the call)."
+        )
+        error.deadline = name
+        return error

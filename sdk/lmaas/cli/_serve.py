@@ -1,0 +1,61 @@
+"""`lmaas serve`: run a gateway. The only command that needs more than the SDK."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EPILOG = """examples:
+  lmaas serve smollm2-135m-instruct all-minilm-l6-v2
+  lmaas serve --config lmaas.yaml --port 9000
+  LMAAS_API_KEY=$(openssl rand -hex 24) lmaas serve smollm2-135m-instruct --host 0.0.0.0
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run a gateway over vLLM",
+        description="Launch models with vLLM and serve them behind the OpenAI API.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="catalogue name, local folder or hub id")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of settings (docs/configuration.md)")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default 8000)")
+    parser.add_argument("--workers", type=int, help="processes that share the port (default 1)")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        from lmaas_gateway.errors import SettingsError
+        from lmaas_gateway.server import serve
+        from lmaas_gateway.settings import load_settings
+    except ModuleNotFoundError as error:
+        print(f"lmaas: {error.name} is missing; install the gateway: pip install 'lmaas[gateway]'", file=sys.stderr)
+        return 2
+    try:
+        serve(load_settings(options.config, _flags(options)), report=_report)
+    except SettingsError as error:
+        print(f"lmaas: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _flags(options: argparse.Namespace) -> Mapping[str, object]:
+    flags = {name: value for name in ("host", "port", "workers") if (value := getattr(options, name)) is not None}
+    if options.models:
+        flags["models"] = [{"model": model} for model in options.models]
+    return flags
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,115 @@
+"""How a resource calls: build, send, read, check. The only place where these four meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from lmaas._failures import event_error, validation_error
+from lmaas._request import Operation, RequestBuilder
+from lmaas._retry import AsyncRetryTransport, RetryTransport
+from lmaas._streaming import AsyncStream, Reader, Stream
+from lmaas.types import ReplyModel
+
+if TYPE_CHECKING:
+    from lmaas._transport import AsyncReply, Reply
+
+ModelT = TypeVar("ModelT", bound=ReplyModel)
+T = TypeVar("T")
+
+
+class Caller:
+    """Makes the calls of one client.
+
+    Args:
+        builder: Knows the client's options.
+        transport: Sends, and tries again.
+    """
+
+    def __init__(self, builder: RequestBuilder, transport: RetryTransport) -> None:
+        self._builder = builder
+        self._transport = transport
+
+    def call(
+        self, model: type[ModelT], operation: Operation, params: Mapping[str, Any], /, **body: object
+    ) -> ModelT:
+        """Make a call and return its whole reply as a `model`.
+
+        Raises:
+            APIError: the call failed; see the tree in `lmaas.errors`.
+        """
+        reply = self._transport.send(self._builder.build(operation, params, body))
+        return _validated(model, reply, reply.read())
+
+    def stream(
+        self,
+        reader_for: Callable[[Reply], Reader[T]],
+        operation: Operation,
+        params: Mapping[str, Any],
+        /,
+        **body: object,
+    ) -> Stream[T]:
+        """Make a call whose reply is read by `reader_for(reply)` as it comes.
+
+        Raises:
+            APIError: the call failed before its first event.
+        """
+        reply = self._transport.send(self._builder.build(operation, params, body, is_stream=True))
+        if not _is_event_stream(reply):
+            raise _not_a_stream(reply, reply.read(_MAX_ODD_BYTES))
+        return Stream(reply, reader_for(reply))
+
+
+class AsyncCaller:
+    """The asynchronous twin of `Caller`."""
+
+    def __init__(self, builder: RequestBuilder, transport: AsyncRetryTransport) -> None:
+        self._builder = builder
+        self._transport = transport
+
+    async def call(
+        self, model: type[ModelT], operation: Operation, params: Mapping[str, Any], /, **body: object
+    ) -> ModelT:
+        """Make a call and return its whole reply; see `Caller.call`."""
+        reply = await self._transport.send(self._builder.build(operation, params, body))
+        return _validated(model, reply, await reply.read())
+
+    async def stream(
+        self,
+        reader_for: Callable[[AsyncReply], Reader[T]],
+        operation: Operation,
+        params: Mapping[str, Any],
+        /,
+        **body: object,
+    ) -> AsyncStream[T]:
+        """Make a call whose reply is read as it comes; see `Caller.stream`."""
+        reply = await self._transport.send(self._builder.build(operation, params, body, is_stream=True))
+        if not _is_event_stream(reply):
+            raise _not_a_stream(reply, await reply.read(_MAX_ODD_BYTES))
+        return AsyncStream(reply, reader_for(reply))
+
+
+_MAX_ODD_BYTES = 1 << 16
+
+
+def _validated(model: type[ModelT], reply: Reply | AsyncReply, content: bytes) -> ModelT:
+    try:
+        value = model.model_validate_json(content)
+    except ValidationError as exc:
+        # Some servers send an error object with status 200.
+        text = content.decode("utf-8", "replace")
+        raise (event_error(reply, text) or validation_error(reply, content, f"a {model.__name__}")) from exc
+    value._request_id = reply.request_id  # noqa: SLF001 - the model's own constructor takes wire fields only
+    return value
+
+
+def _is_event_stream(reply: Reply | AsyncReply) -> bool:
+    kind = reply.headers.get("content-type", "")
+    return not kind or kind.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def _not_a_stream(reply: Reply | AsyncReply, content: bytes) -> Exception:
+    text = content.decode("utf-8", "replace")
+    return event_error(reply, text) or validation_error(reply, content, "a stream of events")

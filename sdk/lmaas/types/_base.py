@@ -1,0 +1,47 @@
+"""What every object of the wire has in common."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+
+class WireModel(BaseModel):
+    """An object as the server sent it. Fields that this release does not know are kept, as attributes.
+
+    Validators are built at first use, so that importing costs nothing for what is never called.
+    """
+
+    model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
+
+
+class ReplyModel(WireModel):
+    """The body of a whole reply."""
+
+    _request_id: str | None = PrivateAttr(default=None)
+
+    @property
+    def request_id(self) -> str | None:
+        """The `x-request-id` of the reply: what to quote when asking the operator about a call."""
+        return self._request_id
+
+
+class PromptTokensDetails(WireModel):
+    """Where prompt tokens came from."""
+
+    cached_tokens: int | None = None
+
+
+class CompletionTokensDetails(WireModel):
+    """What completion tokens were spent on."""
+
+    reasoning_tokens: int | None = None
+
+
+class Usage(WireModel):
+    """Tokens that a call was charged for."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int | None = 0
+    total_tokens: int = 0
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None

@@ -1,0 +1,97 @@
+"""The gateways that are compared: how each is found, started in front of one replica, and named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import free_port
+
+ROOT = Path(__file__).parents[2]
+KEY = "sk-benchmark-0000"
+"""What the load sends as bearer key; LiteLLM asks for one, the others take no notice."""
+
+_VERSION = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One contestant.
+
+    Attributes:
+        package: Its distribution, as installed for `python`.
+        python: Interpreter of its environment; None if it could not be had.
+        weight: Share of the full number of calls that its runs make; slow ones make fewer.
+    """
+
+    name: str
+    package: str
+    python: Path | None
+    weight: float = 1.0
+
+    @property
+    def version(self) -> str:
+        """Version of the installed distribution, or why there is none."""
+        if self.python is None:
+            return "not installed"
+        command = [str(self.python), "-c", _VERSION, self.package]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def command(self, *, port: int, replica: str, folder: Path) -> list[str]:
+        """Write its configuration into `folder`, if it has one, and return what serves on `port`."""
+        assert self.python is not None
+        program = str(self.python.parent / self.package)
+        return _COMMANDS[self.name](program, port, replica, folder)
+
+
+def _lmaas(program: str, port: int, replica: str, folder: Path) -> list[str]:
+    config = folder / "lmaas.yaml"
+    config.write_text(f"models: [{{name: mock, kind: chat, replicas: [{{url: '{replica}'}}]}}]\n")
+    return [program, "serve", "--config", str(config), "--port", str(port)]
+
+
+def _rust_router(program: str, port: int, replica: str, *subcommand: str) -> list[str]:
+    where = ["--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(free_port())]
+    return [program, *subcommand, *where, "--worker-urls", replica, "--log-level", "error"]
+
+
+def _litellm(program: str, port: int, replica: str, folder: Path) -> list[str]:
+    config = folder / "litellm.yaml"
+    parameters = f"{{model: hosted_vllm/mock, api_base: '{replica}/v1', api_key: none}}"
+    config.write_text(
+        f"model_list: [{{model_name: mock, litellm_params: {parameters}}}]\n"
+        f"general_settings: {{master_key: {KEY}}}\n"
+    )
+    return [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+
+
+_COMMANDS = {
+    "lmaas": _lmaas,
+    "vllm-router": lambda program, port, replica, _: _rust_router(program, port, replica),
+    "smg": lambda program, port, replica, _: _rust_router(program, port, replica, "launch"),
+    "litellm": _litellm,
+}
+
+
+def contestants(environment: Mapping[str, str], *, names: Sequence[str]) -> list[Gateway]:
+    """Find lmaas and its peers, making a peer's environment where there is none yet."""
+    return [
+        Gateway("lmaas", "lmaas", Path(sys.executable))
+        if name == "lmaas"
+        # LiteLLM needs about a hundred times as long for a call.
+        else Gateway(name, name, _interpreter(name, environment), 0.02 if name == "litellm" else 1.0)
+        for name in names
+    ]
+
+
+def _interpreter(name: str, environment: Mapping[str, str]) -> Path | None:
+    """Return a peer's interpreter: `LMAAS_BENCH_<NAME>` if set, else what the bootstrap makes."""
+    if given := environment.get(f"LMAAS_BENCH_{name.upper().replace('-', '_')}"):
+        return Path(given)
+    command = [sys.executable, str(ROOT / "gateway" / "bootstrap"), "env", f"bench-{name}"]
+    made = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=os.environ)
+    return Path(made.stdout.split()[-1]) if made.returncode == 0 and made.stdout.split() else None
