@@ -81,12 +81,13 @@ class Bootstrap:
         return self._checkout.ensure(extra)
 
     def serve(self, host: str, port: int, arguments: Sequence[str]) -> int:
-        """Prepare everything, then become `lmaas serve`."""
+        """Prepare everything, then become `lmaas serve`; an engine that the user names is not installed."""
         preflight.check_port(host, port)
-        engine = self.engine()
-        self._prepare([engine], ["gateway"])
+        own_engine = self._environ.get(PYTHON_VARIABLE)
+        engines = [] if own_engine else [self.engine()]
+        self._prepare(engines, ["gateway"])
         self._checkout.ensure("gateway")
-        python = self._environments.ensure(engine)
+        pythons = [str(self._environments.ensure(engine)) for engine in engines]
         # A model name comes before the options; a configuration file names its own.
         names_models = bool(arguments) and (
             not arguments[0].startswith("-") or any(argument.startswith("--config") for argument in arguments)
@@ -94,7 +95,7 @@ class Bootstrap:
         command = [str(self._checkout.command), "serve", "--host", host, "--port", str(port)]
         command += [*(() if names_models else DEFAULT_MODELS), *arguments]
         sys.stderr.flush()
-        os.execve(command[0], command, {**self._environ, PYTHON_VARIABLE: str(python)})
+        os.execve(command[0], command, {**self._environ, PYTHON_VARIABLE: own_engine or pythons[0]})
 
     def lock(self, *, upgrade: bool) -> None:
         """Write every lock file."""

@@ -41,7 +41,7 @@ class Locksmith:
         with self._progress.step(recipe.lock.name), tempfile.TemporaryDirectory() as folder:
             compiled = Path(folder) / recipe.lock.name
             if recipe.lock.exists() and not upgrade:
-                compiled.write_text(recipe.lock.read_text(encoding="utf-8"), encoding="utf-8")
+                compiled.write_text(without_hashes(recipe.lock.read_text(encoding="utf-8")), encoding="utf-8")
             self._compile(recipe, Path(folder), compiled)
             text = compiled.read_text(encoding="utf-8")
             recipe.lock.write_text(_HEADER + with_exact_torch(with_every_torch_wheel(text)), encoding="utf-8")
@@ -72,9 +72,12 @@ class Locksmith:
         self._run(recipe, options)
 
     def _run(self, recipe: Recipe, options: list[str | Path]) -> None:
+        # Folders and extra indexes hold some wheels of a release, the main index holds all: only the latter's
+        # hashes are good on other machines. The CPU build of torch is the exception, see TORCH_CPU_SHA256.
         environment = dict(self._uv.environment)
+        for variable in ("UV_INDEX", "UV_INDEX_STRATEGY"):
+            environment.pop(variable, None)
         if recipe.name != "engine-cpu":
-            # A folder with a CPU torch is for the CPU engine only, other locks must not see it.
             environment.pop("UV_FIND_LINKS", None)
         elif "UV_FIND_LINKS" not in environment:
             options = ["--torch-backend", "cpu", *options]
@@ -85,6 +88,12 @@ class Locksmith:
 def rows(lock: str) -> list[str]:
     """The requirements of a lock file, each with its hashes."""
     return _ROW.findall(re.sub(r"^\s*#.*\n", "", lock, flags=re.MULTILINE))
+
+
+def without_hashes(lock: str) -> str:
+    """The pins of a lock file alone; uv would repeat the hashes of a pin that it keeps."""
+    pins = (row.partition("\\\n")[0].rstrip() for row in rows(lock))
+    return "".join(f"{pin}\n" for pin in pins)
 
 
 def hashes(row: str) -> frozenset[str]:

@@ -168,9 +168,9 @@ def inspect_room(folder: Path, needed_bytes: int) -> Room:
     return Room(folder, shutil.disk_usage(existing).free, needed_bytes)
 
 
-def has_gpu() -> bool:
+def has_gpu(device: Path = Path("/dev/nvidia0")) -> bool:
     """Whether an NVIDIA GPU is there: its device node, or a driver that lists one."""
-    if Path("/dev/nvidia0").exists():
+    if device.exists():
         return True
     nvidia_smi = shutil.which("nvidia-smi")
     if nvidia_smi is None:

@@ -53,7 +53,7 @@ class Recipe:
     extra: str | None = None
     left_out: tuple[str, ...] = ()
     agrees_with: str | None = None
-    needed_gib: float = 1.0
+    needed_gib: float = 0.5
 
     @property
     def lock(self) -> Path:
@@ -79,7 +79,7 @@ _ALL = (
         # The three torch companions cannot be imported beside this torch, triton is 1 GB that vLLM turns
         # off on CPUs, and the rest is CUDA for processors that the engine does not support.
         left_out=("torchvision", "torchaudio", "torchcodec", "triton", *_NO_CUDA),
-        needed_gib=6.0,
+        needed_gib=5.5,
     ),
     Recipe("engine-gpu", "the vLLM engine for GPUs", (f"vllm=={VLLM}", "gguf", "pip"), needed_gib=20.0),
     # What `make bench` measures itself against.

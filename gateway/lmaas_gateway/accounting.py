@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from lmaas_gateway.call import Usage
+from lmaas_gateway.meter import Meter, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmaas_gateway.metrics import Metrics
 
-Outcome = Literal["ok", "error", "interrupted", "client_gone"]
-
 _NO_USAGE = Usage()
-
-# nginx's code for a client that left before the answer; it is never sent.
-CLIENT_GONE_STATUS = 499
 
 
 class AccessLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,48 +40,6 @@ class AccessLine(msgspec.Struct, frozen=True, omit_defaults=True):
     completion_tokens: int = 0
 
 
-class Meter:
-    """What is learned of one call on its way. `close` writes it down, once."""
-
-    __slots__ = (
-        "_accounting",
-        "_first_byte",
-        "_started",
-        "code",
-        "is_stream",
-        "model",
-        "outcome",
-        "principal",
-        "replica",
-        "request_id",
-        "route",
-        "status",
-        "usage",
-    )
-
-    def __init__(self, accounting: Accounting, request_id: str, route: str) -> None:
-        self._accounting = accounting
-        self._started = accounting.clock()
-        self._first_byte = 0.0
-        self.request_id = request_id
-        self.route = route
-        self.principal = self.model = self.replica = self.code = ""
-        self.is_stream = False
-        self.status = 0
-        self.outcome: Outcome = "ok"
-        self.usage: Usage | None = None
-
-    def see_first_byte(self) -> None:
-        """Note the time of the first body byte."""
-        self._first_byte = self._accounting.clock()
-
-    def close(self) -> None:
-        """Count the call and log it."""
-        now = self._accounting.clock()
-        first_byte_s = self._first_byte - self._started if self._first_byte else 0.0
-        self._accounting.settle(self, now - self._started, first_byte_s)
-
-
 class Accounting:
     """Keeps the books: metrics, and the access log if there is one.
 
@@ -102,17 +56,19 @@ class Accounting:
         log: Callable[[bytes], None] | None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.clock = clock
+        self._clock = clock
         self._metrics = metrics
         self._log = log
         self._encode = msgspec.json.Encoder().encode
 
     def open(self, request_id: str, route: str) -> Meter:
         """Begin the record of a call."""
-        return Meter(self, request_id, route)
+        return Meter(request_id, route, self._clock)
 
-    def settle(self, meter: Meter, duration_s: float, first_byte_s: float) -> None:
-        """Write a finished record down."""
+    def close(self, meter: Meter) -> None:
+        """Count a call that has ended, and log it."""
+        duration_s = meter.duration_s()
+        first_byte_s = meter.first_byte_s()
         self._metrics.count_call(
             meter.model, meter.route, meter.status, duration_s=duration_s, first_byte_s=first_byte_s
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,15 +15,19 @@ from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.replicas.directory import Directory, build_directory
 from lmaas_gateway.replicas.health import Prober
 from lmaas_gateway.routing import Router
+from lmaas_gateway.tallies import TallyFolder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
+    from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import Settings
+
+_PUBLISH_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +42,19 @@ def build_gateway(
     settings: Settings,
     *,
     log: Callable[[bytes], None] | None = None,
-    multiprocess_dir: Path | None = None,
+    tally_folder: Path | None = None,
+    launches: Callable[[str], Sequence[LaunchStatus]] | None = None,
 ) -> Gateway:
     """Assemble a gateway whose replicas all have addresses; its lifespan probes them.
 
     Args:
         settings: Launched models must have been given the addresses of their replicas.
         log: Takes access log lines.
-        multiprocess_dir: Where workers that share a port keep their metrics.
+        tally_folder: Where workers that share a port leave their counts for each other.
+        launches: Tells what the launcher knows of a model's replicas.
     """
-    directory = build_directory(settings)
-    metrics = Metrics(directory.pools, multiprocess_dir=multiprocess_dir)
+    directory = build_directory(settings, launches)
+    metrics = Metrics(directory.pools, folder=None if tally_folder is None else TallyFolder(tally_folder))
     accounting = Accounting(metrics, log=log if settings.access_log else None)
     authenticator = Authenticator(None if settings.api_key is None else settings.api_key.get_secret_value())
     prober = Prober(directory, interval_s=settings.probe_interval_s)
@@ -55,7 +62,10 @@ def build_gateway(
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         prober.start()
+        publisher = asyncio.create_task(_publish(metrics))
         yield
+        publisher.cancel()
+        metrics.publish()
         await prober.stop()
         directory.close()
 
@@ -70,3 +80,9 @@ def build_gateway(
         lifespan=lifespan,
     )
     return Gateway(application, directory)
+
+
+async def _publish(metrics: Metrics) -> None:
+    while True:
+        await asyncio.sleep(_PUBLISH_INTERVAL_S)
+        metrics.publish()

@@ -17,6 +17,8 @@
                                       503     api_error              replica_busy
       ModelNotReadyError              503     api_error              model_not_ready
       ReplicaUnavailableError         503     api_error              replica_unavailable
+      ModelFailedError                503     api_error              model_failed
+      ServerShuttingDownError         503     api_error              server_shutting_down
       ReplicaTimeoutError             504     api_error              replica_timeout
     SettingsError                     (a setting that cannot work; never reaches a caller)
 
@@ -152,6 +154,20 @@ class ReplicaUnavailableError(GatewayError):
 
     status = 503
     code = "replica_unavailable"
+
+
+class ModelFailedError(GatewayError):
+    """The model's replicas could not be started, and are no longer tried."""
+
+    status = 503
+    code = "model_failed"
+
+
+class ServerShuttingDownError(GatewayError):
+    """The gateway is stopping and cannot wait for this call any longer."""
+
+    status = 503
+    code = "server_shutting_down"
 
 
 class ReplicaTimeoutError(GatewayError):

@@ -1,7 +1,8 @@
 """What the gateway must know of a stream of server-sent events, learned by searching bytes, not decoding.
 
-Only whole events leave `EventTap`, so that an error event can always follow. Every quote inside a JSON
-string is escaped on the wire, so no text of a model can look like the patterns searched for here.
+Only whole events leave `EventTap`, so that an error event can always follow. Every quote and line end inside
+a JSON string is escaped on the wire: no text of a model can look like a pattern that holds a quote, or that
+stands at the beginning of a line.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 _MAX_EVENT_BYTES = 8 * 2**20
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
-_ERROR_EVENT = re.compile(rb'data: ?\{"error"|data: ?\{"object": ?"error"|event: ?error')
+_LINE = rb"(?<![^\r\n])"
+_ERROR_EVENT = re.compile(_LINE + rb'(?:data: ?\{"error"|data: ?\{"object": ?"error"|event: ?error\b)')
 _USAGE_OBJECT = re.compile(rb'"usage": ?\{')
 _NO_CHOICES = re.compile(rb'"choices": ?\[\]')
 
@@ -38,11 +40,11 @@ class _Grammar:
 
 
 _GRAMMARS: dict[Dialect, _Grammar] = {
-    "chat": _Grammar(b'"finish_reason":"', b"[DONE]", re.compile(rb"data: ?\[DONE\]")),
+    "chat": _Grammar(b'"finish_reason":"', b"[DONE]", re.compile(_LINE + rb"data: ?\[DONE\]")),
     "responses": _Grammar(
-        None, b"event: response.", re.compile(rb"event: response\.(?:completed|incomplete|failed)\b")
+        None, b"response.", re.compile(_LINE + rb"event: ?response\.(?:completed|incomplete|failed)\b")
     ),
-    "messages": _Grammar(b'"stop_reason":"', b"message_stop", re.compile(rb"event: ?message_stop")),
+    "messages": _Grammar(b'"stop_reason":"', b"message_stop", re.compile(_LINE + rb"event: ?message_stop")),
 }
 
 
@@ -64,6 +66,7 @@ class EventTap:
         "_finish",
         "_finishes",
         "_first_usage",
+        "_is_spacing_known",
         "_is_usage_hidden",
         "_last_usage",
         "_pending",
@@ -81,7 +84,8 @@ class EventTap:
         self._choices = choices if grammar.finish else 0
         self._is_usage_hidden = is_usage_hidden
         self._finishes = 0
-        self._pending: bytes | None = None
+        self._pending = b""
+        self._is_spacing_known = False
         self._first_usage = b""
         self._last_usage = b""
         self.is_complete = False
@@ -90,12 +94,12 @@ class EventTap:
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give the whole events to forward, maybe none."""
         # Nearly all data is token events, which leave after these searches. `rfind` is the fastest of them.
-        if self._pending is None:
-            self._begin(data)
-        elif self._pending:
+        if self._pending:
             data, self._pending = self._pending + data, b""
         if not data.endswith(b"\n\n"):
             data = self._hold_tail(data)
+        if not self._is_spacing_known:
+            self._note_spacing(data)
         if data.rfind(b"error") >= 0:
             data = self._cut_error(data)
         if self._finish is not None and data.rfind(self._finish) >= 0:
@@ -110,9 +114,9 @@ class EventTap:
         """The tokens of the whole stream, as far as it has told."""
         return usage.merge(usage.find(self._first_usage), usage.find(self._last_usage))
 
-    def _begin(self, data: bytes) -> None:
-        """See at the first event whether the replica puts a space after each colon of its JSON."""
-        self._pending = b""
+    def _note_spacing(self, data: bytes) -> None:
+        """See at the first event that has an id whether the replica puts a space after each colon."""
+        self._is_spacing_known = b'"id":' in data
         if self._finish is not None and b'"id": ' in data:
             self._finish = self._finish.replace(b":", b": ")
 

@@ -33,6 +33,7 @@ class LineWriter:
         self._lines: list[bytes] = []
         self._dropped = 0
         self._is_scheduled = False
+        self._is_closed = False
 
     def write(self, line: bytes) -> None:
         """Take one line without its end. Must be called in the event loop's thread."""
@@ -45,11 +46,14 @@ class LineWriter:
             asyncio.get_running_loop().call_later(_FLUSH_INTERVAL_S, self._flush)
 
     def close(self) -> None:
-        """Write what is left and end the thread."""
+        """Write what is left and end the thread; a line that comes later is lost."""
+        self._is_closed = True
         self._executor.shutdown(wait=True)
         self._write_out(self._take())
 
     def _flush(self) -> None:
+        if self._is_closed:
+            return
         loop = asyncio.get_running_loop()
         loop.run_in_executor(self._executor, self._write_out, self._take()).add_done_callback(self._flushed)
 

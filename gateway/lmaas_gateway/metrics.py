@@ -6,21 +6,24 @@ user or anything else that a client chooses.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+from lmaas_gateway.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from prometheus_client.metrics_core import Metric
 
     from lmaas_gateway.call import Usage
     from lmaas_gateway.replicas.pool import Pool
+    from lmaas_gateway.tallies import TallyFolder
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,15 +31,85 @@ _DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 
 _FIRST_BYTE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 60, 120)
 
 
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A metric's name without suffix, its labels and its meaning.
+
+    Attributes:
+        buckets: Upper bounds of a histogram, in seconds.
+    """
+
+    kind: Literal["counter", "histogram", "gauge"]
+    name: str
+    labels: tuple[str, ...]
+    text: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def sample_name(self) -> str:
+        """The name that stands in the output."""
+        return self.name + "_total" if self.kind == "counter" else self.name
+
+
+CALLS = Spec("counter", "lmaas_requests", ("model", "route", "code"), "Calls that ended.")
+DURATION = Spec(
+    "histogram",
+    "lmaas_request_duration_seconds",
+    ("model", "route"),
+    "From a call's arrival to the end of its reply.",
+    _DURATION_BUCKETS_S,
+)
+FIRST_BYTE = Spec(
+    "histogram",
+    "lmaas_time_to_first_byte_seconds",
+    ("model", "route"),
+    "From a call's arrival to the first byte of its reply's body.",
+    _FIRST_BYTE_BUCKETS_S,
+)
+PROMPT_TOKENS = Spec("counter", "lmaas_prompt_tokens", ("model",), "Prompt tokens.")
+CACHED_TOKENS = Spec(
+    "counter",
+    "lmaas_cached_prompt_tokens",
+    ("model",),
+    "Prompt tokens that a replica found in its prefix cache.",
+)
+COMPLETION_TOKENS = Spec("counter", "lmaas_completion_tokens", ("model",), "Generated tokens.")
+REPLICA_FAILURES = Spec(
+    "counter",
+    "lmaas_replica_failures",
+    ("model", "replica", "reason"),
+    "Attempts at a replica that failed: connect, busy, closed, deadline, protocol or status.",
+)
+REPLICA_UP = Spec("gauge", "lmaas_replica_up", ("model", "replica"), "1 if the replica's last probe passed.")
+IN_FLIGHT = Spec(
+    "gauge",
+    "lmaas_requests_in_flight",
+    ("model", "replica"),
+    "Calls that the replica works on for this process.",
+)
+
+ALL = (
+    CALLS,
+    DURATION,
+    FIRST_BYTE,
+    PROMPT_TOKENS,
+    CACHED_TOKENS,
+    COMPLETION_TOKENS,
+    REPLICA_FAILURES,
+    REPLICA_UP,
+    IN_FLIGHT,
+)
+
+
 class _CallSeries:
-    """The children of one model, route and code: looked up once, then only counted."""
+    """The tallies of one model, route and status: looked up once, then only counted."""
 
     __slots__ = ("calls", "duration", "first_byte")
 
-    def __init__(self, metrics: Metrics, model: str, route: str, status: int) -> None:
-        self.calls = metrics.calls.labels(model, route, str(status))
-        self.duration = metrics.duration.labels(model, route)
-        self.first_byte = metrics.first_byte.labels(model, route)
+    def __init__(self, tallies: Tallies, model: str, route: str, status: int) -> None:
+        self.calls = tallies.counter(CALLS.name, (model, route, str(status)))
+        self.duration = tallies.histogram(DURATION.name, (model, route), DURATION.buckets)
+        self.first_byte = tallies.histogram(FIRST_BYTE.name, (model, route), FIRST_BYTE.buckets)
 
 
 class _TokenSeries:
@@ -44,71 +117,40 @@ class _TokenSeries:
 
     __slots__ = ("cached", "completion", "prompt")
 
-    def __init__(self, metrics: Metrics, model: str) -> None:
-        self.prompt = metrics.prompt_tokens.labels(model)
-        self.cached = metrics.cached_tokens.labels(model)
-        self.completion = metrics.completion_tokens.labels(model)
+    def __init__(self, tallies: Tallies, model: str) -> None:
+        self.prompt = tallies.counter(PROMPT_TOKENS.name, (model,))
+        self.cached = tallies.counter(CACHED_TOKENS.name, (model,))
+        self.completion = tallies.counter(COMPLETION_TOKENS.name, (model,))
 
 
 class Metrics:
-    """The gateway's counters, in a registry of their own.
+    """What the gateway counts.
 
     Args:
         pools: Read when metrics are asked for, for the gauges of replicas.
-        multiprocess_dir: Where several workers keep their counts, to be added up; None for one process.
+        folder: Where several workers share their counts; None for one process.
     """
 
-    def __init__(self, pools: Mapping[str, Pool], *, multiprocess_dir: Path | None = None) -> None:
-        self._multiprocess_dir = multiprocess_dir
-        self._registry = registry = CollectorRegistry()
-        self._pool_collector = _PoolCollector(pools)
-        registry.register(self._pool_collector)
-        ProcessCollector(registry=registry)
-        self.calls = Counter(
-            "lmaas_requests", "Calls that ended.", ("model", "route", "code"), registry=registry
-        )
-        self.duration = Histogram(
-            "lmaas_request_duration_seconds",
-            "From a call's arrival to the end of its reply.",
-            ("model", "route"),
-            buckets=_DURATION_BUCKETS_S,
-            registry=registry,
-        )
-        self.first_byte = Histogram(
-            "lmaas_time_to_first_byte_seconds",
-            "From a call's arrival to the first byte of its reply's body.",
-            ("model", "route"),
-            buckets=_FIRST_BYTE_BUCKETS_S,
-            registry=registry,
-        )
-        tokens = ("model",)
-        self.prompt_tokens = Counter("lmaas_prompt_tokens", "Prompt tokens.", tokens, registry=registry)
-        self.cached_tokens = Counter(
-            "lmaas_cached_prompt_tokens",
-            "Prompt tokens that a replica found in its prefix cache.",
-            tokens,
-            registry=registry,
-        )
-        self.completion_tokens = Counter(
-            "lmaas_completion_tokens", "Generated tokens.", tokens, registry=registry
-        )
-        self.replica_failures = Counter(
-            "lmaas_replica_failures",
-            "Attempts at a replica that failed, by reason.",
-            ("model", "replica", "reason"),
-            registry=registry,
-        )
+    def __init__(self, pools: Mapping[str, Pool], *, folder: TallyFolder | None = None) -> None:
+        self._pools = pools
+        self._folder = folder
+        self._tallies = Tallies()
+        self._registry = CollectorRegistry()
+        self._registry.register(_Collector(self))
+        ProcessCollector(registry=self._registry)
         self._call_series: dict[tuple[str, str, int], _CallSeries] = {}
         self._token_series: dict[str, _TokenSeries] = {}
 
     def count_call(
         self, model: str, route: str, status: int, *, duration_s: float, first_byte_s: float
     ) -> None:
-        """Count a call that ended; `first_byte_s` is 0 if it had no body."""
+        """Count a call that ended; `first_byte_s` is 0 if its reply had no body."""
         series = self._call_series.get((model, route, status))
         if series is None:
-            series = self._call_series[model, route, status] = _CallSeries(self, model, route, status)
-        series.calls.inc()
+            series = self._call_series[model, route, status] = _CallSeries(
+                self._tallies, model, route, status
+            )
+        series.calls.value += 1
         series.duration.observe(duration_s)
         if first_byte_s:
             series.first_byte.observe(first_byte_s)
@@ -117,36 +159,40 @@ class Metrics:
         """Count the tokens of a call."""
         series = self._token_series.get(model)
         if series is None:
-            series = self._token_series[model] = _TokenSeries(self, model)
-        series.prompt.inc(usage.prompt_tokens)
-        if usage.completion_tokens:
-            series.completion.inc(usage.completion_tokens)
-        if usage.cached_tokens:
-            series.cached.inc(usage.cached_tokens)
+            series = self._token_series[model] = _TokenSeries(self._tallies, model)
+        series.prompt.value += usage.prompt_tokens
+        series.cached.value += usage.cached_tokens
+        series.completion.value += usage.completion_tokens
+
+    def count_failure(self, model: str, replica: str, reason: str) -> None:
+        """Count an attempt at a replica that failed."""
+        self._tallies.counter(REPLICA_FAILURES.name, (model, replica, reason)).value += 1
+
+    def publish(self) -> None:
+        """Leave the counts where the other workers find them."""
+        if self._folder is not None:
+            self._folder.publish(self._tallies)
 
     def render(self) -> bytes:
-        """Write all metrics in Prometheus' text format."""
-        if self._multiprocess_dir is None:
-            return generate_latest(self._registry)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._multiprocess_dir))  # type: ignore[no-untyped-call]  # as released
-        registry.register(self._pool_collector)
-        return generate_latest(registry)
+        """Write all metrics in Prometheus' text format, those of the other workers added."""
+        return generate_latest(self._registry)
 
+    def families(self) -> Iterator[Metric]:
+        """Turn the tallies, and the state of the replicas, into Prometheus' metrics."""
+        tallies = Tallies()
+        tallies.add(self._tallies)
+        for other in () if self._folder is None else self._folder.others():
+            tallies.add(other)
+        for spec in ALL:
+            if spec.kind == "counter":
+                yield _counter(spec, tallies)
+            elif spec.kind == "histogram":
+                yield _histogram(spec, tallies)
+        yield from self._gauges()
 
-class _PoolCollector(Collector):
-    """Reads the replicas' state when it is asked for, so that keeping it costs a call nothing."""
-
-    def __init__(self, pools: Mapping[str, Pool]) -> None:
-        self._pools = pools
-
-    def describe(self) -> Iterable[Metric]:
-        """Tell the names without reading a pool."""
-        return _gauges()
-
-    def collect(self) -> Iterator[Metric]:
-        """Read all pools."""
-        up, in_flight = _gauges()
+    def _gauges(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily(REPLICA_UP.name, REPLICA_UP.text, labels=REPLICA_UP.labels)
+        in_flight = GaugeMetricFamily(IN_FLIGHT.name, IN_FLIGHT.text, labels=IN_FLIGHT.labels)
         for pool in self._pools.values():
             for replica in pool.replicas:
                 up.add_metric((pool.name, replica.name), float(replica.is_ready))
@@ -155,9 +201,32 @@ class _PoolCollector(Collector):
         yield in_flight
 
 
-def _gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
-    labels = ("model", "replica")
-    return (
-        GaugeMetricFamily("lmaas_replica_up", "1 if the replica's last probe passed.", labels=labels),
-        GaugeMetricFamily("lmaas_requests_in_flight", "Calls that the replica works on.", labels=labels),
-    )
+class _Collector(Collector):
+    """Asks for the metrics when Prometheus does."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> Iterable[Metric]:
+        """Tell nothing beforehand: the registry then does not look for clashes of names."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the metrics of this moment."""
+        return self._metrics.families()
+
+
+def _counter(spec: Spec, tallies: Tallies) -> Metric:
+    family = CounterMetricFamily(spec.name, spec.text, labels=spec.labels)
+    for labels, counter in tallies.counters.get(spec.name, {}).items():
+        family.add_metric(labels, counter.value)
+    return family
+
+
+def _histogram(spec: Spec, tallies: Tallies) -> Metric:
+    family = HistogramMetricFamily(spec.name, spec.text, labels=spec.labels)
+    for labels, histogram in tallies.histograms.get(spec.name, {}).items():
+        bounds = (*(str(float(bound)) for bound in histogram.bounds), "+Inf")
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric(labels, buckets, histogram.total)
+    return family

@@ -9,9 +9,9 @@ from lmaas_gateway.relay import relay
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from lmaas_gateway.accounting import Meter
     from lmaas_gateway.auth import Authenticator
     from lmaas_gateway.call import Call
+    from lmaas_gateway.meter import Meter
     from lmaas_gateway.relay import Reply
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.routing import Router

@@ -18,9 +18,9 @@ from lmaas_gateway.events import EventTap
 from lmaas_gateway.replicas.client import ReplicaError
 
 if TYPE_CHECKING:
-    from lmaas_gateway.accounting import Meter
     from lmaas_gateway.call import Route
-    from lmaas_gateway.routing import Forwarded
+    from lmaas_gateway.meter import Meter
+    from lmaas_gateway.replicas.forwarded import Forwarded
 
 # vLLM writes usage at the end of a reply, at most some fields from it.
 _TAIL_BYTES = 64 * 1024
@@ -112,7 +112,8 @@ class PlainReply:
 
     def close(self) -> None:
         """Let go of the replica, and note the usage."""
-        self._meter.usage = usage.find(self._tail)
+        # Most replies end with their usage; a ranking begins with it.
+        self._meter.usage = usage.find(self._tail) or usage.find(self._forwarded.first)
         self._forwarded.close()
 
 
@@ -254,7 +255,7 @@ def refusal(status: int, body: bytes, model: str) -> GatewayError:
     A 4xx is about the request, and its text is kept; a 5xx is about the replica, and its text, which may
     hold the inside of a server, is not.
     """
-    if not 400 <= status < 500 or status in {401, 403}:
+    if not 400 <= status < 500 or status in {401, 403, 429}:
         if status in {429, 503}:
             return ReplicaRefusalError(503, f"The model {model!r} is busy; retry shortly.", retry_after_s=1)
         return ReplicaRefusalError(
@@ -263,7 +264,7 @@ def refusal(status: int, body: bytes, model: str) -> GatewayError:
     try:
         wire = _ERRORS.decode(body)
         error = wire.error or _WireError(wire.message)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = _WireError()
     message = error.message or f"The model {model!r} does not take this call (HTTP {status})."
     return ReplicaRefusalError(status, message, param=error.param)

@@ -8,6 +8,7 @@ from lmaas_gateway import envelope
 from lmaas_gateway.errors import (
     BadReplicaReplyError,
     GatewayError,
+    ModelFailedError,
     ModelNotReadyError,
     ReplicaTimeoutError,
     ReplicaUnavailableError,
@@ -20,13 +21,13 @@ from lmaas_gateway.replicas.client import (
     ReplicaError,
     ReplicaProtocolError,
 )
+from lmaas_gateway.replicas.forwarded import Forwarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lmaas_gateway.call import Call
     from lmaas_gateway.metrics import Metrics
-    from lmaas_gateway.replicas.client import Exchange
     from lmaas_gateway.replicas.pool import Pool, Replica
 
 _ERROR_EVENT = b'data: {"error"'
@@ -38,32 +39,6 @@ _REASONS: dict[type[ReplicaError], str] = {
     ReplicaDeadlineError: "deadline",
     ReplicaProtocolError: "protocol",
 }
-
-
-class Forwarded:
-    """A call that a replica has begun to answer. Whoever holds it must `close` it; closing never waits.
-
-    Attributes:
-        exchange: The reply, its head read.
-        first: The first bytes of the reply's body, already read from `exchange`.
-    """
-
-    __slots__ = ("_replica", "exchange", "first")
-
-    def __init__(self, replica: Replica, exchange: Exchange, first: bytes) -> None:
-        self._replica = replica
-        self.exchange = exchange
-        self.first = first
-
-    @property
-    def replica_name(self) -> str:
-        """The replica's name, for records."""
-        return self._replica.name
-
-    def close(self) -> None:
-        """Give the connection back, or drop it if the reply is not whole; the replica's load falls by one."""
-        self._replica.in_flight -= 1
-        self.exchange.close()
 
 
 class Router:
@@ -79,6 +54,7 @@ class Router:
 
         Raises:
             ModelNotReadyError: no replica has started yet.
+            ModelFailedError: none could be started.
             ReplicaUnavailableError: none could take the call.
             ReplicaTimeoutError: the last one tried did not begin to answer in time.
             BadReplicaReplyError: the last one tried did not answer in HTTP.
@@ -97,14 +73,12 @@ class Router:
                 continue
             if forwarded.exchange.status < 500 or choose(pool.replicas, tried) is None:
                 return forwarded
-            self._metrics.replica_failures.labels(pool.name, replica.name, "status").inc()
+            self._metrics.count_failure(pool.name, replica.name, "status")
             forwarded.close()
         raise explain(pool, failure)
 
     def _note_failure(self, pool: Pool, replica: Replica, error: ReplicaError) -> None:
-        self._metrics.replica_failures.labels(
-            pool.name, replica.name, _REASONS.get(type(error), "other")
-        ).inc()
+        self._metrics.count_failure(pool.name, replica.name, _REASONS.get(type(error), "other"))
         if isinstance(error, ReplicaConnectError):
             replica.mark_failed(str(error))
 
@@ -121,6 +95,8 @@ def choose(replicas: Iterable[Replica], tried: set[Replica]) -> Replica | None:
 def explain(pool: Pool, failure: ReplicaError | None) -> GatewayError:
     """Turn the last failure, or the lack of any replica to try, into what the caller is told."""
     model = repr(pool.name)
+    if pool.state == "failed":
+        return ModelFailedError(f"The model {model} could not be started; its operator must look at its log.")
     if failure is None and pool.state == "starting":
         return ModelNotReadyError(f"The model {model} is still starting; retry shortly.", retry_after_s=5)
     if isinstance(failure, ReplicaDeadlineError) and failure.deadline != "connect":
@@ -138,13 +114,14 @@ def explain(pool: Pool, failure: ReplicaError | None) -> GatewayError:
 
 async def _attempt(call: Call, replica: Replica) -> Forwarded:
     body = call.body
-    if replica.served_model_name not in {None, call.model}:
-        body = envelope.with_model(body, str(replica.served_model_name))
+    name = replica.served_model_name
+    if name is not None and name != call.model:
+        body = envelope.with_model(body, name)
     replica.in_flight += 1
     exchange = None
     try:
         exchange = await replica.client.post(call.route.replica_path, body, call.headers)
-        first = await exchange.read()
+        first = exchange.take() or await exchange.read()
         if call.is_stream and exchange.status == 200 and (not first or first.startswith(_ERROR_EVENT)):
             raise ReplicaClosedError("the stream failed before its first event")
     except BaseException:

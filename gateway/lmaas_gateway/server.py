@@ -27,9 +27,10 @@ from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
+    from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import Settings
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -54,10 +55,10 @@ def serve(settings: Settings, *, report: Callable[[str], None]) -> None:
         run(_serve(settings, listener, report))
 
 
-def serve_worker(settings: Settings, listener: socket.socket, multiprocess_dir: Path) -> None:
+def serve_worker(settings: Settings, listener: socket.socket, tally_folder: Path) -> None:
     """Serve as one of several workers; the process that started it launches the models."""
     logs.configure(settings.log_level)
-    run(serve_socket(settings, listener, multiprocess_dir))
+    run(serve_socket(settings, listener, tally_folder=tally_folder))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -80,11 +81,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve_socket(
-    settings: Settings, listener: socket.socket, multiprocess_dir: Path | None = None
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    tally_folder: Path | None = None,
+    launches: Callable[[str], Sequence[LaunchStatus]] | None = None,
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(sys.stdout.buffer)
-    gateway = build_gateway(settings, log=writer.write, multiprocess_dir=multiprocess_dir)
+    gateway = build_gateway(settings, log=writer.write, tally_folder=tally_folder, launches=launches)
     config = uvicorn.Config(
         gateway.application,
         http=GatewayProtocol,
@@ -145,7 +150,7 @@ async def _serve(settings: Settings, listener: socket.socket, report: Callable[[
     greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))
     try:
         if settings.workers == 1:
-            await serve_socket(resolved, listener)
+            await serve_socket(resolved, listener, launches=launcher.status)
         else:
             await Workers(resolved, listener, target=serve_worker, report=report).run()
     finally:

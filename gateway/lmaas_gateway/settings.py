@@ -12,6 +12,7 @@ import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -60,6 +61,8 @@ class ReplicaSettings(BaseModel):
                 f"{url!r} is not a replica address; write http://host:port, https://host:port or unix:/path"
             )
             raise ValueError(message)
+        if not url.startswith("unix:"):
+            _check_authority(url)
         return url.rstrip("/")
 
 
@@ -254,6 +257,18 @@ class Settings(BaseModel):
             )
             raise ValueError(message)
         return self
+
+
+def _check_authority(url: str) -> None:
+    """Refuse what would be left unused, or fail at the first call."""
+    message = "a replica's url holds scheme, host and port only: http://host:port, without path, query or user"
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError(message) from None
+    if not has_host or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(message)
 
 
 def is_loopback(host: str) -> bool:

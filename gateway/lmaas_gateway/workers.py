@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,14 +23,12 @@ if TYPE_CHECKING:
 
 _RESTART_PAUSE_S = 1.0
 _KILL_AFTER_S = 10.0
-# Read by prometheus-client when a worker imports it.
-_METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Target(Protocol):
     """What a worker process runs."""
 
-    def __call__(self, settings: Settings, listener: socket.socket, multiprocess_dir: Path) -> None:
+    def __call__(self, settings: Settings, listener: socket.socket, tally_folder: Path) -> None:
         """Serve until told to stop."""
 
 
@@ -53,18 +52,19 @@ class Workers:
         self._context = multiprocessing.get_context("spawn")
         self._is_stopping = False
         self._processes: set[SpawnProcess] = set()
+        # A thread for each, so that no death waits for another one to be noticed.
+        self._joiners = ThreadPoolExecutor(settings.workers, "lmaas-join")
 
     async def run(self) -> None:
         """Keep the workers running until SIGTERM or SIGINT, then stop them."""
         loop = asyncio.get_running_loop()
-        folder = Path(tempfile.mkdtemp(prefix="lmaas-metrics-"))
-        os.environ[_METRICS_VARIABLE] = str(folder)
+        folder = Path(tempfile.mkdtemp(prefix="lmaas-tallies-"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         try:
             await asyncio.gather(*(self._keep(folder) for _ in range(self._settings.workers)))
         finally:
-            del os.environ[_METRICS_VARIABLE]
+            self._joiners.shutdown(wait=False)
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _keep(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class Workers:
             )
             process.start()
             self._processes.add(process)
-            await asyncio.to_thread(process.join)
+            await asyncio.get_running_loop().run_in_executor(self._joiners, process.join)
             self._processes.discard(process)
             if not self._is_stopping:
                 self._report(f"worker {process.pid} ended with code {process.exitcode}; starting another")

@@ -20,6 +20,8 @@ _BOOLEANS: Final = {"true": True, "false": False}
 _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "invalid_body": errors.BadRequestError,
     "unsupported_route": errors.BadRequestError,
+    "invalid_request": errors.BadRequestError,
+    "context_length_exceeded": errors.BadRequestError,
     "invalid_api_key": errors.AuthenticationError,
     "not_found": errors.NotFoundError,
     "model_not_found": errors.ModelNotFoundError,
@@ -28,9 +30,13 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "rate_limit_exceeded": errors.RateLimitError,
     "internal_error": errors.InternalServerError,
     "bad_replica_reply": errors.BadGatewayError,
+    "replica_error": errors.BadGatewayError,
     "stream_interrupted": errors.StreamInterruptedError,
     "model_not_ready": errors.ServiceUnavailableError,
     "replica_unavailable": errors.ServiceUnavailableError,
+    "replica_busy": errors.ServiceUnavailableError,
+    "model_failed": errors.ServiceUnavailableError,
+    "server_shutting_down": errors.ServiceUnavailableError,
     "replica_timeout": errors.GatewayTimeoutError,
 }
 

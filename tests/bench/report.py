@@ -113,7 +113,10 @@ def verdicts(measured: Measured) -> list[Verdict]:
 
 
 def _ratio(ours: Contest | None, theirs: Contest | None, figure: str) -> float | None:
-    return None if ours is None or theirs is None else ours.median(figure) / theirs.median(figure)
+    # An error costs less than a reply: a run with failed calls tells nothing about the cost of good ones.
+    if ours is None or theirs is None or ours.errors or theirs.errors:
+        return None
+    return ours.median(figure) / theirs.median(figure)
 
 
 def markdown(measured: Measured) -> str:

@@ -203,6 +203,12 @@ class TestReport:
         assert {verdict.word for verdict in report.verdicts(nothing)} == {"not measured"}
         assert "mock replica" not in report.markdown(nothing)
 
+    def test_peer_that_failed_calls_is_no_yardstick(self) -> None:
+        ours, router, _ = self.measured().contests
+        failing = replace(router, rounds=(replace(round_of(10), errors=1),))
+        judged = report.verdicts(replace(self.measured(), contests=(ours, failing)))
+        assert [verdict.word for verdict in judged[:4]] == ["not measured"] * 4
+
     def test_page_names_command_versions_ranges_and_absentees(self) -> None:
         page = report.markdown(self.measured())
         assert "`run.py`" in page

@@ -23,9 +23,13 @@ from typing import NoReturn
 
 def write_interpreter(path: Path, build: str = "cpu") -> Path:
     """Make an executable at `path` that can be given to the launcher as the engine's interpreter."""
-    path.write_text(
-        f'#!/bin/sh\n[ "$2" = -c ] && echo {build} && exit 0\nexec {sys.executable} {__file__} "$@"\n'
+    lines = (
+        "#!/bin/sh",
+        f'[ "$2" = -c ] && echo {build} && exit 0',
+        '[ "$2" = pip ] && exit 1',
+        f'exec {sys.executable} {__file__} "$@"',
     )
+    path.write_text("\n".join(lines) + "\n")
     path.chmod(0o700)
     return path
 
@@ -63,7 +67,10 @@ if __name__ == "__main__":
         sys.exit(1)
     while mode == "hang":
         time.sleep(1)
-    with socketserver.UnixStreamServer(value_of("--uds"), Handler) as server:
+    address = value_of("--uds")
+    with socketserver.UnixStreamServer(address + ".new", Handler) as server:
+        # It appears when it can be connected to.
+        Path(address + ".new").rename(address)
         if mode == "orphan":
             server.handle_request()
             server.handle_request()

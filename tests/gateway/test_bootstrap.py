@@ -17,7 +17,7 @@ import pytest
 from bootstrap import cli, interpreter, preflight
 from bootstrap.errors import PreflightError
 from bootstrap.preflight import GIB, Machine, Room
-from bootstrap.recipes import RECIPES
+from bootstrap.recipes import RECIPES, Recipe
 from bootstrap_fakes import ROOT, FakeRunner
 
 if TYPE_CHECKING:
@@ -230,9 +230,28 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
-def bootstrap(checkout: Path) -> cli.Bootstrap:
-    environ = {"XDG_CACHE_HOME": str(checkout.parent), cli.DEVICE_VARIABLE: "cpu", "SHELL": "/bin/sh"}
+def bootstrap(checkout: Path, **environ: str) -> cli.Bootstrap:
+    environ = {
+        "XDG_CACHE_HOME": str(checkout.parent),
+        cli.DEVICE_VARIABLE: "cpu",
+        "SHELL": "/bin/sh",
+        **environ,
+    }
     return cli.Bootstrap(checkout, environ, lambda **_: FakeRunner(checkout.parent))
+
+
+def execute(_: str, command: list[str], environ: Mapping[str, str]) -> None:
+    raise Execution(command, environ)
+
+
+def test_an_engine_that_the_user_names_is_taken_and_none_installed(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.execve", execute)
+    with pytest.raises(Execution) as became:
+        bootstrap(checkout, **{cli.PYTHON_VARIABLE: "/mine/python"}).serve("127.0.0.1", 0, [])
+    assert became.value.environ[cli.PYTHON_VARIABLE] == "/mine/python"
+    assert list((checkout.parent / "lmaas" / "envs").glob("engine-*")) == []
 
 
 @pytest.mark.parametrize(
@@ -248,10 +267,7 @@ def bootstrap(checkout: Path) -> cli.Bootstrap:
 def test_serve_becomes_the_gateway_with_the_engine_it_prepared(
     arguments: list[str], served: list[str], checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def execve(_: str, command: list[str], environ: Mapping[str, str]) -> None:
-        raise Execution(command, environ)
-
-    monkeypatch.setattr("os.execve", execve)
+    monkeypatch.setattr("os.execve", execute)
     with pytest.raises(Execution) as became:
         bootstrap(checkout).serve("127.0.0.1", 0, arguments)
     lmaas = str(checkout / ".venv" / "bin" / "lmaas")
@@ -301,3 +317,35 @@ def test_the_command_runs_as_make_runs_it(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("lmaas: there is no environment named nonsense")
     assert done.stdout == ""
+
+
+def test_lock_writes_every_recipe_and_removes_what_none_names(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkout.parent / "locks"
+    folder.mkdir()
+    monkeypatch.setattr("bootstrap.locks.LOCKS", folder)
+    (folder / "former.lock").touch()
+    written: list[tuple[str, bool]] = []
+
+    def write(_: object, recipe: Recipe, *, upgrade: bool) -> None:
+        written.append((recipe.name, upgrade))
+
+    monkeypatch.setattr("bootstrap.locks.Locksmith.write", write)
+    bootstrap(checkout).lock(upgrade=True)
+    assert written == [(name, True) for name in RECIPES]
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("answer", "has_gpu"), [("exit 0", True), ("exit 9", False)])
+def test_a_gpu_is_what_the_driver_lists(
+    answer: str, has_gpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text(f"#!/bin/sh\n{answer}\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert preflight.has_gpu(tmp_path / "nvidia0") is has_gpu
+    assert preflight.has_gpu(driver) is True
+    monkeypatch.setenv("PATH", str(tmp_path / "absent"))
+    assert preflight.has_gpu(tmp_path / "nvidia0") is False

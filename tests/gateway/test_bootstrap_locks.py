@@ -28,6 +28,14 @@ def test_a_lock_pins_and_hashes_every_row_and_names_no_host(recipe: Recipe) -> N
     assert sum(map(len, rows)) == len(re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)), "no other lines"
 
 
+@pytest.mark.parametrize("package", ["httptools", "msgspec", "pydantic-core", "uvloop"])
+def test_a_compiled_package_is_locked_for_every_python_and_platform(package: str) -> None:
+    (row,) = (
+        row for row in locks.rows(RECIPES["gateway"].lock.read_text()) if row.startswith(f"{package}==")
+    )
+    assert len(locks.hashes(row)) >= 8, "four Pythons on two platforms; was it locked from a partial index?"
+
+
 def test_every_lock_file_has_a_recipe() -> None:
     assert locks.stale_locks() == []
 
@@ -44,7 +52,10 @@ def test_the_cpu_engine_takes_the_cpu_build_of_torch_by_any_of_its_wheels_and_no
 def test_the_gpu_engine_does_not_take_a_cpu_build_of_the_same_version() -> None:
     rows = locks.rows(RECIPES["engine-gpu"].lock.read_text())
     assert [row.split(" ", 1)[0] for row in rows if row.startswith("torch=")] == ["torch===2.13.0"]
-    assert locks.with_exact_torch("torch==2.13.0+cpu ; a\ntorch-x==1 \n") == "torch==2.13.0+cpu ; a\ntorch-x==1 \n"
+    assert (
+        locks.with_exact_torch("torch==2.13.0+cpu ; a\ntorch-x==1 \n")
+        == "torch==2.13.0+cpu ; a\ntorch-x==1 \n"
+    )
 
 
 def test_a_torch_wheel_that_is_not_pytorchs_own_is_not_locked() -> None:
@@ -114,16 +125,18 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def lock(recipe: Recipe, runner: FakeRunner, *, upgrade: bool = False, find_links: bool = True) -> None:
-    environment = {"UV_FIND_LINKS": "/wheels"} if find_links else {}
+    environment = {"UV_INDEX": "file:///some", "UV_INDEX_STRATEGY": "unsafe-best-match"}
+    if find_links:
+        environment["UV_FIND_LINKS"] = "/wheels"
     locks.Locksmith(ROOT, Uv(Path("uv"), environment), runner, quiet()).write(recipe, upgrade=upgrade)
 
 
 def test_pins_that_fit_are_kept_unless_newer_ones_are_asked_for(locked: Path) -> None:
     runner = CompilingRunner(locked)
     recipe = Recipe("bench-x", "x", ("six",))
-    recipe.lock.write_text("six==0.9\n")
+    recipe.lock.write_text(f"# By make.\nsix==0.9 ; os_name == 'a' \\\n    --hash=sha256:{'2' * 64}\n")
     lock(recipe, runner)
-    assert runner.read_files["--output-file"] == "six==0.9\n"
+    assert runner.read_files["--output-file"] == "six==0.9 ; os_name == 'a'\n", "uv repeats hashes"
     assert recipe.lock.read_text().endswith(f"six==1.0 \\\n    --hash=sha256:{'1' * 64}\n")
     lock(recipe, runner, upgrade=True)
     assert runner.read_files["--output-file"] == ""
@@ -143,7 +156,7 @@ def test_an_extra_repeats_the_pins_of_the_recipe_it_agrees_with(locked: Path) ->
     assert options[options.index("--constraint") + 1] == str(locked / "gateway.lock")
 
 
-def test_a_folder_with_a_cpu_torch_is_seen_by_the_cpu_engine_only(locked: Path) -> None:
+def test_only_the_main_index_is_seen_but_for_the_cpu_build_of_torch(locked: Path) -> None:
     runner = CompilingRunner(locked)
     lock(Recipe("engine-gpu", "x"), runner)
     assert runner.environments[-1] == {}

@@ -11,7 +11,7 @@ import pytest
 
 from bootstrap.errors import BootstrapError, ToolError
 from bootstrap.progress import Progress
-from bootstrap.toolrun import Command, ToolRunner, UvInstall
+from bootstrap.toolrun import Command, LastLine, ToolRunner, UvInstall
 from bootstrap_fakes import Clock, quiet
 
 
@@ -90,3 +90,24 @@ def test_a_step_that_fails_is_told_as_failed() -> None:
     with pytest.raises(KeyError), Progress(stream, is_terminal=False).step("the engine"):
         raise KeyError
     assert "failed" in stream.getvalue()
+
+
+def test_an_interrupted_tool_is_ended(tmp_path: Path) -> None:
+    class Interrupting(LastLine):
+        def read(self, line: str) -> None:
+            raise KeyboardInterrupt(line)
+
+    runner = ToolRunner(log=tmp_path / "log", progress=quiet(), environ=os.environ)
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        runner.run(Command("installing", (sys.executable, "-c", code)), Interrupting())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(str(interrupted.value)), 0)
+
+
+def test_a_tool_that_is_silent_shows_its_last_line() -> None:
+    observer = LastLine()
+    assert observer.detail() == "running"
+    observer.read("Collecting uv")
+    observer.read("")
+    assert observer.detail() == "Collecting uv"

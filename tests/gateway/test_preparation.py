@@ -33,7 +33,7 @@ cache, python, digest, member = sys.argv[1:]
 weights = PackagedWeights("tiny-weights", "1.0", digest, 1000, member, 1)
 print(Preparation(ModelCache(Path(cache)), python, progress).run("tiny", weights), flush=True)
 """
-SLOW_CONVERTER = '#!/bin/sh\necho half > "$4/model.safetensors"\n[ -e "$0.go" ] && exit 0\nsleep 30\n'
+SLOW_CONVERTER = 'echo half > "$4/model.safetensors"\n[ -e "$0.go" ] && exit 0\nsleep 30\n'
 
 
 class Steps:
@@ -54,7 +54,8 @@ def run(folder: Path, weights: PackagedWeights, steps: Steps | None = None, engi
 
 
 def write_script(path: Path, text: str) -> str:
-    path.write_text(text)
+    """Make an interpreter that has no pip and converts as `text` says."""
+    path.write_text(f'#!/bin/sh\n[ "$1" = -m ] && exit 1\n{text}')
     path.chmod(0o700)
     return str(path)
 
@@ -86,9 +87,7 @@ def test_model_is_fetched_unpacked_and_then_taken_from_the_cache(tmp_path: Path,
 def test_gguf_is_converted_by_the_engines_interpreter_and_then_dropped(
     tmp_path: Path, gguf_wheel: Path
 ) -> None:
-    converter = write_script(
-        tmp_path / "python", '#!/bin/sh\n[ -e "$3" ] && echo "$2 $3" > "$4/model.safetensors"\n'
-    )
+    converter = write_script(tmp_path / "python", '[ -e "$3" ] && echo "$2 $3" > "$4/model.safetensors"\n')
     weights = weights_of(gguf_wheel, "tiny_weights/tiny.gguf")
     steps = Steps()
     folder = run(tmp_path / "models", weights, steps, converter)
@@ -98,9 +97,7 @@ def test_gguf_is_converted_by_the_engines_interpreter_and_then_dropped(
 
 
 def test_failed_conversion_says_why(tmp_path: Path, gguf_wheel: Path) -> None:
-    converter = write_script(
-        tmp_path / "python", "#!/bin/sh\necho one >&2\necho 'no gguf here' >&2\nexit 1\n"
-    )
+    converter = write_script(tmp_path / "python", "echo one >&2\necho 'no gguf here' >&2\nexit 1\n")
     with pytest.raises(
         SettingsError, match="could not be converted: no gguf here; is vLLM's environment complete"
     ):
@@ -109,7 +106,7 @@ def test_failed_conversion_says_why(tmp_path: Path, gguf_wheel: Path) -> None:
 
 def test_full_disk_is_a_sentence_with_a_remedy(tmp_path: Path, gguf_wheel: Path) -> None:
     reason = os.strerror(errno.ENOSPC)
-    converter = write_script(tmp_path / "python", f"#!/bin/sh\necho 'OSError: {reason}' >&2\nexit 1\n")
+    converter = write_script(tmp_path / "python", f"echo 'OSError: {reason}' >&2\nexit 1\n")
     with pytest.raises(
         SettingsError, match="disk of the model cache is full; free some space, or set LMAAS_CACHE_DIR"
     ):
@@ -161,7 +158,7 @@ def start(cache: Path, weights: PackagedWeights, python: str) -> subprocess.Pope
 def test_two_processes_that_start_together_prepare_once(tmp_path: Path, gguf_wheel: Path) -> None:
     converter = write_script(
         tmp_path / "python",
-        '#!/bin/sh\necho run >> "$0.runs"\nsleep 1\necho weights > "$4/model.safetensors"\n',
+        'echo run >> "$0.runs"\nsleep 1\necho weights > "$4/model.safetensors"\n',
     )
     weights = weights_of(gguf_wheel, "tiny_weights/tiny.gguf")
     both = [start(tmp_path / "models", weights, converter) for _ in range(2)]

@@ -164,7 +164,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def answering(*replies: bytes) -> Script:
-    """Answer request after request with these bytes, the last one for ever, over as many connections as come."""
+    """Answer request after request with these bytes, the last one for ever."""
     left = list(replies)
 
     def script(connection: Connection) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -48,10 +49,14 @@ def test_misspelt_parameter_is_refused_with_a_hint() -> None:
 
 def test_replies_tuples_and_generators_can_be_sent() -> None:
     message = ChatCompletionMessage.model_validate({"role": "assistant", "content": "字", "new_field": 1})
-    body = json.loads(encode_body({"messages": (m for m in [message]), "stop": ("a", "b")}))
+    bias = MappingProxyType({"1": -1})
+    body = json.loads(
+        encode_body({"messages": (m for m in [message]), "stop": ("a", "b"), "logit_bias": bias})
+    )
     assert body == {
         "messages": [{"role": "assistant", "content": "字", "new_field": 1}],
         "stop": ["a", "b"],
+        "logit_bias": {"1": -1},
     }
 
 

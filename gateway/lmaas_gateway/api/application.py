@@ -79,7 +79,8 @@ def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         application,
         allow_origins=list(origins),
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "anthropic-version"],
+        # Client libraries add many of their own; no cookie of the browser comes along.
+        allow_headers=["*"],
         expose_headers=["x-request-id", "retry-after"],
     )
 

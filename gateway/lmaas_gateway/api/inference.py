@@ -10,19 +10,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway import envelope
-from lmaas_gateway.accounting import CLIENT_GONE_STATUS
 from lmaas_gateway.api.protocol import CONNECTION
 from lmaas_gateway.call import Call
-from lmaas_gateway.errors import BodyTooLargeError, GatewayError, InternalError
-from lmaas_gateway.relay import error_body
+from lmaas_gateway.errors import BodyTooLargeError, GatewayError, InternalError, ServerShuttingDownError
+from lmaas_gateway.meter import CLIENT_GONE_STATUS
+from lmaas_gateway.relay import error_body, error_event
 from lmaas_gateway.replicas.client import ReplicaError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
-    from lmaas_gateway.accounting import Accounting, Meter
+    from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.protocol import ClientConnection
     from lmaas_gateway.call import Route
+    from lmaas_gateway.meter import Meter
     from lmaas_gateway.pipeline import Pipeline
     from lmaas_gateway.relay import Reply
 
@@ -82,25 +83,25 @@ class InferenceEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. What was opened is closed here, without waiting, however the call ends."""
-        headers = scope["headers"]
-        meter = self._accounting.open(read_request_id(headers), self._route.path)
+        fields = dict(scope["headers"])
+        meter = self._accounting.open(read_request_id(fields), self._route.path)
         watch = _Watch()
         connection: ClientConnection = scope[CONNECTION]
         connection.watchers.add(watch)
         reply = None
         try:
-            reply = await self._pipeline.handle(
-                headers, partial(self._read_call, headers, receive, meter), meter
-            )
+            read_call = partial(self._read_call, fields, receive, meter)
+            reply = await self._pipeline.handle(scope["headers"], read_call, meter)
             await _send_reply(reply, meter, send, connection)
         except GatewayError as error:
             await self._send_error(error, meter, send)
         except ClientGone:
             meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
         except asyncio.CancelledError:
-            meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
-            if not watch.is_gone:
-                raise
+            if watch.is_gone:
+                meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
+            else:
+                await self._send_shutdown(reply, meter, send)
         except ReplicaError:
             # The head is out, so all that can be done is to end the connection short of its length.
             meter.outcome = "interrupted"
@@ -109,42 +110,42 @@ class InferenceEndpoint:
             await self._send_error(InternalError("The gateway failed on this call; retry."), meter, send)
         finally:
             connection.watchers.discard(watch)
+            connection.uncork()
             if reply is not None:
                 reply.close()
-            meter.close()
+            self._accounting.close(meter)
 
-    async def _read_call(
-        self, headers: Iterable[tuple[bytes, bytes]], receive: Receive, meter: Meter
-    ) -> Call:
-        body = await self._read_body(headers, receive)
-        fields = envelope.read(body)
-        is_stream = bool(fields.stream) and self._route.dialect != "plain"
+    async def _read_call(self, fields: Mapping[bytes, bytes], receive: Receive, meter: Meter) -> Call:
+        body = await self._read_body(fields, receive)
+        wanted = envelope.read(body)
+        is_stream = bool(wanted.stream) and self._route.dialect != "plain"
         wants_usage = True
         choices = 1
         if is_stream and self._route.dialect == "chat":
-            choices = envelope.count_choices(fields)
-            wants_usage = fields.stream_options is not None and fields.stream_options.include_usage is True
+            choices = envelope.count_choices(wanted)
+            wants_usage = wanted.stream_options is not None and wanted.stream_options.include_usage is True
             if not wants_usage:
                 body = envelope.with_usage(body)
         return Call(
             id=meter.request_id,
             route=self._route,
-            model=fields.model,
+            model=wanted.model,
             body=body,
             is_stream=is_stream,
             wants_usage=wants_usage,
             choices=choices,
-            headers=_forwarded_headers(headers, meter.request_id),
+            headers=_forwarded_headers(fields, meter.request_id),
         )
 
-    async def _read_body(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
-        for name, value in headers:
-            if name == b"content-length" and int(value) > self._max_body_bytes:
-                raise self._too_large()
+    async def _read_body(self, fields: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        if int(fields.get(b"content-length", 0)) > self._max_body_bytes:
+            raise self._too_large()
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         body: bytes = message["body"]
+        if len(body) > self._max_body_bytes:
+            raise self._too_large()
         if not message["more_body"]:
             return body
         parts = [body]
@@ -173,12 +174,21 @@ class InferenceEndpoint:
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
+    async def _send_shutdown(self, reply: Reply | None, meter: Meter, send: Send) -> None:
+        """End a call that outlasts the gateway: with an error, or an error event if its stream has begun."""
+        error = ServerShuttingDownError("The gateway is shutting down; retry the call.", retry_after_s=1)
+        if not meter.has_begun:
+            await self._send_error(error, meter, send)
+        elif reply is not None and reply.is_stream:
+            meter.outcome, meter.code = "interrupted", error.code or ""
+            await send({"type": "http.response.body", "body": error_event(error, self._route)})
 
-def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+
+def read_request_id(fields: Mapping[bytes, bytes]) -> str:
     """Take the client's `x-request-id` if it is one that can stand in logs and headers, else make one."""
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value.decode("ascii")
+    given = fields.get(b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
     return f"req_{_RANDOM.getrandbits(128):032x}"
 
 
@@ -196,11 +206,11 @@ def error_headers(error: GatewayError, meter: Meter, body: bytes) -> list[tuple[
     return headers
 
 
-def _forwarded_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> bytes:
+def _forwarded_headers(fields: Mapping[bytes, bytes], request_id: str) -> bytes:
     lines = b"x-request-id: %b\r\n" % request_id.encode()
-    for name, value in headers:
-        if name in _FORWARDED:
-            lines += b"%b: %b\r\n" % (name, value)
+    if not _FORWARDED.isdisjoint(fields):
+        for name in _FORWARDED.intersection(fields):
+            lines += b"%b: %b\r\n" % (name, fields[name])
     return lines
 
 

@@ -61,13 +61,22 @@ class OperationRoutes:
 
 def describe(pool: Pool) -> dict[str, object]:
     """Write a pool's state, replica by replica."""
-    replicas = [
-        {
-            "name": replica.name,
-            "ready": replica.is_ready,
-            "in_flight": replica.in_flight,
-            "problem": replica.problem,
-        }
-        for replica in pool.replicas
-    ]
-    return {"state": pool.state, "replicas": replicas}
+    body: dict[str, object] = {
+        "state": pool.state,
+        "replicas": [
+            {
+                "name": replica.name,
+                "ready": replica.is_ready,
+                "in_flight": replica.in_flight,
+                "problem": replica.problem,
+            }
+            for replica in pool.replicas
+        ],
+    }
+    launches = pool.launches()
+    if launches:
+        body["launches"] = [
+            {"state": launch.state, "restarts": launch.restarts, "last_error": launch.last_error}
+            for launch in launches
+        ]
+    return body

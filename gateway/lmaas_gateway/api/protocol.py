@@ -78,6 +78,12 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope[CONNECTION] = self._client_connection  # type: ignore[literal-required]  # a scope may hold more
 
+    def on_message_complete(self) -> None:
+        """End a request; go on reading, or a long body would leave the client's departure unseen."""
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse bytes that are not HTTP."""
         body = error_body(BadRequestError(f"{msg} The connection is closed."), None)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httptools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
 
@@ -146,7 +146,10 @@ class _Connection(asyncio.Protocol):
         self._buffered_bytes = 0
         if self.is_reading_paused:
             self.is_reading_paused = False
-            self._transport.resume_reading()
+            if self.is_open:
+                # The replica was made to wait: that was no idleness of its own.
+                self.deadline_s = self._loop.time() + self._client.timeouts.idle_s
+                self._transport.resume_reading()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     @property
@@ -156,7 +159,13 @@ class _Connection(asyncio.Protocol):
 
     def is_reusable(self) -> bool:
         """Whether another request may follow on this connection."""
-        return self.is_complete and self._keep_alive and self.is_open and not self._transport.is_closing()
+        return (
+            self.is_complete
+            and self._keep_alive
+            and self.is_open
+            and not self.is_reading_paused
+            and not self._transport.is_closing()
+        )
 
     def fail(self, error: ReplicaError) -> None:
         """End the exchange with `error`, and the connection with it."""
@@ -177,21 +186,27 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
-        if self._body_ends_at_eof and self.is_head_complete and exc is None:
+        if self._error is not None or self.is_complete:
+            pass
+        elif self._body_ends_at_eof and self.is_head_complete and exc is None:
             self.is_complete = True
-        elif self._error is None and not self.is_complete:
+        else:
             self._error = ReplicaClosedError("the replica closed the connection before its reply was whole")
         self._client.forget(self)
         self._wake()
 
     def data_received(self, data: bytes) -> None:
+        if self.is_complete:
+            # Nothing was asked, so it would be taken for the next call's reply.
+            self.abort()
+            return
         self.has_data = True
         self.deadline_s = self._loop.time() + self._client.timeouts.idle_s
         if not self.is_head_complete:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.fail(ReplicaProtocolError(f"not an HTTP reply: {type(error).__name__}"))
             return
         if not self.is_head_complete and self._head_bytes > _MAX_HEAD_BYTES:
@@ -203,6 +218,11 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        if self.is_complete:
+            message = "a second reply to one request"
+            raise ValueError(message)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.lower()] = value
@@ -254,6 +274,10 @@ class Exchange:
         connection = self._connection
         return connection is None or (connection.is_complete and not connection.has_body)
 
+    def take(self) -> bytes:
+        """Give the body bytes that have come and not been read, maybe none, without waiting."""
+        return b"" if self._connection is None else self._connection.take()
+
     async def read(self) -> bytes:
         """Give the next body bytes, as many as have come; none at the end of the reply.
 
@@ -302,14 +326,16 @@ class ReplicaClient:
         self._busy: set[_Connection] = set()
         self._connecting = 0
         self._sweeper: asyncio.TimerHandle | None = None
-        host = address.host if address.port in {0, 80, 443} else f"{address.host}:{address.port}"
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        if address.port not in {0, 80, 443}:
+            host += f":{address.port}"
         self._common_headers = f"host: {host}\r\naccept-encoding: identity\r\n"
         if api_key is not None:
             self._common_headers += f"authorization: Bearer {api_key}\r\n"
         self._heads: dict[str, bytes] = {}
 
-    async def post(self, path: str, body: bytes, headers: bytes = b"") -> Exchange:
-        """Send a JSON body; return once the reply's head is in.
+    def post(self, path: str, body: bytes, headers: bytes = b"") -> Awaitable[Exchange]:
+        """Send a JSON body; give the exchange once the reply's head is in.
 
         A kept connection that the replica closed while we wrote is replaced once by a new one, if no byte
         of a reply had come.
@@ -323,11 +349,11 @@ class ReplicaClient:
         if head is None:
             text = f"POST {path} HTTP/1.1\r\n{self._common_headers}content-type: application/json\r\n"
             head = self._heads[path] = text.encode()
-        return await self._exchange((b"%b%bcontent-length: %d\r\n\r\n" % (head, headers, len(body)), body))
+        return self._exchange((b"%b%bcontent-length: %d\r\n\r\n" % (head, headers, len(body)), body))
 
-    async def get(self, path: str) -> Exchange:
-        """Ask for `path`; return once the reply's head is in."""
-        return await self._exchange((f"GET {path} HTTP/1.1\r\n{self._common_headers}\r\n".encode(), b""))
+    def get(self, path: str) -> Awaitable[Exchange]:
+        """Ask for `path`; give the exchange once the reply's head is in."""
+        return self._exchange((f"GET {path} HTTP/1.1\r\n{self._common_headers}\r\n".encode(), b""))
 
     def release(self, connection: _Connection) -> None:
         """Take a connection back from its exchange."""
@@ -345,9 +371,10 @@ class ReplicaClient:
     def close(self) -> None:
         """Close every connection; exchanges in flight end with `ReplicaClosedError`."""
         for connection in (*self._idle, *self._busy):
-            connection.abort()
+            connection.fail(ReplicaClosedError("the gateway closed the connection"))
         if self._sweeper is not None:
             self._sweeper.cancel()
+            self._sweeper = None
 
     async def _exchange(self, request: tuple[bytes, bytes]) -> Exchange:
         connection = self._take_idle()

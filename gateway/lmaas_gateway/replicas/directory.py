@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.call import ROUTES
@@ -12,10 +14,13 @@ from lmaas_gateway.replicas.client import Address, ReplicaClient
 from lmaas_gateway.replicas.pool import Pool, Replica
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lmaas_gateway.call import Route
+    from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import ModelKind, ModelSettings, ReplicaSettings, Settings
+
+    Launches = Callable[[str], Sequence[LaunchStatus]]
 
 _MAX_NAMES = 5
 
@@ -73,19 +78,27 @@ def paths_of(kind: ModelKind) -> tuple[str, ...]:
     return tuple(route.path for route in ROUTES if kind in route.kinds)
 
 
-def build_directory(settings: Settings) -> Directory:
-    """Make the pools of all models, whose replicas must be addresses by now."""
+def build_directory(settings: Settings, launches: Launches | None = None) -> Directory:
+    """Make the pools of all models.
+
+    Args:
+        settings: The replicas of its models must be addresses by now.
+        launches: Tells what the launcher knows of a model's replicas.
+    """
     created = int(time.time())
-    return Directory({model.name: _build_pool(model, settings, created) for model in settings.models})
+    return Directory(
+        {model.name: _build_pool(model, settings, created, launches) for model in settings.models}
+    )
 
 
-def _build_pool(model: ModelSettings, settings: Settings, created: int) -> Pool:
+def _build_pool(model: ModelSettings, settings: Settings, created: int, launches: Launches | None) -> Pool:
     addresses = () if isinstance(model.replicas, int) else model.replicas
     replicas = tuple(
         Replica(f"{model.name}-{index}", _build_client(address, settings))
         for index, address in enumerate(addresses)
     )
-    return Pool(model.name, model.kind or "chat", replicas, created)
+    pool = Pool(model.name, model.kind or "chat", replicas, created)
+    return pool if launches is None else dataclasses.replace(pool, launches=partial(launches, model.name))
 
 
 def _build_client(replica: ReplicaSettings, settings: Settings) -> ReplicaClient:

@@ -98,7 +98,7 @@ class Prober:
 def _take_note(pool: Pool, replica: Replica, body: bytes) -> None:
     try:
         models = _MODELS.decode(body).data
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         replica.mark_failed("its model list is not OpenAI's")
         return
     served = _pick(pool.name, models)

@@ -120,6 +120,8 @@ class Launcher:
             asyncio.create_task(self._run(model, device, tuple(next(parts) for _ in model.replicas)))
             for model in self._launched.values()
         )
+        for task in self._tasks:
+            task.add_done_callback(self._report_fault)
 
     async def stop(self) -> None:
         """Let every engine finish its calls, end it and all its processes, and clean up."""
@@ -170,23 +172,12 @@ class Launcher:
             for replica in model.replicas:
                 replica.supervisor.give_up(str(error))
             return
-        await asyncio.gather(
-            *(
-                self._keep_running(
-                    replica,
-                    EngineSpec(
-                        model.settings,
-                        prepared,
-                        self._engine,
-                        self._python,
-                        device,
-                        replica.socket_path,
-                        part,
-                    ),
-                )
-                for replica, part in zip(model.replicas, parts, strict=True)
-            )
-        )
+        # A task group, unlike `gather`, ends only when all of its tasks have: each stops its engine first.
+        async with asyncio.TaskGroup() as group:
+            for replica, part in zip(model.replicas, parts, strict=True):
+                path = replica.socket_path
+                spec = EngineSpec(model.settings, prepared, self._engine, self._python, device, path, part)
+                group.create_task(self._keep_running(replica, spec))
 
     async def _keep_running(self, replica: _Replica, spec: EngineSpec) -> None:
         environ = environment(spec, inherited=self._environ, cache_dir=self._cache_dir)
@@ -198,6 +189,10 @@ class Launcher:
             return await EngineProcess.start(command(spec), environ=environ, log=log, grace_s=grace_s)
 
         await replica.supervisor.run(start)
+
+    def _report_fault(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._report(f"a fault of the launcher, please report it: {fault!r}")
 
     def _prepare(self, model: _Launched) -> catalog.PreparedModel:
         def progress(what: str, how_far: str, elapsed_s: float) -> None:

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from lmaas_gateway.replicas.client import ReplicaClient
     from lmaas_gateway.settings import ModelKind
 
-PoolState = Literal["starting", "ready", "degraded", "unavailable"]
+PoolState = Literal["starting", "ready", "degraded", "unavailable", "failed"]
+
+
+class LaunchStatus(Protocol):
+    """What a launcher knows of one replica that it started."""
+
+    @property
+    def state(self) -> str:
+        """Where it stands; `failed` once it is given up."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+
+    @property
+    def last_error(self) -> str | None:
+        """Why it last ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,13 +71,15 @@ class Pool:
 
     Attributes:
         created: When the pool was made, in Unix seconds.
+        launches: Asks the launcher for the state of each replica; empty where none was launched here.
     """
 
     name: str
     kind: ModelKind
     replicas: tuple[Replica, ...]
     created: int
-    owned_by: str = field(default="lmaas")
+    owned_by: str = "lmaas"
+    launches: Callable[[], Sequence[LaunchStatus]] = tuple
 
     @property
     def state(self) -> PoolState:
@@ -69,6 +89,9 @@ class Pool:
             return "ready"
         if ready:
             return "degraded"
+        launches = self.launches()
+        if launches and all(launch.state == "failed" for launch in launches):
+            return "failed"
         return "unavailable" if any(replica.was_ready for replica in self.replicas) else "starting"
 
     @property

@@ -191,6 +191,7 @@ def _run(command: Sequence[str], heartbeat: _Heartbeat, lock: int, folder: Path)
         )
         with process:
             try:
+                heartbeat.beat()
                 while _is_running(process):
                     heartbeat.beat()
             except BaseException:

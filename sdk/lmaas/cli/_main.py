@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
-from lmaas.cli import _serve
-from lmaas.errors import LMaaSError
+from lmaas._version import __version__
+from lmaas.cli import _chat, _embed, _models, _serve
+from lmaas.cli._errors import CommandError
+from lmaas.cli._terminal import note
+from lmaas.errors import ConfigurationError, LMaaSError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (_serve,)
+_COMMANDS = (_serve, _chat, _embed, _models)
+_EPILOG = """examples:
+  lmaas serve smollm2-135m-instruct all-minilm-l6-v2
+  lmaas chat
+  echo "Name three rivers." | lmaas chat
+  lmaas embed "good morning"
+  lmaas models list
+
+LMAAS_BASE_URL and LMAAS_API_KEY say which server the commands call, and with which key.
+Exit codes: 0 done, 1 the service refused or failed, 2 the command cannot work as given, 130 interrupted.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,15 +35,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 the service refused or failed, 2 the command cannot work as given, 130 interrupted.
     """
-    parser = argparse.ArgumentParser(prog="lmaas", description="Large models as a service.")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_parser(subparsers)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
+    except (CommandError, ConfigurationError) as error:
+        note(f"lmaas: {error}")
+        return 2
     except LMaaSError as error:
-        print(f"lmaas: {error}", file=sys.stderr)
+        note(f"lmaas: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        _silence_output()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lmaas",
+        description="Large models as a service.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lmaas {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def _silence_output() -> None:
+    """Let Python flush what nobody reads any more: `lmaas … | head` is no error of ours to explain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,7 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="catalogue name, local folder or hub id")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of settings (docs/configuration.md)")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file of settings (docs/configuration.md)"
+    )
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default 8000)")
     parser.add_argument("--workers", type=int, help="processes that share the port (default 1)")
@@ -36,11 +38,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        from lmaas_gateway.errors import SettingsError
-        from lmaas_gateway.server import serve
-        from lmaas_gateway.settings import load_settings
+        from lmaas_gateway.errors import SettingsError  # noqa: PLC0415 - not part of the SDK
+        from lmaas_gateway.server import serve  # noqa: PLC0415 - likewise
+        from lmaas_gateway.settings import load_settings  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
-        print(f"lmaas: {error.name} is missing; install the gateway: pip install 'lmaas[gateway]'", file=sys.stderr)
+        print(
+            f"lmaas: {error.name} is missing; install the gateway: pip install 'lmaas[gateway]'",
+            file=sys.stderr,
+        )
         return 2
     try:
         serve(load_settings(options.config, _flags(options)), report=_report)
@@ -51,7 +56,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _flags(options: argparse.Namespace) -> Mapping[str, object]:
-    flags = {name: value for name in ("host", "port", "workers") if (value := getattr(options, name)) is not None}
+    flags = {
+        name: value for name in ("host", "port", "workers") if (value := getattr(options, name)) is not None
+    }
     if options.models:
         flags["models"] = [{"model": model} for model in options.models]
     return flags

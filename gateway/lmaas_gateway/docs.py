@@ -1,0 +1,175 @@
+"""Write the reference pages of docs/ from the code, so that they cannot disagree with it.
+
+python -m lmaas_gateway.docs [--check] [FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from lmaas_gateway import errors, metrics
+from lmaas_gateway.call import ROUTES
+from lmaas_gateway.settings import EngineSettings, ModelSettings, ReplicaSettings, Settings, TimeoutSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic.fields import FieldInfo
+
+_NOTE = "<!-- Written by `make docs` from {source}; edit it there. -->"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages, or with `--check` tell which are out of date (exit code 1)."""
+    parser = argparse.ArgumentParser(prog="python -m lmaas_gateway.docs", description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("docs"))
+    options = parser.parse_args(arguments)
+    stale = []
+    for name, text in pages().items():
+        path = options.folder / name
+        if path.exists() and path.read_text("utf-8") == text:
+            continue
+        stale.append(str(path))
+        if not options.check:
+            path.write_text(text, "utf-8")
+    if stale and options.check:
+        sys.stderr.write(f"out of date, run `make docs`: {', '.join(stale)}\n")
+        return 1
+    return 0
+
+
+def pages() -> dict[str, str]:
+    """Write every generated page, by file name."""
+    return {
+        "configuration.md": "\n".join(_configuration()) + "\n",
+        "errors.md": "\n".join(_errors()) + "\n",
+        "metrics.md": "\n".join(_metrics()) + "\n",
+    }
+
+
+def _configuration() -> Iterator[str]:
+    yield "# Configuration"
+    yield ""
+    yield _NOTE.format(source="gateway/lmaas_gateway/settings.py")
+    yield ""
+    yield "One YAML file (`lmaas serve --config FILE`, or `LMAAS_CONFIG`), then `LMAAS_*` environment variables, then"
+    yield "command-line flags; the later wins. All settings are read once, at start, and a setting that cannot work"
+    yield "stops the start with a sentence that says what to do."
+    yield ""
+    yield "```yaml"
+    yield "models:"
+    yield "  - name: chat                       # the public name"
+    yield "    model: smollm2-135m-instruct     # catalogue name, folder or hub id"
+    yield "    replicas: 2                      # launched here …"
+    yield "  - name: remote"
+    yield "    kind: chat"
+    yield "    replicas:                        # … or already running"
+    yield "      - url: http://127.0.0.1:9001"
+    yield "timeouts:"
+    yield "  first_byte_s: 60"
+    yield "```"
+    yield ""
+    yield "In the environment `LMAAS_MODELS` is a list of names with commas between them, or JSON; a group's setting is"
+    yield "written with two underscores, as `LMAAS_TIMEOUTS__FIRST_BYTE_S=60`."
+    yield from _settings_table("## The gateway", Settings, "")
+    yield from _settings_table(
+        "## `timeouts`: deadlines of a call towards a replica", TimeoutSettings, "timeouts"
+    )
+    yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
+    yield from _settings_table("## `models`: one entry each", ModelSettings, None)
+    yield from _settings_table("## `models[].replicas`: replicas that already run", ReplicaSettings, None)
+
+
+def _settings_table(title: str, model: type[BaseModel], group: str | None) -> Iterator[str]:
+    """One row a setting; `group` is its part of the variable's name, None where no variable reaches it."""
+    yield ""
+    yield title
+    yield ""
+    variable = group is not None
+    yield "| setting | default | what it does |" + (" variable |" if variable else "")
+    yield "| --- | --- | --- |" + (" --- |" if variable else "")
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            continue
+        row = f"| `{name}` | {_default(field)} | {field.description} |"
+        prefix = f"LMAAS_{group.upper()}__" if group else "LMAAS_"
+        yield row + (f" `{prefix}{name.upper()}` |" if variable else "")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    if field.default in {None, ()} or field.default == "":
+        return "none"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def _errors() -> Iterator[str]:
+    yield "# Errors"
+    yield ""
+    yield _NOTE.format(source="gateway/lmaas_gateway/errors.py")
+    yield ""
+    yield "Every answer that is not 2xx holds OpenAI's error object; on `/v1/messages`, Anthropic's."
+    yield ""
+    yield "```json"
+    yield '{"error": {"message": "…", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}'
+    yield "```"
+    yield ""
+    yield "A stream that breaks after its first byte ends with the same object as an event, and without `[DONE]`."
+    yield "503 carries `Retry-After` where a retry makes sense."
+    yield ""
+    yield "| status | type | code | when |"
+    yield "| --- | --- | --- | --- |"
+    for error in sorted(_leaves(errors.GatewayError), key=lambda error: (error.status, str(error.code))):
+        yield f"| {error.status} | `{error.type}` | `{error.code}` | {(error.__doc__ or '').splitlines()[0]} |"
+    for status, code, when in _REFUSALS:
+        kind = "invalid_request_error" if status == "4xx" else "api_error"
+        yield f"| {status} | `{kind}` | `{code}` | {when} |"
+
+
+_REFUSALS = (
+    ("4xx", "invalid_request", "The replica refused the request; its message and `param` are passed on."),
+    (
+        "4xx",
+        "context_length_exceeded",
+        "The same, because prompt and completion do not fit the model's context.",
+    ),
+    ("502", "replica_error", "The replica failed on the call."),
+    ("503", "replica_busy", "The replica's queue is full."),
+)
+
+
+def _leaves(root: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:
+    for error in root.__subclasses__():
+        if error.code is not None:
+            yield error
+        yield from _leaves(error)
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics"
+    yield ""
+    yield _NOTE.format(source="gateway/lmaas_gateway/metrics.py")
+    yield ""
+    yield "`GET /metrics` answers in Prometheus' text format; with a key set it asks for the key. Labels hold configured"
+    yield "names only. `model` is empty for calls refused before their model was known."
+    yield ""
+    yield "| metric | type | labels | what it counts |"
+    yield "| --- | --- | --- | --- |"
+    for spec in metrics.ALL:
+        labels = ", ".join(f"`{label}`" for label in spec.labels)
+        yield f"| `{spec.sample_name}` | {spec.kind} | {labels} | {spec.text} |"
+    yield ""
+    yield "With several workers their counts are added up, those of the others at most a second old; the gauges are those of the worker that answers. Routes:"
+    yield ", ".join(f"`{route.path}`" for route in ROUTES) + "."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The record of one call: each stage notes in it what it learns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmaas_gateway.call import Usage
+
+Outcome = Literal["ok", "error", "interrupted", "client_gone"]
+
+# nginx's code for a client that left before the answer; it is never sent.
+CLIENT_GONE_STATUS = 499
+
+
+class Meter:
+    """What is learned of one call on its way.
+
+    Args:
+        request_id: The call's.
+        route: Its public path.
+        clock: Monotonic seconds.
+
+    Attributes:
+        status: What the client was told; 0 until it is.
+        code: The error's, if there is one.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_first_byte",
+        "_started",
+        "code",
+        "is_stream",
+        "model",
+        "outcome",
+        "principal",
+        "replica",
+        "request_id",
+        "route",
+        "status",
+        "usage",
+    )
+
+    def __init__(self, request_id: str, route: str, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._first_byte = 0.0
+        self.request_id = request_id
+        self.route = route
+        self.principal = self.model = self.replica = self.code = ""
+        self.is_stream = False
+        self.status = 0
+        self.outcome: Outcome = "ok"
+        self.usage: Usage | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the reply's body has begun."""
+        return self._first_byte > 0
+
+    def see_first_byte(self) -> None:
+        """Note the time: the reply's body begins."""
+        self._first_byte = self._clock()
+
+    def duration_s(self) -> float:
+        """Seconds since the call arrived."""
+        return self._clock() - self._started
+
+    def first_byte_s(self) -> float:
+        """Seconds from the call's arrival to the beginning of the reply's body; 0 if it has not begun."""
+        return self._first_byte - self._started if self._first_byte else 0.0
