@@ -112,7 +112,7 @@ class EventTap:
 
     def usage(self) -> Usage | None:
         """The tokens of the whole stream, as far as it has told."""
-        return usage.merge(usage.find(self._first_usage), usage.find(self._last_usage))
+        return usage.merge(usage.find_first(self._first_usage), usage.find(self._last_usage))
 
     def _note_spacing(self, data: bytes) -> None:
         """See at the first event that has an id whether the replica puts a space after each colon."""

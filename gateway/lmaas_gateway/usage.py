@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import msgspec
 
@@ -12,20 +13,23 @@ from lmaas_gateway.call import Usage
 _USAGE = re.compile(rb'"usage":\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: _Count | None = None
 
 
 class _WireUsage(msgspec.Struct):
     """OpenAI's two spellings and Anthropic's."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    input_tokens: _Count | None = None
+    output_tokens: _Count | None = None
     prompt_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
-    cache_read_input_tokens: int | None = None
+    cache_read_input_tokens: _Count | None = None
 
 
 _DECODER = msgspec.json.Decoder(_WireUsage)
@@ -33,10 +37,22 @@ _DECODER = msgspec.json.Decoder(_WireUsage)
 
 def find(data: bytes) -> Usage | None:
     """Find the last usage object in `data`."""
-    start = data.rfind(b'"usage":')
-    match = _USAGE.match(data, start) if start >= 0 else None
-    if match is None:
-        return None
+    end = len(data)
+    while (start := data.rfind(b'"usage":', 0, end)) >= 0:
+        match = _USAGE.match(data, start)
+        if match is not None:
+            return _read(match)
+        end = start
+    return None
+
+
+def find_first(data: bytes) -> Usage | None:
+    """Find the first usage object in `data`."""
+    match = _USAGE.search(data)
+    return None if match is None else _read(match)
+
+
+def _read(match: re.Match[bytes]) -> Usage | None:
     try:
         wire = _DECODER.decode(match[1])
     except msgspec.DecodeError:

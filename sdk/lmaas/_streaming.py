@@ -85,12 +85,14 @@ class ChunkReader(Generic[ChunkT]):
         return "".join(self._text)
 
     def feed(self, chunk: bytes) -> Iterator[ChunkT]:
-        """Yield the chunks of the answer that `chunk` completes.
+        """Yield the chunks of the answer that `chunk` completes; what follows `[DONE]` is nothing.
 
         Raises:
             APIError: an event is an error, or is no event of such a stream.
             StreamTruncatedError: `[DONE]` came before the finish reasons.
         """
+        if self.is_done:
+            return
         try:
             for event in self._parser.feed(chunk):
                 self.events += 1
@@ -168,10 +170,9 @@ class _StreamHead(Generic[T]):
 
     def _told(self, error: errors.APIError) -> errors.APIError:
         """Return `error` with what the stream had said, as an interruption if the connection was lost."""
-        is_lost = isinstance(error, errors.APIConnectionError) and not isinstance(
-            error, errors.APITimeoutError
-        )
-        told = errors.StreamInterruptedError(error.message) if is_lost else error
+        told = error
+        if isinstance(error, errors.APIConnectionError) and not isinstance(error, errors.APITimeoutError):
+            told = errors.StreamInterruptedError(error.message, should_retry=error.should_retry)
         told.request_id = told.request_id or self.request_id
         told.partial_text = self._reader.partial_text
         return told

@@ -39,6 +39,11 @@ class Timer:
         at = min(self._total_at, self._event_at)
         return None if at == math.inf else at - self._clock()
 
+    def is_over(self) -> bool:
+        """Tell whether a deadline has passed."""
+        remaining_s = self.remaining_s()
+        return remaining_s is not None and remaining_s <= 0
+
     def await_next_event(self) -> None:
         """Start the inter-token timer: from now on a next event of the stream is waited for."""
         self._awaited = "inter_token"

@@ -84,6 +84,11 @@ class _ReplyHead:
         """The server's name for the call."""
         return self.headers.get("x-request-id")
 
+    def _check_time(self) -> None:
+        # Bytes that are there already need no wait that could time out: a flood of comments would never end.
+        if self.timer.is_over():
+            raise self.timer.error()
+
 
 class Reply(_ReplyHead):
     """A reply whose body has not been read. Whoever holds it closes it."""
@@ -104,12 +109,10 @@ class Reply(_ReplyHead):
         Raises:
             APIConnectionError: the body broke off; APITimeoutError when a deadline was why.
         """
-        remaining_s = self.timer.remaining_s()
-        if remaining_s is not None and remaining_s <= 0:
-            raise self.timer.error()
+        self._check_time()
         if self._backend is not None:
             self._backend.begin(self.timer)
-        with _our_errors(self._request):
+        with _our_errors(self._request, self.request_id):
             return next(self._chunks, None)
 
     def read(self, max_bytes: int | None = None) -> bytes:
@@ -142,7 +145,8 @@ class AsyncReply(_ReplyHead):
 
     async def next_chunk(self) -> bytes | None:
         """Return the next bytes of the body, None at its end; see `Reply.next_chunk`."""
-        with _our_errors(self._request):
+        self._check_time()
+        with _our_errors(self._request, self.request_id):
             async with asyncio.timeout(self.timer.remaining_s()):
                 return await anext(self._chunks, None)
 
@@ -270,9 +274,9 @@ def _waits(request: Request, *, is_timed: bool) -> dict[str, float | None]:
     Raises:
         APITimeoutError: the call's time is over.
     """
-    remaining_s = request.timer.remaining_s()
-    if remaining_s is not None and remaining_s <= 0:
+    if request.timer.is_over():
         raise request.timer.error()
+    remaining_s = request.timer.remaining_s()
     connect_s = request.timer.timeout.connect
     if connect_s is None or (remaining_s is not None and remaining_s < connect_s):
         connect_s = remaining_s
@@ -292,27 +296,31 @@ def _wire_request(
 
 
 @contextmanager
-def _our_errors(request: Request) -> Iterator[None]:
+def _our_errors(request: Request, request_id: str | None = None) -> Iterator[None]:
     try:
         yield
-    except httpx.PoolTimeout as exc:
-        raise request.timer.error("pool") from exc
-    except httpx.ConnectTimeout as exc:
-        remaining_s = request.timer.remaining_s()
-        is_over = remaining_s is not None and remaining_s <= 0
-        raise request.timer.error(None if is_over else "connect") from exc
-    except (httpx.TimeoutException, TimeoutError) as exc:
-        raise request.timer.error() from exc
-    except (httpx.ConnectError, httpx.ProxyError) as exc:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
+        error = _our_error(exc, request)
+        error.request_id = request_id
+        raise error from exc
+
+
+def _our_error(exc: Exception, request: Request) -> errors.APIConnectionError:
+    """Say in our words what went wrong; a plain TimeoutError is asyncio's."""
+    if isinstance(exc, httpx.PoolTimeout):
+        return request.timer.error("pool")
+    if isinstance(exc, httpx.ConnectTimeout) and not request.timer.is_over():
+        return request.timer.error("connect")
+    if isinstance(exc, httpx.TimeoutException | TimeoutError):
+        return request.timer.error()
+    if isinstance(exc, httpx.ConnectError | httpx.ProxyError):
         parts = urlsplit(request.url)
         message = f"No connection to {parts.scheme}://{parts.netloc}: {exc}. Is the server running there?"
-        raise errors.APIConnectionError(message) from exc
-    except (httpx.NetworkError, httpx.RemoteProtocolError) as exc:
+        return errors.APIConnectionError(message)
+    if isinstance(exc, httpx.NetworkError | httpx.RemoteProtocolError):
         message = f"The connection broke during {label_of(request)}: {str(exc) or type(exc).__name__}."
-        raise errors.APIConnectionError(message) from exc
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        message = f"{label_of(request)} failed: {exc}."
-        raise errors.APIConnectionError(message, should_retry=False) from exc
+        return errors.APIConnectionError(message)
+    return errors.APIConnectionError(f"{label_of(request)} failed: {exc}.", should_retry=False)
 
 
 def _ssl_context(base_url: str) -> ssl.SSLContext | bool:

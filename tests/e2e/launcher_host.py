@@ -1,6 +1,6 @@
 """A process that launches the models named on its command line, so that a test can kill it.
 
-It prints a JSON line at each change of a replica: model, state, pid, restarts, seconds since its start.
+It prints a JSON line at each change of a replica: model, state, pid, restarts.
 """
 
 from __future__ import annotations
@@ -8,18 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 
 from lmaas_gateway.replicas.launcher import Launcher
-from lmaas_gateway.settings import ModelSettings, Settings
+from lmaas_gateway.settings import ModelSettings, load_settings
+
+
+def tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 async def main() -> None:
-    settings = Settings()
+    settings = load_settings()
     models = tuple(ModelSettings(name=name, model=name) for name in sys.argv[1:])
     engine = settings.engine.model_copy(update={"restart_backoff_s": 0.1})
-    launcher = Launcher(models, engine, None, settings.cache_dir, report=lambda line: None)
-    began_at = time.monotonic()
+    launcher = Launcher(models, engine, None, settings.cache_dir, report=tell)
     await launcher.start()
     told: dict[str, str] = {}
     while True:
@@ -33,7 +35,8 @@ async def main() -> None:
             }
             if told.get(model.name) != (line := json.dumps(change)):
                 told[model.name] = line
-                print(json.dumps(change | {"at_s": round(time.monotonic() - began_at, 2)}), flush=True)
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
         await asyncio.sleep(0.05)
 
 

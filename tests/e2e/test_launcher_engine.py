@@ -28,13 +28,12 @@ GONE_WITHIN_S = 5.0
 class Host:
     """A gateway process that launches one embedding model."""
 
-    def __init__(self) -> None:
-        assert os.environ.get("LMAAS_ENGINE__PYTHON"), (
-            "set LMAAS_ENGINE__PYTHON to an interpreter that has vLLM"
-        )
-        script = Path(__file__).with_name("launcher_host.py")
+    def __init__(self, engine_python: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(script), MODEL], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(Path(__file__).with_name("launcher_host.py")), MODEL],
+            stdout=subprocess.PIPE,
+            env=os.environ | {"LMAAS_ENGINE__PYTHON": engine_python},
+            text=True,
         )
 
     def ready(self, restarts: int) -> int:
@@ -48,8 +47,8 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
-    made = Host()
+def host(engine_python: str) -> Iterator[Host]:
+    made = Host(engine_python)
     with made.process:
         yield made
         made.process.kill()

@@ -133,7 +133,9 @@ def test_completions_stream_as_they_answer(official: openai.OpenAI) -> None:
 
 def test_embeddings_in_both_formats_are_384_numbers(official: openai.OpenAI) -> None:
     default = official.embeddings.create(model=EMBEDDING, input="a cat").data[0].embedding
-    floats = official.embeddings.create(model=EMBEDDING, input="a cat", encoding_format="float").data[0].embedding
+    floats = (
+        official.embeddings.create(model=EMBEDDING, input="a cat", encoding_format="float").data[0].embedding
+    )
     encoded = official.embeddings.create(model=EMBEDDING, input="a cat", encoding_format="base64").data[0]
     assert len(default) == 384
     assert default == pytest.approx(floats, abs=1e-6)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,6 +171,30 @@ def test_server_that_keeps_the_connection_open_after_done_holds_nobody_up(chat: 
 
     with serving(script) as server:
         assert chat(server.url) == ["Hel", "lo", ""]
+
+
+def test_client_of_the_users_own_streams_too_and_waits_for_nothing_after_done() -> None:
+    def script(connection: Connection) -> None:
+        connection.receive()
+        connection.send(STREAM_HEAD + b"".join(map(chunked, GOOD)))
+        assert connection.is_left()
+
+    with serving(script) as server, httpx.Client() as http_client:
+        assert chat_sync(server.url, http_client=http_client) == ["Hel", "lo", ""]
+
+
+def flood_of_comments(connection: Connection) -> None:
+    connection.receive()
+    connection.send(STREAM_HEAD)
+    comments = chunked(b": still here\n\n") * 1000
+    while True:
+        connection.send(comments)
+
+
+def test_flood_of_comments_moves_no_deadline(chat: Chat) -> None:
+    with serving(flood_of_comments) as server, pytest.raises(errors.APITimeoutError) as caught:
+        chat(server.url, timeout=Timeout(first_token=0.2))
+    assert caught.value.deadline == "first_token"
 
 
 def reset_mid_stream(connection: Connection) -> None:

@@ -125,7 +125,7 @@ def hang_up(connection: Connection) -> None:
 
 def half_a_body(connection: Connection) -> None:
     connection.receive()
-    connection.send(head(200, "content-length: 100") + b"{")
+    connection.send(head(200, "content-length: 100", "x-request-id: req-8") + b"{")
 
 
 def reset(connection: Connection) -> None:
@@ -150,9 +150,10 @@ def test_connection_that_breaks_is_a_connection_error(
 
 
 def test_no_retry_once_a_body_has_begun(list_models: ListModels) -> None:
-    with serving(half_a_body) as server, pytest.raises(errors.APIConnectionError):
+    with serving(half_a_body) as server, pytest.raises(errors.APIConnectionError) as caught:
         list_models(server.url, max_retries=3)
     assert len(server.requests) == 1
+    assert caught.value.request_id == "req-8"
 
 
 def test_connection_that_broke_before_a_reply_is_made_again(list_models: ListModels) -> None:

@@ -1,0 +1,155 @@
+"""What the gateway serves is what transformers computes from the same weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from lmaas_gateway.replicas import catalog
+from lmaas_gateway.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e2e.live_gateway import LiveGateway
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+CHAT, EMBEDDING = "smollm2-135m-instruct", "all-minilm-l6-v2"
+MAX_TOKENS = 24
+NEAR_TIE_LOGITS = 0.01
+"""float32 sums in another order differ by about 1e-4 in these logits; a wrong weight by whole units."""
+
+TEXTS = (
+    "A cat sits on the mat.",
+    "The quick brown fox jumps over the lazy dog",
+    "人工智能正在改变世界。",
+    "你好",
+    "Größe, naïveté, señor — accents and dashes",
+    "def add(a, b):\n    return a + b",
+    "3.14159 2024-05-01 $1,234.56",
+    "long text " * 100,
+)
+PROMPTS = (
+    "What is the capital of France?",
+    "Name three colours.",
+    "Write one sentence about the sea.",
+    "What is 2 + 2?",
+    "Translate 'good morning' into Spanish.",
+    "Who wrote Romeo and Juliet?",
+    "List the days of the week.",
+    "What do bees make?",
+    "Explain gravity to a child.",
+    "Give me a synonym of 'happy'.",
+    "How many legs does a spider have?",
+    "Write a haiku about autumn.",
+    "What is the boiling point of water?",
+    "Say hello in French.",
+    "Why is the sky blue?",
+    "Write a Python function that adds two numbers.",
+    "What is the opposite of 'cold'?",
+    "Name an animal that lives in the desert.",
+    "请用中文说你好。",
+    "Continue: one, two, three,",
+)
+
+
+def folder_of(name: str, engine_python: str) -> str:
+    """The prepared model that the gateway serves; it is in the cache by now."""
+    cache_dir = load_settings().cache_dir or catalog.default_cache_dir(os.environ)
+    prepared = catalog.prepare(
+        catalog.resolve(name), cache_dir=cache_dir, engine_python=engine_python, progress=lambda *_: None
+    )
+    return prepared.path_or_id
+
+
+def reference(engine_python: str, task: str, model: str, question: object) -> Any:
+    script = Path(__file__).with_name("reference.py")
+    command = [engine_python, "-P", str(script), task, folder_of(model, engine_python)]
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    done = subprocess.run(
+        command,
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | offline,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def ask(gateway: LiveGateway, route: str, body: object) -> Any:
+    reply = httpx.post(f"{gateway.base_url}/{route}", json=body, timeout=120)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def cosine(left: list[float], right: list[float]) -> float:
+    product = sum(a * b for a, b in zip(left, right, strict=True))
+    return product / math.sqrt(sum(a * a for a in left) * sum(b * b for b in right))
+
+
+def test_embeddings_are_those_of_transformers(gateway: LiveGateway, engine_python: str) -> None:
+    served = ask(gateway, "embeddings", {"model": EMBEDDING, "input": TEXTS})["data"]
+    expected = reference(engine_python, "embeddings", EMBEDDING, TEXTS)
+    assert [len(item["embedding"]) for item in served] == [384] * len(TEXTS)
+    for item, vector in zip(served, expected, strict=True):
+        assert cosine(item["embedding"], vector) >= 0.999, TEXTS[item["index"]]
+        assert math.hypot(*item["embedding"]) == pytest.approx(1, abs=1e-3)
+    # Texts that mean different things are told apart, so the comparison can fail.
+    assert cosine(served[0]["embedding"], expected[5]) < 0.5
+
+
+def answer(gateway: LiveGateway, prompt: str) -> dict[str, list[int]]:
+    body = {
+        "model": CHAT,
+        "messages": [{"role": "user", "content": prompt}],
+        "temperature": 0,
+        "max_tokens": MAX_TOKENS,
+        "return_token_ids": True,
+    }
+    reply = ask(gateway, "chat/completions", body)
+    return {"prompt": reply["prompt_token_ids"], "continuation": reply["choices"][0]["token_ids"]}
+
+
+def fork_of(ours: dict[str, list[int]], theirs: dict[str, list[int]]) -> dict[str, Any] | None:
+    """Where two continuations part, and with which tokens; None if they do not."""
+    pairs = list(zip(ours["continuation"], theirs["continuation"], strict=False))
+    for place, (mine, other) in enumerate(pairs):
+        if mine != other:
+            return {
+                "token_ids": theirs["prompt"] + theirs["continuation"][:place],
+                "ours": mine,
+                "theirs": other,
+            }
+    assert len(ours["continuation"]) == len(theirs["continuation"])
+    return None
+
+
+def test_greedy_text_is_that_of_transformers(
+    gateway: LiveGateway, engine_python: str, record_property: Callable[[str, object], None]
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        served = list(pool.map(partial(answer, gateway), PROMPTS))
+    expected = reference(engine_python, "generate", CHAT, {"prompts": PROMPTS, "max_tokens": MAX_TOKENS})
+    # Equal prompts show that tokenizer and chat template are right too.
+    assert [ours["prompt"] for ours in served] == [theirs["prompt"] for theirs in expected]
+    forks = [
+        fork
+        for ours, theirs in zip(served, expected, strict=True)
+        if (fork := fork_of(ours, theirs)) is not None
+    ]
+    gaps = reference(engine_python, "gaps", CHAT, forks) if forks else []
+    record_property("divergences", gaps)
+    assert all(gap < NEAR_TIE_LOGITS for gap in gaps), f"logit gaps where the texts part: {gaps}"
+    assert len(forks) <= 2, f"{len(forks)} of {len(PROMPTS)} texts differ; logit gaps: {gaps}"

@@ -1,0 +1,116 @@
+"""vLLM processes killed while they serve: clients are told the truth, and service returns by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from e2e.live_gateway import CHAT, EMBEDDING, LiveGateway
+from gateway.processes import is_alive, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+
+RECOVERY_S = 180.0
+LONG_STORY = {
+    "model": CHAT,
+    "messages": [{"role": "user", "content": "Tell a long story."}],
+    "max_tokens": 4000,
+    "ignore_eos": True,
+    "stream": True,
+}
+SHORT = {"model": CHAT, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
+TEXT = {"model": EMBEDDING, "input": "a cat"}
+
+
+class Listener:
+    """Reads a stream in a thread to its end, however it ends."""
+
+    def __init__(self, gateway: LiveGateway) -> None:
+        self.received = b""
+        self._url = f"{gateway.base_url}/chat/completions"
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+        until(lambda: self.received.count(b"\n\n") > 3, timeout_s=60)
+
+    def _read(self) -> None:
+        with httpx.stream("POST", self._url, json=LONG_STORY, timeout=60) as reply:
+            for piece in reply.iter_raw():
+                self.received += piece
+
+    def events(self) -> list[bytes]:
+        """All events, once the stream has ended."""
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the stream stalls"
+        return self.received.split(b"\n\n")[:-1]
+
+
+@dataclass
+class Outage:
+    """What calls got from the moment of the kill until one was served again."""
+
+    down_s: float = 0.0
+    refusals: list[httpx.Response] = field(default_factory=list)
+
+
+def outlast(ask: Callable[[], httpx.Response]) -> Outage:
+    """Repeat a call until it is served."""
+    outage = Outage()
+    started = time.monotonic()
+    while (reply := ask()).status_code != 200:
+        outage.refusals.append(reply)
+        assert time.monotonic() - started < RECOVERY_S, f"no service again: {reply.text}"
+        time.sleep(0.1)
+    outage.down_s = time.monotonic() - started
+    return outage
+
+
+def assert_told_the_truth(outage: Outage) -> None:
+    assert outage.refusals, "the kill was not felt"
+    assert {reply.status_code for reply in outage.refusals} == {503}
+    for reply in outage.refusals:
+        assert int(reply.headers["retry-after"]) >= 1
+        assert reply.json()["error"]["type"] == "api_error"
+
+
+def assert_ends_in_an_error(events: list[bytes]) -> None:
+    assert events[-1].startswith(b'data: {"error":')
+    assert b"stream_interrupted" in events[-1]
+    assert not any(b"[DONE]" in event for event in events)
+
+
+def test_killed_engine_core_and_killed_api_server_come_back(gateway: LiveGateway) -> None:
+    story = Listener(gateway)
+    core = gateway.engine_core_of(CHAT)
+    server, orphan = gateway.api_server_of(EMBEDDING), gateway.engine_core_of(EMBEDDING)
+    with httpx.Client(base_url=gateway.base_url, timeout=30) as http:
+        os.kill(core, signal.SIGKILL)
+        os.kill(server, signal.SIGKILL)
+        embedding = outlast(lambda: http.post("/embeddings", json=TEXT))
+        chat = outlast(lambda: http.post("/chat/completions", json=SHORT))
+    assert_ends_in_an_error(story.events())
+    assert_told_the_truth(embedding)
+    assert not is_alive(orphan), "the core of a killed API server holds its memory"
+    assert is_alive(gateway.pid)
+    assert chat.down_s < RECOVERY_S
+
+
+def test_killed_api_server_of_a_stream_ends_it_in_an_error(gateway: LiveGateway) -> None:
+    until(gateway.is_ready, timeout_s=RECOVERY_S)
+    story = Listener(gateway)
+    with httpx.Client(base_url=gateway.base_url, timeout=30) as http:
+        os.kill(gateway.api_server_of(CHAT), signal.SIGKILL)
+        assert http.post("/embeddings", json=TEXT).status_code == 200, "the other model is not touched"
+        chat = outlast(lambda: http.post("/chat/completions", json=SHORT))
+    assert_ends_in_an_error(story.events())
+    assert_told_the_truth(chat)
+    until(gateway.is_ready)

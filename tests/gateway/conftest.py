@@ -1,0 +1,37 @@
+"""The gateway runs on uvloop, so its own tests do too; the replica client is tested on both loops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import uvloop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
+
+_ON_BOTH = {"test_client"}
+_ON_UVLOOP = {
+    "test_accounting",
+    "test_app",
+    "test_application",
+    "test_health",
+    "test_inference",
+    "test_logs",
+    "test_protocol",
+    "test_relay",
+    "test_routing",
+    "test_server",
+}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    del config
+    module = item.path.stem
+    if module in _ON_BOTH:
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"loop": uvloop.new_event_loop if module in _ON_UVLOOP else asyncio.new_event_loop}

@@ -1,0 +1,137 @@
+"""The envelope: hostile bodies are refused with a sentence, everything else stays as it was."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmaas_gateway import envelope
+from lmaas_gateway.errors import InvalidBodyError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "says"),
+    [
+        (b"", None, "not valid JSON"),
+        (b"   ", None, "not valid JSON"),
+        (b"{", None, "not valid JSON"),
+        (b"nonsense", None, "not valid JSON"),
+        (b'{"model":"m"} extra', None, "not valid JSON"),
+        (b'{"model":"m","x":NaN}', None, "not valid JSON"),
+        (b'{"model":"m","x":Infinity}', None, "not valid JSON"),
+        (b'{"model":"m","x":01}', None, "not valid JSON"),
+        (b'{"model":"m","x":"\x01"}', None, "not valid JSON"),
+        (b'{"model":"m","x":"\\ud800"}', None, "not valid JSON"),
+        (b'{"model":"m","\\ud800":1}', None, "not valid JSON"),
+        (b'\xef\xbb\xbf{"model":"m"}', None, "not valid JSON"),
+        (b'{"model":"\xff"}', None, "not UTF-8"),
+        (b'{"model":"m","x":"\xc3"}', None, "not UTF-8"),
+        (b"[" * 200_000, None, "must be a JSON object"),
+        (b'{"model":"m","x":' + b"[" * 200_000 + b"]" * 200_000 + b"}", None, "nested too deep"),
+        (b'{"a":' * 200_000 + b"1" + b"}" * 200_000, None, "nested too deep"),
+        (b"[]", None, "must be a JSON object"),
+        (b'"model"', None, "must be a JSON object"),
+        (b"null", None, "must be a JSON object"),
+        (b"1e999", None, "must be a JSON object"),
+        (b"{}", "model", "no `model`"),
+        (b'{"Model":"m"}', "model", "no `model`"),
+        (b'{"model":null}', "model", "`model`"),
+        (b'{"model":7}', "model", "`model`"),
+        (b'{"model":["m"]}', "model", "`model`"),
+        (b'{"model":"m","stream":"yes"}', "stream", "`stream`"),
+        (b'{"model":"m","stream":1}', "stream", "`stream`"),
+        (b'{"model":"m","n":"2"}', "n", "`n`"),
+        (b'{"model":"m","n":1.5}', "n", "`n`"),
+        (b'{"model":"m","n":1e400}', "n", "`n`"),
+        (b'{"model":"m","stream_options":[]}', "stream_options", "`stream_options`"),
+        (b'{"model":"m","stream_options":{"include_usage":"x"}}', "stream_options.include_usage", "usage`"),
+    ],
+)
+def test_hostile_body_is_refused_with_a_sentence(body: bytes, param: str | None, says: str) -> None:
+    with pytest.raises(InvalidBodyError, match="(?s).*") as caught:
+        envelope.read(body)
+    assert caught.value.status == 400
+    assert caught.value.param == param
+    assert says in caught.value.message
+    assert caught.value.message.endswith(".")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    try:
+        envelope.read(body)
+    except InvalidBodyError as error:
+        assert error.status == 400
+
+
+def test_last_of_two_keys_counts_as_it_does_for_the_replica() -> None:
+    body = b'{"model":"a","stream":true,"model":"b","stream":false}'
+    wanted = envelope.read(body)
+    assert (wanted.model, wanted.stream) == ("b", False)
+    assert json.loads(body)["model"] == wanted.model
+
+
+def test_escaped_key_is_the_same_key() -> None:
+    assert envelope.read(b'{"mod\\u0065l":"m"}').model == "m"
+
+
+@pytest.mark.parametrize(
+    ("fields", "choices"),
+    [
+        ({}, 1),
+        ({"n": None}, 1),
+        ({"n": 3}, 3),
+        ({"n": -2}, 1),
+        ({"n": 10**30}, 1024),
+        ({"prompt": "one"}, 1),
+        ({"prompt": []}, 1),
+        ({"prompt": ["one", "two"]}, 2),
+        ({"prompt": ["one", "two"], "n": 2}, 4),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": [[1, 2], [3], [4]]}, 3),
+        ({"prompt": None}, 1),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 3])
+def test_choices_are_counted(fields: dict[str, Any], choices: int, indent: int | None) -> None:
+    body = json.dumps({"model": "m", **fields}, indent=indent).encode()
+    assert envelope.count_choices(envelope.read(body)) == choices
+
+
+@given(fields=st.dictionaries(st.text(), JSON, max_size=5), options=st.none() | st.dictionaries(st.text(), JSON))
+def test_with_usage_sets_one_option_and_nothing_else(
+    fields: dict[str, Any], options: dict[str, Any] | None
+) -> None:
+    before = {**fields, "model": "m", "stream_options": options}
+    after = msgspec.json.decode(envelope.with_usage(json.dumps(before).encode()))
+    wanted = {**before, "stream_options": {**(options or {}), "include_usage": True}}
+    assert after == msgspec.json.decode(json.dumps(wanted))
+
+
+@given(fields=st.dictionaries(st.text(), JSON, max_size=5), name=st.text(max_size=20))
+def test_with_model_sets_the_name_and_nothing_else(fields: dict[str, Any], name: str) -> None:
+    before = {**fields, "model": "m"}
+    after = msgspec.json.decode(envelope.with_model(json.dumps(before).encode(), name))
+    assert after == msgspec.json.decode(json.dumps({**before, "model": name}))
+
+
+def test_untouched_fields_keep_their_very_bytes() -> None:
+    body = b'{"model":"m","temperature":1.0,"big":12345678901234567890123,"e":1E5,"text":"\\u00e9"}'
+    changed = envelope.with_usage(body)
+    assert changed.startswith(body[:-1])
+    assert b'"stream_options":{"include_usage":true}' in changed
+
+
+def test_omitted_stream_options_are_added_once() -> None:
+    assert envelope.with_usage(b'{"model":"m"}') == b'{"model":"m","stream_options":{"include_usage":true}}'
