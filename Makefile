@@ -25,9 +25,11 @@ serve: python ## Serve models at http://127.0.0.1:8000 [MODEL="NAME …" PORT=80
 
 test: dev ## Run every check and every test, real vLLM included [ARGS="-k NAME"]
 	@$(BOOTSTRAP) env engine-cpu >/dev/null
+	@$(BOOTSTRAP) browser >/dev/null
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/coverage erase
-	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" $(BIN)/coverage run -m pytest $(ARGS)
+	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" LMAAS_TEST_BROWSER="$$($(BOOTSTRAP) browser)" \
+		$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 check: dev ## Check format, lint, types and the layers of imports

@@ -3,6 +3,7 @@
     serve [--host H] [--port P] -- [MODEL …] [further `lmaas serve` arguments]
     venv gateway|dev   make the checkout's .venv; print its interpreter
     env NAME …         make shared environments, print their interpreters; `engine` is this machine's
+    browser            find the browser of the tests, or install it; print its path
     lock [--upgrade]   write the lock files
 
 Exit codes: 0 done · 1 an installer failed · 2 the machine or the command lacks something · 130 interrupted.
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap import preflight
+from bootstrap.browser import BrowserSetup
 from bootstrap.checkout import Checkout
 from bootstrap.environments import Environments, cache_folder
 from bootstrap.errors import BootstrapError, PreflightError
@@ -79,6 +81,17 @@ class Bootstrap:
         """Make the checkout's `.venv`."""
         self._prepare([], [extra])
         return self._checkout.ensure(extra)
+
+    def browser(self) -> Path:
+        """Find the browser that the tests drive, or install it."""
+        setup = BrowserSetup(
+            self._environments.folder / "browser.lock",
+            runner=self._runner,
+            progress=self._progress,
+            environ=self._environ,
+            is_root=os.geteuid() == 0,
+        )
+        return setup.ensure()
 
     def serve(self, host: str, port: int, arguments: Sequence[str]) -> int:
         """Prepare everything, then become `lmaas serve`; an engine that the user names is not installed."""
@@ -150,13 +163,16 @@ def _run(bootstrap: Bootstrap, options: argparse.Namespace) -> int:
     if options.command == "lock":
         bootstrap.lock(upgrade=options.upgrade)
         return 0
-    made = (
-        [bootstrap.venv(options.extra)]
-        if options.command == "venv"
-        else bootstrap.environments(options.names)
-    )
-    sys.stdout.write("".join(f"{path}\n" for path in made))
+    sys.stdout.write("".join(f"{path}\n" for path in _make(bootstrap, options)))
     return 0
+
+
+def _make(bootstrap: Bootstrap, options: argparse.Namespace) -> list[Path]:
+    if options.command == "browser":
+        return [bootstrap.browser()]
+    if options.command == "venv":
+        return [bootstrap.venv(options.extra)]
+    return bootstrap.environments(options.names)
 
 
 def _port(text: str) -> int:
@@ -182,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     venv.add_argument("extra", choices=("gateway", "dev"))
     env = commands.add_parser("env", help="make shared environments and print their interpreters")
     env.add_argument("names", nargs="+", metavar="NAME")
+    commands.add_parser("browser", help="find or install the browser of the tests and print its path")
     lock = commands.add_parser("lock", help="write the lock files")
     lock.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
     return parser

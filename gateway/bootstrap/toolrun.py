@@ -7,6 +7,7 @@ import re
 import selectors
 import subprocess
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -120,7 +121,8 @@ class ToolRunner:
             try:
                 self._follow(process, observer, tail)
             except BaseException:
-                process.kill()
+                with suppress(PermissionError):  # a child of sudo is root's; the terminal has told it already
+                    process.kill()
                 raise
         if process.returncode != 0:
             raise ToolError(command.title, process.returncode, tail, self.log)

@@ -44,11 +44,15 @@ def write_greeting(settings: Settings, port: int) -> str:
 
 
 def _curl(url: str, model: str, *, has_key: bool) -> str:
-    body = {"model": model, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        # Small models may not find an end by themselves, and a first try should not take minutes.
+        "max_tokens": 64,
+        "temperature": 0,
+    }
     key = ' -H "Authorization: Bearer $LMAAS_API_KEY"' if has_key else ""
-    return (
-        f"  curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
-    )
+    return f"curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
 
 
 def _snippet(url: str, chat: ModelSettings | None, embedding: ModelSettings | None, *, has_key: bool) -> str:
@@ -56,14 +60,17 @@ def _snippet(url: str, chat: ModelSettings | None, embedding: ModelSettings | No
     lines = ["from lmaas import LMaaS", f'client = LMaaS(base_url="{url}/v1"{key})']
     if chat is not None:
         messages = '[{"role": "user", "content": "What is the capital of France?"}]'
-        lines.append(f'reply = client.chat.completions.create(model="{chat.name}", messages={messages})')
+        lines.append("reply = client.chat.completions.create(")
+        lines.append(f'    model="{chat.name}", messages={messages}, max_tokens=64, temperature=0')
+        lines.append(")")
         lines.append("print(reply.choices[0].message.content)")
     if embedding is not None:
         lines.append(
             f'vector = client.embeddings.create(model="{embedding.name}", input="Hello").data[0].embedding'
         )
         lines.append("print(len(vector))")
-    return "\n".join("  " + line for line in lines)
+    # Not indented: Python before 3.13 does not take pasted lines that are.
+    return "\n".join(lines)
 
 
 def _first(models: tuple[ModelSettings, ...], kind: str) -> ModelSettings | None:

@@ -103,15 +103,14 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send the gateway's and the server's log records to standard error as JSON lines."""
+    """Send the records of gateway, server and event loop to standard error as JSON lines."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
-    for name in ("lmaas", "uvicorn"):
+    for name in ("lmaas", "uvicorn", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
-        logger.setLevel(level.upper())
-    logging.getLogger("uvicorn").setLevel("WARNING" if level == "info" else level.upper())
+        logger.setLevel("WARNING" if level == "info" and name != "lmaas" else level.upper())
 
 
 def _where(record: logging.LogRecord) -> str:

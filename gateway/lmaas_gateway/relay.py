@@ -189,7 +189,8 @@ class StreamReply:
 def error_body(error: GatewayError, route: Route | None, request_id: str = "") -> bytes:
     """Write OpenAI's error object, or Anthropic's on its route."""
     if route is not None and route.dialect == "messages":
-        kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+        default = "invalid_request_error" if error.status < 500 else "api_error"
+        kind = _ANTHROPIC_TYPES.get(error.status, default)
         body: object = {
             "type": "error",
             "error": {"type": kind, "message": error.message},

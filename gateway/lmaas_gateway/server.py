@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import socket
 import sys
@@ -73,7 +72,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        text = os.strerror(error.errno) if error.errno else str(error)
+        text = error.strerror or str(error)
         raise SettingsError(
             f"cannot listen on {host}:{port}: {text}; choose another port with --port"
         ) from None

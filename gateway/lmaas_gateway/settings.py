@@ -136,7 +136,7 @@ class EngineSettings(BaseModel):
         default=None, description="Python interpreter that has vLLM; default: the one that runs the gateway."
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
-        default="auto", description="Which build of the engine is expected; `auto` looks for a GPU."
+        default="auto", description="Which build of vLLM the interpreter must have; `auto` takes the one it has."
     )
     start_timeout_s: float = Field(
         default=600, gt=0, description="A replica that is not ready after this long is restarted."
@@ -261,7 +261,7 @@ class Settings(BaseModel):
 
 def _check_authority(url: str) -> None:
     """Refuse what would be left unused, or fail at the first call."""
-    message = "a replica's url holds scheme, host and port only: http://host:port, without path, query or user"
+    message = "a replica's url is scheme, host and port only, as in http://host:port; no path, query or user"
     try:
         parts = urlsplit(url)
         has_host = bool(parts.hostname) and parts.port != 0

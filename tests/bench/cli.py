@@ -6,6 +6,7 @@ import argparse
 import datetime
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ PEERS = ("lmaas", "vllm-router", "smg", "litellm")
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the page, print the verdict; 1 if a goal was missed, 2 if something did not start."""
     options = _parser().parse_args(arguments)
+    # An exception unwinds the run, so that an ended benchmark leaves no server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         measured = _measure(options, shlex.join(["tests/bench/run.py", *arguments]))
     except ServerError as error:

@@ -161,8 +161,9 @@ def _is_ready(address: str) -> bool:
 
 
 def _sockets(runtime: Path) -> dict[str, str]:
-    """Find the engines' sockets under the runtime folder, by the model that each says it serves."""
-    found = {_served_model(path): f"unix:{path}" for path in runtime.rglob("*") if path.is_socket()}
+    """Find the engines' HTTP sockets under the runtime folder, by the model that each says it serves."""
+    # The engines keep sockets of their own protocol there too; those have other names.
+    found = {_served_model(path): f"unix:{path}" for path in runtime.rglob("*.sock") if path.is_socket()}
     if not {CHAT, EMBEDDINGS} <= set(found):
         message = f"of the engines' sockets only these answered: {sorted(found) or 'none'}"
         raise ServerError(message)
@@ -170,8 +171,9 @@ def _sockets(runtime: Path) -> dict[str, str]:
 
 
 def _served_model(path: Path) -> str:
-    connection = http.client.HTTPConnection("localhost", timeout=10)
+    connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(10)
     try:
         connection.sock.connect(str(path))
         connection.request("GET", "/v1/models")

@@ -80,24 +80,29 @@ def serving(
     name: str, command: Sequence[str], *, core: int | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[Process]:
     """Run a server in a process group of its own, its output in a temporary log; stop the whole group."""
-    log = Path(tempfile.mkdtemp(prefix=f"bench-{name}-")) / "log"
+    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
+        log = Path(folder) / "log"
+        server = _start(on_core(core, command), log, {**os.environ, **(env or {})})
+        try:
+            yield Process(server.pid)
+        except ServerError as error:
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            message = f"{name}: {error}; the last lines of its log:\n{last}"
+            raise ServerError(message) from error
+        finally:
+            _stop(server)
+
+
+def _start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        server = subprocess.Popen(
-            on_core(core, command),
+        return subprocess.Popen(
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
+            env=environment,
             start_new_session=True,
         )
-    try:
-        yield Process(server.pid)
-    except ServerError as error:
-        last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        message = f"{name} did not start: {error}\n{last}"
-        raise ServerError(message) from error
-    finally:
-        _stop(server)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

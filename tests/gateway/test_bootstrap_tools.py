@@ -105,6 +105,22 @@ def test_an_interrupted_tool_is_ended(tmp_path: Path) -> None:
         os.kill(int(str(interrupted.value)), 0)
 
 
+def test_an_interrupted_tool_of_another_user_is_left_to_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting(LastLine):
+        def read(self, line: str) -> None:
+            raise KeyboardInterrupt(line)
+
+    def kill(_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("subprocess.Popen.kill", kill)
+    runner = ToolRunner(log=tmp_path / "log", progress=quiet(), environ=os.environ)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(Command("installing", (sys.executable, "-c", "print('begun')")), Interrupting())
+
+
 def test_a_tool_that_is_silent_shows_its_last_line() -> None:
     observer = LastLine()
     assert observer.detail() == "running"

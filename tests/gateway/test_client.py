@@ -10,7 +10,6 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from support.stub import OK, read_request, replying, stub_server
 
 from lmaas_gateway.replicas.client import (
     Address,
@@ -23,6 +22,7 @@ from lmaas_gateway.replicas.client import (
 )
 from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
 from lmaas_gateway.testing import FakeReplica, Fault, Framing, Listen, Outcome, Point, Script
+from support.stub import OK, read_request, replying, stub_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -359,7 +359,7 @@ class TestBackPressure:
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await read_request(reader)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000002\r\n\r\n" + b"x" * 1_000_000)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 262202\r\n\r\n" + b"x" * 262_200)
             await resume.wait()
             # Longer than a sweep: the deadline that was set before the pause has passed by far.
             await asyncio.sleep(0.35)
@@ -372,8 +372,10 @@ class TestBackPressure:
         ):
             exchange = await client.post(PATH, ASK)
             await asyncio.sleep(0.9)
+            (connection,) = client._busy
+            assert connection.is_reading_paused
             resume.set()
-            assert len(await read_all(exchange)) == 1_000_002
+            assert len(await read_all(exchange)) == 262_202
             exchange.close()
 
     async def test_connection_left_while_held_back_is_not_used_again(self) -> None:
@@ -468,10 +470,12 @@ class TestAddresses:
         self, certificate: tuple[Path, Path]
     ) -> None:
         tls = tls_listen(certificate).tls
-        async with stub_server(replying(OK), tls=tls) as port:
-            async with client_of(f"https://127.0.0.1:{port}") as client:
-                with pytest.raises(ReplicaConnectError):
-                    await call(client)
+        async with (
+            stub_server(replying(OK), tls=tls) as port,
+            client_of(f"https://127.0.0.1:{port}") as client,
+        ):
+            with pytest.raises(ReplicaConnectError):
+                await call(client)
 
     async def test_unix_socket(self, tmp_path: Path) -> None:
         path = tmp_path / "replica.sock"

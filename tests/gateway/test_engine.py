@@ -160,6 +160,15 @@ def models(*replicas: int, engine_args: tuple[str, ...] = ()) -> tuple[ModelSett
     return (remote, *launched)
 
 
+@pytest.mark.parametrize(
+    ("cores", "replicas", "threads"),
+    [(1, 1, 1), (1, 3, 1), (2, 1, 2), (2, 2, 2), (8, 1, 8), (8, 3, 2), (64, 4, 16)],
+)
+def test_cores_are_shared_but_two_threads_are_the_least(cores: int, replicas: int, threads: int) -> None:
+    dealt = shares(models(replicas), device="cpu", cores=cores, gpus=())
+    assert dealt == (Share(omp_threads=threads),) * replicas
+
+
 def test_gpus_are_dealt_out_in_turn_and_their_memory_is_divided() -> None:
     dealt = shares(models(2, 1), device="gpu", cores=8, gpus=("4", "5"))
     assert [(share.gpu, share.gpu_memory_utilization) for share in dealt] == [

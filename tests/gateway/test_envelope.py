@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -59,7 +60,7 @@ JSON = st.recursive(
     ],
 )
 def test_hostile_body_is_refused_with_a_sentence(body: bytes, param: str | None, says: str) -> None:
-    with pytest.raises(InvalidBodyError, match="(?s).*") as caught:
+    with pytest.raises(InvalidBodyError) as caught:
         envelope.read(body)
     assert caught.value.status == 400
     assert caught.value.param == param
@@ -69,10 +70,8 @@ def test_hostile_body_is_refused_with_a_sentence(body: bytes, param: str | None,
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    try:
-        envelope.read(body)
-    except InvalidBodyError as error:
-        assert error.status == 400
+    with contextlib.suppress(InvalidBodyError):
+        assert isinstance(envelope.read(body).model, str)
 
 
 def test_last_of_two_keys_counts_as_it_does_for_the_replica() -> None:
@@ -109,7 +108,9 @@ def test_choices_are_counted(fields: dict[str, Any], choices: int, indent: int |
     assert envelope.count_choices(envelope.read(body)) == choices
 
 
-@given(fields=st.dictionaries(st.text(), JSON, max_size=5), options=st.none() | st.dictionaries(st.text(), JSON))
+@given(
+    fields=st.dictionaries(st.text(), JSON, max_size=5), options=st.none() | st.dictionaries(st.text(), JSON)
+)
 def test_with_usage_sets_one_option_and_nothing_else(
     fields: dict[str, Any], options: dict[str, Any] | None
 ) -> None:

@@ -15,7 +15,7 @@ from lmaas_gateway.call import Usage
 from lmaas_gateway.events import EventTap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lmaas_gateway.call import Dialect
 
@@ -62,9 +62,7 @@ def chunk(separators: tuple[str, str] = COMPACT, **fields: Any) -> str:
     return f"data: {json.dumps(body, separators=separators)}\n\n"
 
 
-def token(
-    text: str, *, index: int = 0, end: str | None = None, separators: tuple[str, str] = COMPACT
-) -> str:
+def token(text: str, *, index: int = 0, end: str | None = None, separators: tuple[str, str] = COMPACT) -> str:
     return chunk(separators, choices=[{"index": index, "delta": {"content": text}, "finish_reason": end}])
 
 
@@ -108,6 +106,11 @@ def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(bounds) if start < end]
 
 
+STREAM_OF: Mapping[Dialect, Callable[[str], str]] = {
+    "chat": chat_stream,
+    "responses": responses_stream,
+    "messages": messages_stream,
+}
 STREAMS: tuple[tuple[Dialect, str], ...] = (
     ("chat", chat_stream()),
     ("chat", chat_stream(separators=SPACED)),
@@ -174,7 +177,7 @@ class TestModelText:
     @pytest.mark.parametrize("text", FOOLING)
     @pytest.mark.parametrize("dialect", ["chat", "responses", "messages"])
     def test_text_that_looks_like_an_event_is_not_taken_for_one(self, text: str, dialect: Dialect) -> None:
-        stream = {"chat": chat_stream, "responses": responses_stream, "messages": messages_stream}[dialect]
+        stream = STREAM_OF[dialect]
         data = stream(text).encode()
         first_half = data.partition(b"\n\n")
         unfinished = watch([b"".join(first_half[:2])], dialect)
@@ -209,9 +212,7 @@ class TestChoices:
 
 
 class TestResponses:
-    @pytest.mark.parametrize(
-        "terminal", ["response.completed", "response.incomplete", "response.failed"]
-    )
+    @pytest.mark.parametrize("terminal", ["response.completed", "response.incomplete", "response.failed"])
     def test_each_terminal_event_completes(self, terminal: str) -> None:
         verdict = watch([responses_stream(terminal=terminal).encode()], "responses")
         assert verdict.is_complete

@@ -9,6 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.processes import any_alive, until
 from lmaas_gateway.replicas import guardian
 
@@ -127,6 +129,21 @@ def test_killed_guardian_takes_the_engines_first_process_along(tmp_path: Path) -
     for pid in family.pids[1:]:
         os.kill(pid, signal.SIGKILL)
     until(lambda: not any_alive(family.pids))
+
+
+def test_process_that_cannot_be_ended_is_given_up_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 1.0, 4.9, 5.0))
+    looks: list[int] = []
+
+    def immortal(*, except_for: int) -> bool:
+        looks.append(except_for)
+        return True
+
+    monkeypatch.setattr(guardian, "_reap", immortal)
+    with subprocess.Popen(["true"], start_new_session=True) as process:
+        process.wait()
+        guardian.end_group(process.pid, clock=lambda: next(clock))
+    assert looks == [process.pid, process.pid]
 
 
 def test_engine_output_goes_to_the_log(tmp_path: Path) -> None:

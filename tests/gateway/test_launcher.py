@@ -112,6 +112,7 @@ async def test_models_are_resolved_to_sockets_before_anything_runs(rig: Rig) -> 
     assert hub.kind == "chat"
     assert launcher.status("remote") == launcher.status("unknown") == ()
     assert [status.state for status in launcher.status("m")] == ["preparing", "preparing"]
+    assert launcher.runtime_dir == rig.runtime_dir
     assert not rig.runtime_dir.exists()
 
 
@@ -123,7 +124,7 @@ async def test_every_replica_is_launched_serves_and_ends_with_the_launcher(rig: 
     statuses = launcher.status("m") + launcher.status("other")
     assert all([await is_serving(status.url) for status in statuses])
     assert len({status.pid for status in statuses}) == 3
-    assert "m replica 2 of 2: ready after 0 s" in rig.lines
+    assert any(line.startswith("m replica 2 of 2: ready after ") for line in rig.lines)
     await launcher.stop()
     assert rig.states() == ["stopped", "stopped"]
     assert [group_members(status.pid) for status in statuses if status.pid] == [[], [], []]
@@ -200,6 +201,16 @@ async def test_stop_while_a_model_is_prepared_does_not_wait_for_it(
         await launcher.stop()
         await asyncio.get_running_loop().shutdown_default_executor()
     assert list((rig.folder / "cache" / "models").glob(".*partial*")) == []
+
+
+async def test_fault_of_the_launcher_itself_is_reported(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("lmaas_gateway.replicas.catalog.prepare", broken)
+    await rig.make(rig.model_settings()).start()
+    await eventually(lambda: rig.states() == ["failed"])
+    assert rig.lines == ["m: FAILED: a fault of the launcher, please report it: ZeroDivisionError('oops')"]
 
 
 async def test_missing_engine_is_an_error_at_start(rig: Rig) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,26 @@ def test_folder_that_cannot_be_made_is_a_sentence(short: Path) -> None:
     (short / "file").touch()
     with pytest.raises(SettingsError, match="cannot be used"):
         RuntimeFolder(short / "file" / "run", {}).open()
+
+
+def test_folder_of_a_killed_gateway_is_removed_by_the_next_and_that_of_a_living_one_is_not(
+    short: Path,
+) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(short)}
+    living, killed, young = (RuntimeFolder(None, environ) for _ in range(3))
+    for folder in (living, killed, young):
+        folder.open()
+    for folder in (living, killed):
+        os.utime(folder.path / ".lock", (1, 1))
+    for folder in (killed, young):
+        # What the kernel does when a process is killed.
+        assert folder._lock is not None
+        os.close(folder._lock)
+    following = RuntimeFolder(None, environ)
+    following.open()
+    assert set(short.iterdir()) == {living.path, young.path, following.path}
+    for folder in (living, following):
+        folder.close()
 
 
 def test_path_too_long_for_sockets_is_a_sentence() -> None:

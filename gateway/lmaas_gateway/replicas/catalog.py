@@ -230,7 +230,7 @@ def _label_count(config: Mapping[str, Any]) -> int:
 
 def _unknown(reference: str) -> str:
     close = difflib.get_close_matches(reference.lower(), CATALOG, n=3, cutoff=0.4)
-    names = f"did you mean {' or '.join(close)}" if close else f"the catalogue has {', '.join(CATALOG)}"
+    hint = f"did you mean {' or '.join(close)}?" if close else f"the catalogue has {', '.join(CATALOG)}"
     return (
-        f"no model {reference!r}: it is not in the catalogue, not a folder, not a hub id (org/name); {names}?"
+        f"no model {reference!r}: it is not in the catalogue, not a folder, not a hub id (org/name); {hint}"
     )

@@ -196,10 +196,6 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     def data_received(self, data: bytes) -> None:
-        if self.is_complete:
-            # Nothing was asked, so it would be taken for the next call's reply.
-            self.abort()
-            return
         self.has_data = True
         self.deadline_s = self._loop.time() + self._client.timeouts.idle_s
         if not self.is_head_complete:
@@ -221,6 +217,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self.is_complete:
+            # Nothing was asked, so it would be taken for the next call's reply.
             message = "a second reply to one request"
             raise ValueError(message)
 

@@ -161,8 +161,13 @@ def shares(
 
 
 def omp_threads(cores: int, replicas: int) -> int:
-    """Threads of each replica: its part of the cores."""
-    return max(1, cores // max(1, replicas))
+    """Threads of each replica: its part of the cores, but two where the machine has two.
+
+    Replicas are rarely busy at the same time. Measured on 2 cores with two replicas, waiting threads asleep:
+    against one thread each, two give a sixth more tokens while others load the machine, two thirds more when
+    it is quiet.
+    """
+    return max(min(2, cores), cores // max(1, replicas))
 
 
 def _gpu_share(replica: int, replicas: int, gpus: tuple[str, ...]) -> Share:
@@ -187,6 +192,8 @@ def _offline(spec: EngineSpec) -> dict[str, str]:
 def _cpu_environment(spec: EngineSpec) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": str(spec.share.omp_threads),
+        # Threads that wait by spinning take the cores from those of other replicas that have work.
+        "OMP_WAIT_POLICY": "PASSIVE",
         # The first call that asks for logprobs would compile a kernel for seconds.
         "TORCHDYNAMO_DISABLE": "1",
         # Without it the CPU build turns the `uni` executor back into one with a process of its own.

@@ -178,7 +178,7 @@ def _children() -> list[int]:
 
 
 def _die_with_parent(parent: int) -> Callable[[], None]:
-    def arrange() -> None:
+    def arrange() -> None:  # pragma: no cover - runs between fork and exec, where nothing can be measured
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.errors import SettingsError
@@ -120,8 +121,8 @@ class Launcher:
             asyncio.create_task(self._run(model, device, tuple(next(parts) for _ in model.replicas)))
             for model in self._launched.values()
         )
-        for task in self._tasks:
-            task.add_done_callback(self._report_fault)
+        for task, model in zip(self._tasks, self._launched.values(), strict=True):
+            task.add_done_callback(partial(_give_up_after_fault, model))
 
     async def stop(self) -> None:
         """Let every engine finish its calls, end it and all its processes, and clean up."""
@@ -190,10 +191,6 @@ class Launcher:
 
         await replica.supervisor.run(start)
 
-    def _report_fault(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            self._report(f"a fault of the launcher, please report it: {fault!r}")
-
     def _prepare(self, model: _Launched) -> catalog.PreparedModel:
         def progress(what: str, how_far: str, elapsed_s: float) -> None:
             if self._stopping.is_set():
@@ -203,6 +200,13 @@ class Launcher:
         return catalog.prepare(
             model.source, cache_dir=self._cache_dir, engine_python=self._python, progress=progress
         )
+
+
+def _give_up_after_fault(model: _Launched, task: asyncio.Task[None]) -> None:
+    """Let nobody wait for a model whose task ended with an error that nothing here expects."""
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        for replica in model.replicas:
+            replica.supervisor.give_up(f"a fault of the launcher, please report it: {fault!r}")
 
 
 def _clear(socket_path: Path, log: Path) -> None:

@@ -38,15 +38,19 @@ class ModelCache:
         self._folder = folder
         self._sleep = sleep
 
+    def path(self, key: str) -> Path:
+        """Where the model `key` is, or would be."""
+        return self._folder / key
+
     def find(self, key: str) -> Path | None:
         """Return the folder of a prepared model, if every file has the size that its manifest names."""
-        folder = self._folder / key
+        folder = self.path(key)
         sizes = {name: size for name, (size, _) in _read_manifest(folder).items()}
         return folder if sizes and all(_size(folder / name) == size for name, size in sizes.items()) else None
 
     def verify(self, key: str) -> tuple[str, ...]:
         """Read every byte of a prepared model; return the names of files that are not as they were made."""
-        folder = self._folder / key
+        folder = self.path(key)
         files = _read_manifest(folder)
         if not files:
             return (MANIFEST,)
@@ -81,8 +85,8 @@ class ModelCache:
             _write_manifest(stage)
             _sync_tree(stage)
             # A folder without a whole model in it; a whole one would have been found.
-            shutil.rmtree(self._folder / key, ignore_errors=True)
-            stage.rename(self._folder / key)
+            shutil.rmtree(self.path(key), ignore_errors=True)
+            stage.rename(self.path(key))
             _sync(self._folder)
         finally:
             shutil.rmtree(stage, ignore_errors=True)

@@ -93,10 +93,7 @@ class Preparation:
                     self._make(stage, weights, lock)
             except OSError as error:
                 raise SettingsError(_explain(error)) from error
-            folder = self._cache.find(key)
-            if folder is None:
-                raise SettingsError("the prepared model was changed while it was made; start again")
-            return folder
+            return self._cache.path(key)
 
     def _check_space(self, weights: PackagedWeights) -> None:
         if (free := self._cache.free_bytes()) < weights.needed_bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 _TARGETS = ("/health", "/v1/models")
 
@@ -22,13 +23,9 @@ async def is_serving(url: str) -> bool:
 async def _is_ok(path: str, target: str) -> bool:
     try:
         reader, writer = await asyncio.open_unix_connection(path)
+        with contextlib.closing(writer):
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: replica\r\nConnection: close\r\n\r\n".encode())
+            status_line = await reader.readline()
     except OSError:
         return False
-    try:
-        writer.write(f"GET {target} HTTP/1.1\r\nHost: replica\r\nConnection: close\r\n\r\n".encode())
-        status_line = await reader.readline()
-    except OSError:
-        return False
-    finally:
-        writer.close()
     return status_line.split(b" ", 2)[1:2] == [b"200"]

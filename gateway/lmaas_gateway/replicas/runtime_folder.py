@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ _MAX_FOLDER_BYTES = 68
 """A socket path has at most 107 bytes, and vLLM adds sockets of its own with 36 characters each."""
 
 _MAX_STEM_CHARS = 24
+_OWN_PREFIX = "lmaas-run-"
+_ABANDONED_AFTER_S = 60.0
 
 
 class RuntimeFolder:
@@ -54,6 +58,8 @@ class RuntimeFolder:
         Raises:
             SettingsError: it cannot be made, is open to other users, or another gateway uses it.
         """
+        if self._is_ours:
+            _remove_abandoned(self.path.parent)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=not self._is_ours)
             if self.path.stat().st_mode & 0o077 or self.path.stat().st_uid != os.getuid():
@@ -82,9 +88,22 @@ class RuntimeFolder:
                 shutil.rmtree(self.path, ignore_errors=True)
 
 
+def _remove_abandoned(base: Path) -> None:
+    """Remove what gateways that were killed left behind: folders of ours whose lock nobody holds.
+
+    Young ones are left alone, as their gateway may not have locked them yet.
+    """
+    for lock in base.glob(f"{_OWN_PREFIX}*/.lock"):
+        with contextlib.suppress(OSError), lock.open("rb") as file:
+            state = os.fstat(file.fileno())
+            if state.st_uid == os.getuid() and time.time() - state.st_mtime > _ABANDONED_AFTER_S:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
+
+
 def _own_path(environ: Mapping[str, str]) -> Path:
     # mkdtemp's way of naming; the folder itself is made, and must be new, when replicas are started.
-    name = f"lmaas-{os.urandom(4).hex()}"
+    name = f"{_OWN_PREFIX}{os.urandom(4).hex()}"
     base = Path(environ.get("XDG_RUNTIME_DIR", ""))
     path = base / name
     usable = base.is_absolute() and base.is_dir() and len(os.fsencode(path)) <= _MAX_FOLDER_BYTES

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from lmaas.cli._connection import add_connection_options, connect
-from lmaas.cli._errors import CommandError
+from lmaas.cli._errors import CommandError, gateway_missing
 from lmaas.cli._selection import kind_of
 from lmaas.cli._terminal import note, table, write
 
@@ -88,7 +88,7 @@ def _list_catalog(*, as_json: bool) -> int:
     try:
         from lmaas_gateway.replicas.catalog import CATALOG  # noqa: PLC0415 - not part of the SDK
     except ModuleNotFoundError as error:
-        raise _gateway_missing(error) from None
+        raise gateway_missing(error) from None
     if as_json:
         write(json.dumps([_facts(entry) for entry in CATALOG.values()]) + "\n")
         return 0
@@ -115,7 +115,7 @@ def _pull(options: argparse.Namespace) -> int:
         from lmaas_gateway.replicas.catalog import default_cache_dir, prepare, resolve  # noqa: PLC0415 - likewise
         from lmaas_gateway.settings import load_settings  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
-        raise _gateway_missing(error) from None
+        raise gateway_missing(error) from None
     try:
         settings = load_settings()
         prepared = prepare(
@@ -134,7 +134,3 @@ def _pull(options: argparse.Namespace) -> int:
 
 def _report(what: str, how_far: str, elapsed_s: float) -> None:
     note(f"{what} ({how_far}) … {elapsed_s:.0f} s")
-
-
-def _gateway_missing(error: ModuleNotFoundError) -> CommandError:
-    return CommandError(f"{error.name} is missing; install the gateway: pip install 'lmaas[gateway]'")

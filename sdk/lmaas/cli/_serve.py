@@ -1,11 +1,13 @@
-"""`lmaas serve`: run a gateway. The only command that needs more than the SDK."""
+"""`lmaas serve`: run a gateway, which needs more than the SDK."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lmaas.cli._errors import CommandError, gateway_missing
+from lmaas.cli._terminal import note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,16 +44,11 @@ def _run(options: argparse.Namespace) -> int:
         from lmaas_gateway.server import serve  # noqa: PLC0415 - likewise
         from lmaas_gateway.settings import load_settings  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
-        print(
-            f"lmaas: {error.name} is missing; install the gateway: pip install 'lmaas[gateway]'",
-            file=sys.stderr,
-        )
-        return 2
+        raise gateway_missing(error) from None
     try:
-        serve(load_settings(options.config, _flags(options)), report=_report)
+        serve(load_settings(options.config, _flags(options)), report=note)
     except SettingsError as error:
-        print(f"lmaas: {error}", file=sys.stderr)
-        return 2
+        raise CommandError(str(error)) from None
     return 0
 
 
@@ -62,7 +59,3 @@ def _flags(options: argparse.Namespace) -> Mapping[str, object]:
     if options.models:
         flags["models"] = [{"model": model} for model in options.models]
     return flags
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

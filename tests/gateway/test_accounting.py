@@ -1,0 +1,81 @@
+"""The books: one line and the counts of each call."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lmaas_gateway.accounting import Accounting
+from lmaas_gateway.call import Usage
+from lmaas_gateway.metrics import Metrics
+
+
+class Clock:
+    """Time that moves when told."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def books() -> tuple[Accounting, Clock, list[bytes], Metrics]:
+    clock, lines, metrics = Clock(), list[bytes](), Metrics({})
+    return Accounting(metrics, log=lines.append, clock=clock), clock, lines, metrics
+
+
+def test_line_of_a_call_has_every_field_that_is_known() -> None:
+    accounting, clock, lines, metrics = books()
+    meter = accounting.open("req_1", "/v1/chat/completions")
+    meter.principal, meter.model, meter.replica = "api-key", "mock", "mock-0"
+    meter.is_stream, meter.status, meter.usage = True, 200, Usage(7, 3, 2)
+    clock.now_s += 0.25
+    meter.see_first_byte()
+    clock.now_s += 0.75
+    accounting.close(meter)
+    line: dict[str, Any] = json.loads(lines[0])
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "request_id": "req_1",
+        "method": "POST",
+        "route": "/v1/chat/completions",
+        "status": 200,
+        "outcome": "ok",
+        "duration_ms": 1000.0,
+        "principal": "api-key",
+        "model": "mock",
+        "replica": "mock-0",
+        "stream": True,
+        "first_byte_ms": 250.0,
+        "prompt_tokens": 7,
+        "cached_tokens": 2,
+        "completion_tokens": 3,
+    }
+    text = metrics.render().decode()
+    assert 'lmaas_request_duration_seconds_sum{model="mock",route="/v1/chat/completions"} 1.0' in text
+    assert 'lmaas_time_to_first_byte_seconds_sum{model="mock",route="/v1/chat/completions"} 0.25' in text
+
+
+def test_call_without_a_reply_has_no_first_byte() -> None:
+    accounting, _, lines, metrics = books()
+    meter = accounting.open("req_1", "/v1/embeddings")
+    meter.status, meter.outcome, meter.code = 404, "error", "model_not_found"
+    assert not meter.has_begun
+    accounting.close(meter)
+    line = json.loads(lines[0])
+    assert "first_byte_ms" not in line
+    assert "prompt_tokens" not in line
+    assert (line["outcome"], line["code"]) == ("error", "model_not_found")
+    labels = '{model="",route="/v1/embeddings"}'
+    text = metrics.render().decode()
+    assert f"lmaas_time_to_first_byte_seconds_count{labels} 0.0" in text
+    assert f"lmaas_request_duration_seconds_count{labels} 1.0" in text
+
+
+def test_without_a_log_calls_are_still_counted() -> None:
+    metrics = Metrics({})
+    accounting = Accounting(metrics, log=None)
+    meter = accounting.open("req_1", "/v1/embeddings")
+    meter.status = 200
+    accounting.close(meter)
+    assert 'lmaas_requests_total{code="200",model="",route="/v1/embeddings"} 1.0' in metrics.render().decode()

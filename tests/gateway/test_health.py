@@ -1,0 +1,113 @@
+"""Probing: what makes a replica ready, what makes it not, and that nothing ends the asking."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.health import Prober
+from lmaas_gateway.replicas.pool import Pool, Replica
+from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
+from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Script
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@contextlib.asynccontextmanager
+async def pool_of(fake: FakeReplica, name: str = "mock") -> AsyncIterator[Pool]:
+    address = Address.parse(ReplicaSettings(url=fake.url))
+    replica = Replica("mock-0", ReplicaClient(address, timeouts=TimeoutSettings()))
+    try:
+        yield Pool(name, "chat", (replica,), 0)
+    finally:
+        replica.client.close()
+
+
+async def probe(pool: Pool, timeout_s: float = 5.0) -> Replica:
+    (replica,) = pool.replicas
+    await Prober([pool], interval_s=1, timeout_s=timeout_s).probe(pool, replica)
+    return replica
+
+
+async def test_replica_that_serves_the_model_is_ready() -> None:
+    async with FakeReplica(FakeModel(max_model_len=512)) as fake, pool_of(fake) as pool:
+        replica = await probe(pool)
+        assert replica.is_ready
+        assert replica.was_ready
+        assert (replica.served_model_name, replica.max_model_len, replica.problem) == ("mock", 512, "")
+        assert pool.max_model_len == 512
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (Script(status=503), "answered 503"),
+        (Script(status=200, body="[]"), "not OpenAI's"),
+        (Script(status=200, body='{"data":[{"id":7}]}'), "not OpenAI's"),
+        (Script(status=200, body='{"a":' * 100_000), "not OpenAI's"),
+        (Script(status=200, body='{"data":[]}'), "serves no model"),
+        (Script(status=200, body='{"data":[{"id":"a"},{"id":"b"}]}'), "serves no model"),
+        (Script(status=200, body="x" * 2_000_000), "does not end"),
+        (Script(raw="nonsense"), "not an HTTP reply"),
+        (Script(fault=Fault.CLOSE), "closed"),
+        (Script(fault=Fault.HANG), "in time"),
+    ],
+)
+async def test_replica_with_a_problem_is_not_ready_and_says_why(script: Script, says: str) -> None:
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        await probe(pool)
+        fake.probe_script = script
+        replica = await probe(pool, timeout_s=0.1)
+        assert not replica.is_ready
+        assert replica.was_ready
+        assert says in replica.problem
+
+
+async def test_bytes_that_are_not_utf8_are_a_problem_and_no_crash() -> None:
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        body = 'HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n{"data":[{"id":"\xff\xff\xff"}]}'
+        fake.probe_script = Script(raw=body)
+        replica = await probe(pool)
+        assert "not OpenAI's" in replica.problem
+
+
+@pytest.mark.parametrize(
+    ("served", "chosen"),
+    [
+        ([{"id": "other"}, {"id": "mock", "parent": "other"}], "mock"),
+        ([{"id": "base"}, {"id": "lora", "parent": "base"}], "base"),
+        ([{"id": "base"}], "base"),
+    ],
+)
+async def test_model_is_found_by_name_or_as_the_only_one(served: list[dict[str, str]], chosen: str) -> None:
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        fake.probe_script = Script(body=json.dumps({"data": served}))
+        assert (await probe(pool)).served_model_name == chosen
+
+
+async def test_replicas_are_asked_again_and_again_sooner_while_not_ready() -> None:
+    pauses: list[float] = []
+    asked_often = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        fake.probe_script = Script(status=503) if len(pauses) == 2 else Script()
+        if len(pauses) == 4:
+            asked_often.set()
+        await asyncio.sleep(0)
+
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        prober = Prober([pool], interval_s=9, sleep=sleep)
+        prober.start()
+        await asyncio.wait_for(asked_often.wait(), 5)
+        await prober.stop()
+        asked = fake.record.probes["/health"]
+        await asyncio.sleep(0.05)
+        assert fake.record.probes["/health"] == asked
+    assert pauses[:4] == [9, 9, 0.5, 9]

@@ -1,0 +1,280 @@
+"""Which replica gets a call, and which one gets it next if it fails before its first byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmaas_gateway.errors import (
+    BadReplicaReplyError,
+    GatewayError,
+    ModelFailedError,
+    ModelNotReadyError,
+    ReplicaTimeoutError,
+    ReplicaUnavailableError,
+)
+from lmaas_gateway.replicas.client import (
+    Address,
+    ReplicaBusyError,
+    ReplicaClient,
+    ReplicaClosedError,
+    ReplicaConnectError,
+    ReplicaDeadlineError,
+    ReplicaError,
+    ReplicaProtocolError,
+)
+from lmaas_gateway.replicas.pool import LaunchStatus, Pool, Replica
+from lmaas_gateway.routing import choose, explain
+from lmaas_gateway.settings import TimeoutSettings
+from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Point, Script
+from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
+from support.stub import raw_client, request_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ENGINE_DEAD = 'data: {"error":{"message":"EngineCore","code":500}}\n\n'
+QUICK = {"first_byte_s": 0.1}
+
+
+def replica(name: str = "r", *, in_flight: int = 0, is_ready: bool = True) -> Replica:
+    made = Replica(name, ReplicaClient(Address("127.0.0.1", 1), timeouts=TimeoutSettings()))
+    made.in_flight = in_flight
+    if is_ready:
+        made.mark_ready("mock", 2048)
+    return made
+
+
+class TestChoice:
+    def test_fewest_calls_in_flight_wins(self) -> None:
+        busy, free = replica("busy", in_flight=2), replica("free", in_flight=1)
+        assert choose([busy, free], set()) is free
+        assert choose([busy, free], {free}) is busy
+        assert choose([busy, free], {free, busy}) is None
+
+    def test_replica_that_is_not_ready_is_never_chosen(self) -> None:
+        assert choose([replica(is_ready=False)], set()) is None
+
+
+class Launch:
+    state = "failed"
+    restarts = 5
+    last_error = "exit code 1"
+
+
+@pytest.mark.parametrize(
+    ("failure", "was_ready", "expected"),
+    [
+        (None, False, ModelNotReadyError),
+        (None, True, ReplicaUnavailableError),
+        (ReplicaConnectError("x"), True, ReplicaUnavailableError),
+        (ReplicaBusyError("x"), True, ReplicaUnavailableError),
+        (ReplicaClosedError("x"), True, ReplicaUnavailableError),
+        (ReplicaDeadlineError("connect"), True, ReplicaUnavailableError),
+        (ReplicaDeadlineError("first_byte"), True, ReplicaTimeoutError),
+        (ReplicaDeadlineError("total"), True, ReplicaTimeoutError),
+        (ReplicaProtocolError("x"), True, BadReplicaReplyError),
+    ],
+)
+def test_last_failure_decides_what_the_caller_is_told(
+    failure: ReplicaError | None, was_ready: bool, expected: type[GatewayError]
+) -> None:
+    only = replica(is_ready=was_ready)
+    only.mark_failed("gone")
+    error = explain(Pool("mock", "chat", (only,), 0), failure)
+    assert type(error) is expected
+    assert "'mock'" in error.message
+    assert (error.retry_after_s is not None) == (error.status == 503)
+
+
+def test_model_that_was_given_up_is_not_said_to_be_starting() -> None:
+    launches: tuple[LaunchStatus, ...] = (Launch(),)
+    pool = Pool("mock", "chat", (replica(is_ready=False),), 0, launches=lambda: launches)
+    assert type(explain(pool, None)) is ModelFailedError
+
+
+@contextlib.asynccontextmanager
+async def two_replicas() -> AsyncIterator[tuple[FakeReplica, FakeReplica]]:
+    async with FakeReplica() as first, FakeReplica() as second:
+        yield first, second
+
+
+class TestFailover:
+    @pytest.mark.parametrize("fields", [ASK, STREAM])
+    @pytest.mark.parametrize(
+        ("script", "reason"),
+        [
+            (Script(fault=Fault.CLOSE), "closed"),
+            (Script(fault=Fault.RESET), "closed"),
+            (Script(fault=Fault.HANG), "deadline"),
+            (Script(raw="not http\r\n\r\n"), "protocol"),
+            (Script(status=500), "status"),
+            (Script(status=503), "status"),
+        ],
+    )
+    async def test_failure_before_the_first_byte_is_not_seen_by_the_client(
+        self, script: Script, reason: str, fields: dict[str, Any]
+    ) -> None:
+        async with two_replicas() as (first, second):
+            first.script = script
+            async with run_gateway(settings_for(first, second, timeouts=QUICK)) as running:
+                reply = await running.post(CHAT, fields)
+                line = await running.logged()
+                metrics = (await running.get("/metrics")).body.decode()
+                assert running.in_flight == 0
+            assert reply.status == 200
+            assert b"one two three" in reply.body or b"[DONE]" in reply.body
+            assert line["replica"] == "mock-1"
+            # A kept connection that closes without a word may just have been stale: it is replaced once.
+            assert first.requests in ({1, 2} if reason == "closed" else {1})
+            assert second.requests == 1
+        assert (
+            f'lmaas_replica_failures_total{{model="mock",reason="{reason}",replica="mock-0"}} 1.0' in metrics
+        )
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            Script(events=(ENGINE_DEAD, "data: [DONE]\n\n")),
+            Script(events=()),
+            Script(fault=Fault.CLOSE, fault_at=Point.AFTER_HEADERS),
+        ],
+    )
+    async def test_stream_that_fails_before_its_first_event_goes_to_another_replica(
+        self, script: Script
+    ) -> None:
+        async with two_replicas() as (first, second):
+            first.script = script
+            async with run_gateway(settings_for(first, second)) as running:
+                reply = await running.post(CHAT, STREAM)
+                assert running.in_flight == 0
+            assert reply.body.endswith(b"data: [DONE]\n\n")
+            assert b"error" not in reply.body
+            assert (first.requests, second.requests) == (1, 1)
+
+    async def test_refused_connection_takes_the_replica_out_until_a_probe_passes(self) -> None:
+        async with two_replicas() as (first, second):
+            settings = settings_for(first, second, probe_interval_s=1000)
+            async with run_gateway(settings) as running:
+                await first.stop()
+                for _ in range(3):
+                    assert (await running.post(CHAT, ASK)).status == 200
+                assert running.pool.state == "degraded"
+                assert "no connection" in running.pool.replicas[0].problem
+            assert second.requests == 3
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            Script(fault=Fault.CLOSE, fault_at=Point.AFTER_EVENTS, fault_events=2),
+            Script(fault=Fault.RESET, fault_at=Point.INSIDE_EVENT, fault_events=2),
+        ],
+    )
+    async def test_never_after_the_first_byte(self, script: Script) -> None:
+        async with two_replicas() as (first, second):
+            first.script = script
+            async with run_gateway(settings_for(first, second)) as running:
+                reply = await running.post(CHAT, STREAM)
+                assert running.in_flight == 0
+            assert b"stream_interrupted" in reply.body
+            assert second.requests == 0
+
+    async def test_each_replica_is_tried_once_at_most(self) -> None:
+        async with two_replicas() as (first, second):
+            first.script = second.script = Script(raw="not http")
+            async with run_gateway(settings_for(first, second)) as running:
+                reply = await running.post(CHAT, ASK)
+                assert running.in_flight == 0
+            assert (reply.status, reply.error["code"]) == (502, "bad_replica_reply")
+            assert first.requests == second.requests == 1
+
+    async def test_refusal_about_the_request_is_not_tried_elsewhere(self) -> None:
+        async with two_replicas() as (first, second):
+            first.script = Script(status=422)
+            async with run_gateway(settings_for(first, second)) as running:
+                assert (await running.post(CHAT, ASK)).status == 422
+            assert second.requests == 0
+
+    async def test_client_that_leaves_during_a_failover_frees_both(self) -> None:
+        async with two_replicas() as (first, second):
+            first.script, second.script = Script(status=500), Script(fault=Fault.HANG)
+            async with run_gateway(settings_for(first, second)) as running:
+                async with raw_client(running.port) as client:
+                    client.send(request_bytes(CHAT, ASK))
+                    await second.record.until(lambda: second.running == 1)
+                await second.record.until(lambda: second.aborted == 1)
+                assert (await running.logged())["status"] == 499
+                assert running.in_flight == 0
+
+    async def test_load_is_spread_by_calls_in_flight(self) -> None:
+        async with two_replicas() as (first, second):
+            first.script = second.script = Script(headers_delay_s=0.1)
+            async with run_gateway(settings_for(first, second)) as running:
+                await asyncio.gather(*(running.post(CHAT, ASK) for _ in range(10)))
+            assert (first.requests, second.requests) == (5, 5)
+
+
+class TestStates:
+    async def test_before_the_first_replica_is_ready_the_caller_is_told_to_wait(self) -> None:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+            async with run_gateway(settings_for(url), is_ready=False) as running:
+                reply = await running.post(CHAT, ASK)
+        assert (reply.status, reply.error["code"]) == (503, "model_not_ready")
+        assert reply.headers["retry-after"] == "5"
+
+    async def test_replica_that_died_is_unavailable_and_comes_back(self) -> None:
+        async with FakeReplica() as only, run_gateway(settings_for(only)) as running:
+            await only.stop()
+            await running.until(lambda: running.pool.state == "unavailable")
+            reply = await running.post(CHAT, ASK)
+            assert (reply.status, reply.error["code"]) == (503, "replica_unavailable")
+            await only.start()
+            await running.until(lambda: running.pool.state == "ready")
+            assert (await running.post(CHAT, ASK)).status == 200
+
+    async def test_full_replica_is_a_503(self) -> None:
+        async with (
+            FakeReplica() as only,
+            run_gateway(settings_for(only, max_connections_per_replica=1)) as running,
+        ):
+            only.script = Script(headers_delay_s=0.3)
+            first = asyncio.create_task(running.post(CHAT, ASK))
+            await only.record.until(lambda: only.running == 1)
+            assert (await running.post(CHAT, ASK)).status == 503
+            assert (await first).status == 200
+
+    @pytest.mark.parametrize(
+        ("script", "status", "code"),
+        [
+            (Script(fault=Fault.HANG), 504, "replica_timeout"),
+            (Script(raw="\x16\x03\x01"), 502, "bad_replica_reply"),
+            (Script(fault=Fault.RESET), 503, "replica_unavailable"),
+        ],
+    )
+    async def test_only_replica_that_fails(self, script: Script, status: int, code: str) -> None:
+        async with FakeReplica() as only:
+            only.script = script
+            async with run_gateway(settings_for(only, timeouts=QUICK)) as running:
+                reply = await running.post(CHAT, ASK)
+                line = await running.logged()
+                assert running.in_flight == 0
+        assert (reply.status, reply.error["code"]) == (status, code)
+        assert (line["status"], line["code"], line["outcome"]) == (status, code, "error")
+
+
+class TestNames:
+    @pytest.mark.parametrize("fields", [ASK, STREAM])
+    async def test_replica_with_another_name_for_the_model_is_asked_by_its_own(
+        self, fields: dict[str, Any]
+    ) -> None:
+        async with FakeReplica(FakeModel(name="org/model-7b")) as only:
+            async with run_gateway(settings_for(only)) as running:
+                assert (await running.post(CHAT, fields)).status == 200
+            assert json.loads(only.calls[0].request.body)["model"] == "org/model-7b"

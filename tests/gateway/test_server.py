@@ -1,0 +1,142 @@
+"""The server as a process: it takes its port, says when it is ready, serves, and stops when told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.server import listen, serve
+from lmaas_gateway.settings import Settings
+from lmaas_gateway.testing import FakeReplica, Script
+from support.serving import ASK, CHAT, STREAM
+from support.stub import ask, raw_client, request_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+def test_nothing_to_serve_is_said_before_anything_is_begun() -> None:
+    with pytest.raises(SettingsError, match="no model to serve; name one"):
+        serve(Settings(), report=lambda _: None)
+
+
+def test_port_that_is_taken_is_said_with_the_remedy() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"127.0.0.1:{port}: Address already in use; choose another"):
+            listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_address_that_is_not_this_machines(host: str) -> None:
+    with pytest.raises(SettingsError, match="cannot listen on") as caught:
+        listen(host, 0)
+    assert "Unknown error" not in str(caught.value)
+
+
+def test_ipv6() -> None:
+    with contextlib.closing(listen("::1", 0)) as listener:
+        assert listener.family is socket.AF_INET6
+
+
+@contextlib.asynccontextmanager
+async def served(
+    replica: FakeReplica, tmp_path: Path, *lines: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """Run `lmaas serve` and wait for its greeting; give the process and its port."""
+    config = tmp_path / "lmaas.yaml"
+    model = f"models: [{{name: mock, kind: chat, replicas: [{{url: '{replica.url}'}}]}}]"
+    config.write_text("\n".join(["port: 0", model, *lines]))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "import sys; from lmaas.cli import main; sys.exit(main())"),
+        *("serve", "--config", str(config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(30):
+            greeting = b""
+            while not greeting.startswith(b"Ready: "):
+                greeting = await process.stderr.readline()
+                assert greeting, "it ended before it was ready"
+        yield process, int(greeting.split(b"/v1")[0].rpartition(b":")[2])
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def stop(process: asyncio.subprocess.Process, number: signal.Signals = signal.SIGTERM) -> list[bytes]:
+    """Signal the process; give the lines of its standard output."""
+    process.send_signal(number)
+    async with asyncio.timeout(15):
+        out, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert b"Traceback" not in err
+    return out.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serves_logs_and_stops_when_told(tmp_path: Path, number: signal.Signals) -> None:
+    async with FakeReplica() as replica, served(replica, tmp_path) as (process, port):
+        assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
+        (line,) = await stop(process, number)
+    assert json.loads(line)["completion_tokens"] == 16
+
+
+async def test_stream_that_runs_at_the_signal_is_finished(tmp_path: Path) -> None:
+    async with (
+        FakeReplica(script=Script(tokens=30, token_gap_s=0.02)) as replica,
+        served(replica, tmp_path) as (process, port),
+        raw_client(port) as client,
+    ):
+        client.send(request_bytes(CHAT, {**STREAM, "max_tokens": 30}))
+        await client.head()
+        stopping = asyncio.create_task(stop(process))
+        body = b""
+        while piece := await client.chunk():
+            body += piece
+        (line,) = await stopping
+    assert body.endswith(b"data: [DONE]\n\n")
+    assert json.loads(line)["outcome"] == "ok"
+
+
+async def test_second_signal_stops_at_once(tmp_path: Path) -> None:
+    async with (
+        FakeReplica(script=Script(headers_delay_s=60)) as replica,
+        served(replica, tmp_path) as (process, port),
+        raw_client(port) as client,
+    ):
+        client.send(request_bytes(CHAT, ASK))
+        await replica.record.until(lambda: replica.running == 1)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+        await replica.record.until(lambda: replica.aborted == 1)
+
+
+async def test_access_log_can_be_off(tmp_path: Path) -> None:
+    async with FakeReplica() as replica, served(replica, tmp_path, "access_log: false") as (process, port):
+        assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
+        assert await stop(process) == []
+
+
+async def test_several_workers_serve_and_stop(tmp_path: Path) -> None:
+    async with FakeReplica() as replica, served(replica, tmp_path, "workers: 2") as (process, port):
+        replies = await asyncio.gather(*(ask(port, request_bytes(CHAT, ASK)) for _ in range(10)))
+        assert {reply.status for reply in replies} == {200}
+        assert len(await stop(process)) == 10

@@ -1,0 +1,242 @@
+"""Settings: which source wins, and a sentence for each one that cannot work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.settings import ReplicaSettings, Settings, is_loopback, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "top-secret-key-of-the-tests"
+EXAMPLE = """
+models:
+  - name: chat                       # the public name
+    model: smollm2-135m-instruct     # catalogue name, folder or hub id
+    replicas: 2                      # launched here …
+  - name: remote
+    kind: chat
+    replicas:                        # … or already running
+      - url: http://127.0.0.1:9001
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "lmaas.yaml"
+
+
+def load(config: Path, text: str, **environ: str) -> Settings:
+    config.write_text(text)
+    return load_settings(config, environ=environ)
+
+
+def refusal(config: Path, text: str, **environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(config, text, **environ)
+    return str(caught.value)
+
+
+class TestSources:
+    def test_defaults(self) -> None:
+        settings = load_settings(environ={})
+        assert (settings.host, settings.port, settings.models) == ("127.0.0.1", 8000, ())
+
+    def test_example_of_the_documentation(self, config: Path) -> None:
+        chat, remote = load(config, EXAMPLE).models
+        assert (chat.name, chat.model, chat.replicas, chat.is_launched) == (
+            "chat",
+            "smollm2-135m-instruct",
+            2,
+            True,
+        )
+        assert remote.replicas == (ReplicaSettings(url="http://127.0.0.1:9001"),)
+        assert (remote.kind, remote.is_launched) == ("chat", False)
+
+    def test_flags_win_over_environment_over_file(self, config: Path) -> None:
+        config.write_text("port: 1\nworkers: 1\nlog_level: error\n")
+        environ = {"LMAAS_PORT": "2", "LMAAS_WORKERS": "2"}
+        settings = load_settings(config, {"port": 3}, environ)
+        assert (settings.port, settings.workers, settings.log_level) == (3, 2, "error")
+
+    def test_groups_are_joined_field_by_field(self, config: Path) -> None:
+        config.write_text("timeouts: {connect_s: 1, idle_s: 1}\nengine: {max_restarts: 1}\n")
+        environ = {"LMAAS_TIMEOUTS__IDLE_S": "2", "LMAAS_ENGINE__PYTHON": "/p"}
+        settings = load_settings(config, {"timeouts": {"total_s": 3}}, environ)
+        timeouts = settings.timeouts
+        assert (timeouts.connect_s, timeouts.idle_s, timeouts.total_s) == (1, 2, 3)
+        assert (settings.engine.max_restarts, settings.engine.python) == (1, "/p")
+
+    def test_environment_may_name_the_file(self, config: Path) -> None:
+        config.write_text("port: 77\n")
+        assert load_settings(environ={"LMAAS_CONFIG": str(config)}).port == 77
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [("a, b,", ["a", "b"]), ('["a","b"]', ["a", "b"]), ('[{"name":"x","model":"y"}]', ["x"])],
+    )
+    def test_models_in_the_environment(self, text: str, names: list[str]) -> None:
+        settings = load_settings(environ={"LMAAS_MODELS": text})
+        assert [model.name for model in settings.models] == names
+
+    def test_origins_in_the_environment(self) -> None:
+        settings = load_settings(environ={"LMAAS_CORS_ORIGINS": "https://a.example, http://localhost:3000"})
+        assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
+
+    def test_empty_and_foreign_variables_are_left_alone(self, config: Path) -> None:
+        environ = {"LMAAS_PORT": "", "LMAAS_BASE_URL": "x", "LMAAS_NONSENSE": "y", "PORT": "9"}
+        assert load(config, "", **environ) == Settings()
+
+    def test_result_is_frozen(self) -> None:
+        with pytest.raises(ValueError, match="frozen"):
+            load_settings(environ={}).port = 1
+
+
+class TestModels:
+    def test_name_of_a_model_is_its_reference_by_default(self, config: Path) -> None:
+        plain, named = load(config, "models: [org/model, {model: org/other}]").models
+        assert (plain.name, plain.model, named.name) == ("org/model", "org/model", "org/other")
+
+    @pytest.mark.parametrize(
+        ("model", "says"),
+        [
+            ("{}", "models.0: a model needs a `name`"),
+            ("{name: a}", "needs `model` (what to launch) or a list of `replicas`"),
+            ("{name: a, replicas: []}", "empty list of replicas"),
+            ("{name: a, model: b, replicas: 0}", "models.0.replicas"),
+            ("{name: a, model: b, replicas: 65}", "models.0.replicas"),
+            ("{name: a, model: b, kind: chatt}", "models.0.kind"),
+            ("{name: a, model: b, max_model_len: 0}", "models.0.max_model_len"),
+            ("{name: a, model: b, colour: red}", "models.0.colour: no such setting; docs/configuration.md"),
+            ("{name: a, replicas: [{url: 'h:1'}]}", "is not a replica address"),
+            ("{name: a, replicas: [{}]}", "models.0.replicas.0.url"),
+            (
+                "{name: a, replicas: [{url: 'http://h:1', ulr: 2}]}",
+                "models.0.replicas.0.ulr: no such setting",
+            ),
+            ("7", "models.0"),
+        ],
+    )
+    def test_model_that_cannot_work_is_named(self, config: Path, model: str, says: str) -> None:
+        assert says in refusal(config, f"models: [{model}]")
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://",
+            "http://:8000",
+            "http://h:99999",
+            "http://h:0",
+            "http://h:port",
+            "http://[::1",
+            "http://h:9001/v1",
+            "http://h?x=1",
+            "https://h#x",
+            f"http://user:{KEY}@h:1",
+        ],
+    )
+    def test_replica_url_with_more_or_less_than_an_address(self, config: Path, url: str) -> None:
+        says = refusal(config, f"models: [{{name: a, replicas: [{{url: '{url}'}}]}}]")
+        assert "is scheme, host and port only" in says
+        assert KEY not in says
+
+    @pytest.mark.parametrize("url", ["http://h", "https://h:1/", "http://[::1]:9001", "unix:/run/a.sock"])
+    def test_replica_url_that_is_an_address(self, url: str) -> None:
+        assert ReplicaSettings(url=url).url == url.rstrip("/")
+
+    def test_two_models_of_one_name(self, config: Path) -> None:
+        assert "two models are called 'a'" in refusal(config, "models: [a, a]")
+
+
+class TestSentences:
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("port: 70000", "port: "),
+            ("port: many", "port: "),
+            ("colour: red", "colour: no such setting; docs/configuration.md lists them all"),
+            ("timeouts: {connect_s: 0}", "timeouts.connect_s: "),
+            ("timeouts: {conect_s: 1}", "timeouts.conect_s: no such setting"),
+            ("log_level: loud", "log_level: "),
+            ("max_body_bytes: 1", "max_body_bytes: "),
+            ("cors_origins: ['*']", "is not an origin"),
+            ("cors_origins: ['https://a.example/']", "is not an origin"),
+            ("- a list", "must hold settings by name"),
+            ("just text", "must hold settings by name"),
+            ("a: [", "is not YAML"),
+            ("a: !!python/object:os.system x", "is not YAML"),
+        ],
+    )
+    def test_each_error_says_where_and_what(self, config: Path, text: str, says: str) -> None:
+        assert says in refusal(config, text)
+
+    def test_several_errors_are_told_at_once(self, config: Path) -> None:
+        says = refusal(config, "port: -1\nworkers: 0\n")
+        assert "port: " in says
+        assert "workers: " in says
+
+    def test_missing_and_undecodable_files(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="cannot be read: No such file"):
+            load_settings(tmp_path / "none.yaml", environ={})
+        (tmp_path / "bytes.yaml").write_bytes(b"a: \xff\xfe")
+        with pytest.raises(SettingsError, match="is not YAML"):
+            load_settings(tmp_path / "bytes.yaml", environ={})
+
+    def test_broken_list_in_the_environment(self) -> None:
+        with pytest.raises(SettingsError, match="LMAAS_MODELS is not a JSON list"):
+            load_settings(environ={"LMAAS_MODELS": "[a"})
+
+
+class TestExposure:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org"])
+    def test_open_host_without_a_key_is_refused(self, config: Path, host: str) -> None:
+        says = refusal(config, f"host: '{host}'")
+        assert "set LMAAS_API_KEY" in says
+        assert "LMAAS_ALLOW_UNAUTHENTICATED=true" in says
+
+    @pytest.mark.parametrize("environ", [{"LMAAS_API_KEY": KEY}, {"LMAAS_ALLOW_UNAUTHENTICATED": "true"}])
+    def test_open_host_with_a_key_or_told_so_is_allowed(self, config: Path, environ: dict[str, str]) -> None:
+        assert load(config, "host: 0.0.0.0", **environ).host == "0.0.0.0"
+
+    @pytest.mark.parametrize(
+        ("host", "expected"),
+        [
+            ("localhost", True),
+            ("127.0.0.1", True),
+            ("127.9.9.9", True),
+            ("::1", True),
+            ("10.0.0.1", False),
+            ("localhost.example.org", False),
+        ],
+    )
+    def test_loopback(self, host: str, expected: bool) -> None:
+        assert is_loopback(host) is expected
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "port: -1",
+            "api_kye: top-secret-key-of-the-tests",
+            "engine: {api_key: top-secret-key-of-the-tests}",
+            "models: [{name: a, replicas: [{api_key: top-secret-key-of-the-tests}]}]",
+            "models: [{name: a, replicas: [{url: 'http://h', api_key: [top-secret-key-of-the-tests]}]}]",
+        ],
+    )
+    def test_no_error_shows_one(self, config: Path, text: str) -> None:
+        assert KEY not in refusal(config, text, LMAAS_API_KEY=KEY)
+
+    def test_short_key_is_refused_and_not_shown(self, config: Path) -> None:
+        says = refusal(config, "", LMAAS_API_KEY="sh0rt")
+        assert "shorter than 16" in says
+        assert "sh0rt" not in says
+
+    def test_no_repr_shows_one(self) -> None:
+        fields: dict[str, Any] = {"name": "a", "replicas": [{"url": "http://h", "api_key": KEY}]}
+        settings = Settings.model_validate({"api_key": KEY, "models": [fields]})
+        assert KEY not in repr(settings) + str(settings) + settings.model_dump_json()

@@ -1,0 +1,143 @@
+"""The whole gateway in this process, on a free port, with everything that it logs at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import uvicorn
+
+from lmaas_gateway.api.protocol import GatewayProtocol
+from lmaas_gateway.app import Gateway, build_gateway
+from lmaas_gateway.server import listen
+from lmaas_gateway.settings import Settings
+from support.stub import Response, ask, request_bytes
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from lmaas_gateway.replicas.pool import Pool
+    from lmaas_gateway.testing import FakeReplica
+
+CHAT = "/v1/chat/completions"
+ASK: dict[str, Any] = {"model": "mock", "messages": [{"role": "user", "content": "one two three"}]}
+STREAM: dict[str, Any] = {**ASK, "stream": True, "max_tokens": 3}
+
+
+def settings_for(*replicas: FakeReplica | str, **fields: Any) -> Settings:
+    """Settings of one model, `mock`, at these replicas or addresses; probed often."""
+    urls = [replica if isinstance(replica, str) else replica.url for replica in replicas]
+    model = {
+        "name": "mock",
+        "kind": fields.pop("kind", "chat"),
+        "replicas": [{"url": url} for url in urls],
+    }
+    return Settings.model_validate({"probe_interval_s": 0.05, "models": [model], **fields})
+
+
+@dataclass
+class Running:
+    """A gateway that serves."""
+
+    port: int
+    gateway: Gateway
+    server: uvicorn.Server
+    lines: list[bytes] = field(default_factory=list)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The access log."""
+        return [msgspec.json.decode(line) for line in self.lines]
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that the gateway believes its replicas work on."""
+        return sum(replica.in_flight for pool in self.gateway.directory for replica in pool.replicas)
+
+    @property
+    def pool(self) -> Pool:
+        """The first pool."""
+        return next(iter(self.gateway.directory))
+
+    async def post(self, path: str, fields: object, *headers: str) -> Response:
+        """Make one call on a connection of its own."""
+        return await ask(self.port, request_bytes(path, fields, *headers))
+
+    async def get(self, path: str, *headers: str) -> Response:
+        """Ask for one path on a connection of its own."""
+        return await ask(self.port, request_bytes(path, b"", *headers, method="GET"))
+
+    async def logged(self, count: int = 1) -> dict[str, Any]:
+        """Wait until so many calls have ended; give the record of the last."""
+        await self.until(lambda: len(self.lines) >= count)
+        return self.log[count - 1]
+
+    async def until(self, condition: Any, *, within_s: float = 2.0) -> None:
+        """Wait for what happens in this process, beside the test."""
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.005)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without a hand on the test run's signals, and quick to notice that it shall stop."""
+
+    async def main_loop(self) -> None:
+        while not self.should_exit:  # noqa: ASYNC110 - as uvicorn does
+            await asyncio.sleep(0.005)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, but without its pause where there is nobody to wait for."""
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            server.close()
+        await self.lifespan.shutdown()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def run_gateway(
+    settings: Settings, *, is_ready: bool = True, tally_folder: Path | None = None
+) -> AsyncIterator[Running]:
+    """Serve until the end of the block, as `serve_socket` does, on a free port.
+
+    Args:
+        settings: Its host and port are not used.
+        is_ready: Wait until every replica has passed its first probe.
+        tally_folder: Where workers share their counts.
+    """
+    lines: list[bytes] = []
+    gateway = build_gateway(settings, log=lines.append, tally_folder=tally_folder)
+    config = uvicorn.Config(
+        gateway.application,
+        http=GatewayProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+    with listen("127.0.0.1", 0) as listener:
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        running = Running(listener.getsockname()[1], gateway, server, lines)
+        try:
+            await running.until(lambda: server.started or serving.done())
+            if is_ready:
+                await running.until(lambda: all(pool.state == "ready" for pool in gateway.directory))
+            yield running
+        finally:
+            server.should_exit = True
+            await serving

@@ -1,0 +1,18 @@
+"""A worker that cannot be stopped nicely; in a module of its own, because the worker's process imports it."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from lmaas_gateway.settings import Settings
+
+
+def serve_forever(settings: Settings, listener: socket.socket, tally_folder: Path) -> None:
+    del settings, listener, tally_folder
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pause()
