@@ -61,7 +61,7 @@ def build_gateway(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        prober.start()
+        await prober.start()
         publisher = asyncio.create_task(_publish(metrics))
         yield
         publisher.cancel()
@@ -85,4 +85,5 @@ def build_gateway(
 async def _publish(metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(_PUBLISH_INTERVAL_S)
-        metrics.publish()
+        with contextlib.suppress(OSError):
+            metrics.publish()

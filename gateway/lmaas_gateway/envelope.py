@@ -13,7 +13,9 @@ import msgspec
 from lmaas_gateway.errors import InvalidBodyError
 
 _FIELD = re.compile(r"\$\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)")
-_MAX_CHOICES = 1024
+
+# Source: OpenAI's API reference, `n` of a chat completion.
+MAX_N = 128
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -58,14 +60,20 @@ def read(body: bytes) -> Envelope:
 
 
 def count_choices(envelope: Envelope) -> int:
-    """Tell how many choices the reply will have: `n` for each prompt."""
+    """Tell how many choices the reply will have: `n` for each prompt.
+
+    Raises:
+        InvalidBodyError: `n` is more than OpenAI's API allows, which no replica's queue would ever take.
+    """
+    if envelope.n is not None and envelope.n > MAX_N:
+        raise InvalidBodyError(f"`n` must be at most {MAX_N}, got {envelope.n}.", param="n")
     prompts = 1
     if _begins_with(envelope.prompt, b"["):
         items = _PROMPTS.decode(envelope.prompt)
         # A list of numbers is one prompt of token ids.
         if items and _begins_with(items[0], b'"['):
             prompts = len(items)
-    return max(1, min((envelope.n or 1) * prompts, _MAX_CHOICES))
+    return max(1, (envelope.n or 1) * prompts)
 
 
 def _begins_with(raw: msgspec.Raw, characters: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 # vLLM writes usage at the end of a reply, at most some fields from it.
 _TAIL_BYTES = 64 * 1024
 _MAX_ERROR_BYTES = 256 * 1024
+# pydantic's own words in a list of its problems, as vLLM writes it into a message.
+_PROBLEM = re.compile(r"'msg': '([^'\\]*)'")
+_MAX_PROBLEMS = 3
 
 
 class Reply(Protocol):
@@ -268,4 +272,15 @@ def refusal(status: int, body: bytes, model: str) -> GatewayError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = _WireError()
     message = error.message or f"The model {model!r} does not take this call (HTTP {status})."
-    return ReplicaRefusalError(status, message, param=error.param)
+    param = None if error.param is None else error.param.removeprefix("body.")
+    return ReplicaRefusalError(status, _without_input(message, param), param=param)
+
+
+def _without_input(message: str, param: str | None) -> str:
+    """Take the client's own text out of vLLM's list of validation problems, leaving what was wrong."""
+    if "'input':" not in message:
+        return message
+    problems = list(dict.fromkeys(_PROBLEM.findall(message))) or ["It is not what this field takes"]
+    return (
+        f"`{param}` cannot be used: {'; '.join(problems[:_MAX_PROBLEMS])}." if param else "; ".join(problems)
+    )

@@ -79,7 +79,8 @@ class Router:
 
     def _note_failure(self, pool: Pool, replica: Replica, error: ReplicaError) -> None:
         self._metrics.count_failure(pool.name, replica.name, _REASONS.get(type(error), "other"))
-        if isinstance(error, ReplicaConnectError):
+        is_unreachable = isinstance(error, ReplicaDeadlineError) and error.deadline == "connect"
+        if is_unreachable or isinstance(error, ReplicaConnectError):
             replica.mark_failed(str(error))
 
 

@@ -61,7 +61,7 @@ def serve_worker(settings: Settings, listener: socket.socket, tally_folder: Path
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the port, before anything slow is begun.
+    """Take the port, before anything slow is begun; who connects early waits.
 
     Raises:
         SettingsError: it cannot be bound.
@@ -70,6 +70,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         text = error.strerror or str(error)

@@ -136,7 +136,8 @@ class EngineSettings(BaseModel):
         default=None, description="Python interpreter that has vLLM; default: the one that runs the gateway."
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
-        default="auto", description="Which build of vLLM the interpreter must have; `auto` takes the one it has."
+        default="auto",
+        description="Which build of vLLM the interpreter must have; `auto` takes the one it has.",
     )
     start_timeout_s: float = Field(
         default=600, gt=0, description="A replica that is not ready after this long is restarted."

@@ -28,7 +28,7 @@ def post(gateway: LiveGateway, path: str, body: object, options: Sequence[str] =
 
 
 def test_greeting_of_the_gateway_has_a_curl_line_that_works_when_pasted(gateway: LiveGateway) -> None:
-    line = next(text for text in gateway.stderr.read_text("utf-8").splitlines() if text.startswith("  curl"))
+    line = next(text for text in gateway.stderr.read_text("utf-8").splitlines() if text.startswith("curl "))
     done = subprocess.run(["bash", "-c", line], capture_output=True, check=True, timeout=60)
     assert "Paris" in json.loads(done.stdout)["choices"][0]["message"]["content"]
 

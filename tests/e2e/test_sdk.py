@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from base64 import b64decode
 from dataclasses import dataclass
 
@@ -69,6 +71,17 @@ def test_models_tell_kind_context_and_owner(client: LMaaS) -> None:
     one = client.models.retrieve(CHAT)
     assert one.owned_by
     assert (one.model_extra or {})["kind"] == "chat"
+
+
+def test_snippet_of_the_greeting_runs_when_pasted(gateway: LiveGateway) -> None:
+    said = gateway.stderr.read_text("utf-8")
+    snippet = said[said.index("from lmaas import") :].partition("\n\n")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", snippet], capture_output=True, text=True, check=True, timeout=60
+    )
+    answer, dimensions = done.stdout.splitlines()
+    assert "Paris" in answer
+    assert dimensions == "384"
 
 
 async def test_async_client_chats_streams_and_embeds(gateway: LiveGateway) -> None:

@@ -92,7 +92,7 @@ def test_escaped_key_is_the_same_key() -> None:
         ({"n": None}, 1),
         ({"n": 3}, 3),
         ({"n": -2}, 1),
-        ({"n": 10**30}, 1024),
+        ({"n": 128}, 128),
         ({"prompt": "one"}, 1),
         ({"prompt": []}, 1),
         ({"prompt": ["one", "two"]}, 2),
@@ -106,6 +106,13 @@ def test_escaped_key_is_the_same_key() -> None:
 def test_choices_are_counted(fields: dict[str, Any], choices: int, indent: int | None) -> None:
     body = json.dumps({"model": "m", **fields}, indent=indent).encode()
     assert envelope.count_choices(envelope.read(body)) == choices
+
+
+@pytest.mark.parametrize("n", [129, 10**30])
+def test_more_choices_than_openai_allows_are_refused(n: int) -> None:
+    with pytest.raises(InvalidBodyError, match="at most 128") as caught:
+        envelope.count_choices(envelope.read(json.dumps({"model": "m", "n": n}).encode()))
+    assert caught.value.param == "n"
 
 
 @given(

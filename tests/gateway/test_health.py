@@ -104,7 +104,7 @@ async def test_replicas_are_asked_again_and_again_sooner_while_not_ready() -> No
 
     async with FakeReplica() as fake, pool_of(fake) as pool:
         prober = Prober([pool], interval_s=9, sleep=sleep)
-        prober.start()
+        await prober.start()
         await asyncio.wait_for(asked_often.wait(), 5)
         await prober.stop()
         asked = fake.record.probes["/health"]

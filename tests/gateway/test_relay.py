@@ -327,3 +327,24 @@ class TestErrorForms:
         event = error_event(StreamInterruptedError("broke\noff"), ROUTE[path])
         assert event.count(b"\n\n") == 1
         assert event.endswith(b"\n\n")
+
+
+def test_refusal_names_the_field_as_openai_does_and_repeats_no_input() -> None:
+    problems = [
+        {
+            "type": "list_type",
+            "loc": ("body", "messages"),
+            "msg": "Input should be a valid list",
+            "input": "secret",
+        }
+    ]
+    body = json.dumps({"error": {"message": str(problems), "param": "body.messages", "code": 400}}).encode()
+    error = refusal(400, body, "m")
+    assert error.param == "messages"
+    assert error.message == "`messages` cannot be used: Input should be a valid list."
+
+
+def test_refusal_without_a_field_still_repeats_no_input() -> None:
+    error = refusal(400, json.dumps({"message": "{'input': 'secret'}"}).encode(), "m")
+    assert "secret" not in error.message
+    assert error.param is None

@@ -94,20 +94,22 @@ class InferenceEndpoint:
             reply = await self._pipeline.handle(scope["headers"], read_call, meter)
             await _send_reply(reply, meter, send, connection)
         except GatewayError as error:
-            await self._send_error(error, meter, send)
+            await self._send_error(error, meter, send, connection)
         except ClientGone:
             meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
         except asyncio.CancelledError:
             if watch.is_gone:
                 meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
             else:
-                await self._send_shutdown(reply, meter, send)
+                await self._send_shutdown(reply, meter, send, connection)
         except ReplicaError:
             # The head is out, so all that can be done is to end the connection short of its length.
             meter.outcome = "interrupted"
         except Exception:
             _LOG.exception("a call failed inside the gateway", extra={"request_id": meter.request_id})
-            await self._send_error(InternalError("The gateway failed on this call; retry."), meter, send)
+            await self._send_error(
+                InternalError("The gateway failed on this call; retry."), meter, send, connection
+            )
         finally:
             connection.watchers.discard(watch)
             connection.uncork()
@@ -120,9 +122,8 @@ class InferenceEndpoint:
         wanted = envelope.read(body)
         is_stream = bool(wanted.stream) and self._route.dialect != "plain"
         wants_usage = True
-        choices = 1
+        choices = envelope.count_choices(wanted) if self._route.dialect == "chat" else 1
         if is_stream and self._route.dialect == "chat":
-            choices = envelope.count_choices(wanted)
             wants_usage = wanted.stream_options is not None and wanted.stream_options.include_usage is True
             if not wants_usage:
                 body = envelope.with_usage(body)
@@ -163,7 +164,9 @@ class InferenceEndpoint:
     def _too_large(self) -> BodyTooLargeError:
         return BodyTooLargeError(f"The body is longer than {self._max_body_bytes} bytes; send less.")
 
-    async def _send_error(self, error: GatewayError, meter: Meter, send: Send) -> None:
+    async def _send_error(
+        self, error: GatewayError, meter: Meter, send: Send, connection: ClientConnection
+    ) -> None:
         meter.status, meter.outcome, meter.code = error.status, "error", error.code or ""
         body = error_body(error, self._route, meter.request_id)
         start = {
@@ -171,14 +174,18 @@ class InferenceEndpoint:
             "status": error.status,
             "headers": error_headers(error, meter, body),
         }
+        connection.cork()
         await send(start)
         await send({"type": "http.response.body", "body": body})
+        connection.uncork()
 
-    async def _send_shutdown(self, reply: Reply | None, meter: Meter, send: Send) -> None:
+    async def _send_shutdown(
+        self, reply: Reply | None, meter: Meter, send: Send, connection: ClientConnection
+    ) -> None:
         """End a call that outlasts the gateway: with an error, or an error event if its stream has begun."""
         error = ServerShuttingDownError("The gateway is shutting down; retry the call.", retry_after_s=1)
         if not meter.has_begun:
-            await self._send_error(error, meter, send)
+            await self._send_error(error, meter, send, connection)
         elif reply is not None and reply.is_stream:
             meter.outcome, meter.code = "interrupted", error.code or ""
             await send({"type": "http.response.body", "body": error_event(error, self._route)})

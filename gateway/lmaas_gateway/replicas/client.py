@@ -16,8 +16,11 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from lmaas_gateway.errors import SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
+    from pathlib import Path
 
     from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
 
@@ -27,6 +30,7 @@ _MAX_HEAD_BYTES = 64 * 1024
 _SWEEP_INTERVAL_S = 0.25
 # uvicorn, which vLLM runs on, closes idle connections after 5 s: leave them a little earlier.
 _KEEP_ALIVE_S = 4.0
+_STALE_AFTER_S = 1.0
 
 
 class ReplicaError(Exception):
@@ -68,14 +72,23 @@ class Address:
 
     @classmethod
     def parse(cls, settings: ReplicaSettings) -> Address:
-        """Read a replica's `url`; an `https` one trusts the system's CAs or its `ca_file`."""
+        """Read a replica's `url`; an `https` one trusts the system's CAs or its `ca_file`.
+
+        Raises:
+            SettingsError: the `ca_file` cannot be used.
+        """
         if settings.url.startswith("unix:"):
             return cls("localhost", unix_path=settings.url.removeprefix("unix:"))
         parts = urlsplit(settings.url)
-        tls = None
-        if parts.scheme == "https":
-            tls = ssl.create_default_context(cafile=settings.ca_file)
+        tls = None if parts.scheme != "https" else _trust(settings.ca_file)
         return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls=tls)
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise SettingsError(f"the CA file {ca_file} cannot be used: {error.strerror or error}") from None
 
 
 class _Connection(asyncio.Protocol):
@@ -335,7 +348,7 @@ class ReplicaClient:
         """Send a JSON body; give the exchange once the reply's head is in.
 
         A kept connection that the replica closed while we wrote is replaced once by a new one, if no byte
-        of a reply had come.
+        of a reply had come. One that closes later has been at work on the request, which may have killed it.
 
         Source: RFC 9112 §9.3.1, on retrying after a connection closed between requests.
 
@@ -376,10 +389,12 @@ class ReplicaClient:
     async def _exchange(self, request: tuple[bytes, bytes]) -> Exchange:
         connection = self._take_idle()
         if connection is not None:
+            loop = asyncio.get_running_loop()
+            begun_s = loop.time()
             try:
                 return await self._run(connection, request)
             except ReplicaClosedError:
-                if connection.has_data:
+                if connection.has_data or loop.time() - begun_s > _STALE_AFTER_S:
                     raise
         return await self._run(await self._connect(), request)
 

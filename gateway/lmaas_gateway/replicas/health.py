@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.pool import Pool, Replica
 
 _NOT_READY_INTERVAL_S = 0.5
+_FIRST_ROUND_S = 1.0
 _MAX_ANSWER_BYTES = 1 << 20
 
 
@@ -56,8 +58,12 @@ class Prober:
         self._sleep = sleep
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        """Begin to probe, each replica at once for the first time."""
+    async def start(self) -> None:
+        """Begin to probe; returns when each replica has answered for the first time, or soon enough."""
+        first = (self.probe(pool, replica) for pool in self._pools for replica in pool.replicas)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_ROUND_S):
+                await asyncio.gather(*first)
         self._tasks = [
             asyncio.create_task(self._watch(pool, replica))
             for pool in self._pools

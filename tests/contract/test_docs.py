@@ -1,0 +1,69 @@
+"""Every setting, metric and error code stands in docs/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from lmaas_gateway import docs, metrics
+from lmaas_gateway.errors import GatewayError
+from lmaas_gateway.settings import ModelSettings, ReplicaSettings, Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def codes(cls: type[GatewayError] = GatewayError) -> set[str]:
+    own = {cls.code} if cls.code else set()
+    return own.union(*(codes(child) for child in cls.__subclasses__()))
+
+
+def setting_names(model: type[BaseModel]) -> set[str]:
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names |= setting_names(field.annotation)
+    return names
+
+
+@pytest.mark.parametrize("spec", metrics.ALL, ids=lambda spec: spec.name)
+def test_metric_is_documented_with_its_labels(spec: metrics.Spec) -> None:
+    row = next((line for line in text_of("metrics.md").splitlines() if spec.sample_name in line), "")
+    assert row, f"docs/metrics.md lacks {spec.sample_name}"
+    for label in spec.labels:
+        assert label in row
+
+
+@pytest.mark.parametrize(
+    "code", sorted(codes() | {"invalid_request", "context_length_exceeded", "replica_error", "replica_busy"})
+)
+def test_error_code_is_documented(code: str) -> None:
+    assert f"`{code}`" in text_of("errors.md")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(setting_names(Settings) | setting_names(ModelSettings) | setting_names(ReplicaSettings))
+)
+def test_setting_is_documented(name: str) -> None:
+    assert f"{name}`" in text_of("configuration.md")
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    assert docs.main(["--check", str(DOCS)]) == 0
+
+
+def test_stale_page_fails_the_check_and_is_written_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "errors.md").write_text("old", "utf-8")
+    assert docs.main(["--check", str(tmp_path)]) == 1
+    assert "errors.md" in capsys.readouterr().err
+    assert (tmp_path / "errors.md").read_text("utf-8") == "old"
+    assert docs.main([str(tmp_path)]) == 0
+    assert (tmp_path / "errors.md").read_text("utf-8") == text_of("errors.md")
+    assert docs.main(["--check", str(tmp_path)]) == 0
