@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -14,64 +14,60 @@ if TYPE_CHECKING:
 
 _FLUSH_INTERVAL_S = 0.1
 _MAX_WAITING_LINES = 20_000
+_CLOSE_TIMEOUT_S = 2.0
 
 
 class LineWriter:
-    """Collects lines and writes them a few times a second.
+    """Collects lines, which a thread writes a few times a second.
 
     When the sink takes none for so long that `_MAX_WAITING_LINES` wait, newer lines are dropped and
     counted, and the count is written once the sink takes lines again.
 
     Args:
         sink: A binary file.
-        executor: Runs the writing; one thread keeps the order.
     """
 
-    def __init__(self, sink: BinaryIO, executor: ThreadPoolExecutor | None = None) -> None:
+    def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
-        self._executor = executor or ThreadPoolExecutor(1, "lmaas-log")
-        self._lines: list[bytes] = []
+        self._lines: deque[bytes] = deque()
+        # One counts in the loop's thread, the other in the writer's: neither needs a lock.
         self._dropped = 0
-        self._is_scheduled = False
-        self._is_closed = False
+        self._reported = 0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lmaas-log", daemon=True)
+        self._thread.start()
 
     def write(self, line: bytes) -> None:
-        """Take one line without its end. Must be called in the event loop's thread."""
+        """Take one line without its end."""
         if len(self._lines) >= _MAX_WAITING_LINES:
             self._dropped += 1
             return
         self._lines.append(line)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            asyncio.get_running_loop().call_later(_FLUSH_INTERVAL_S, self._flush)
+        if not self._wake.is_set():
+            self._wake.set()
 
     def close(self) -> None:
-        """Write what is left and end the thread; a line that comes later is lost."""
-        self._is_closed = True
-        self._executor.shutdown(wait=True)
-        self._write_out(self._take())
+        """Write what is left, unless the sink is stuck, and end; a line that comes later is lost."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(_CLOSE_TIMEOUT_S)
 
-    def _flush(self) -> None:
-        if self._is_closed:
-            return
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._executor, self._write_out, self._take()).add_done_callback(self._flushed)
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            self._write_out()
+            self._closing.wait(_FLUSH_INTERVAL_S)
+        self._write_out()
 
-    def _flushed(self, done: asyncio.Future[None]) -> None:
-        self._is_scheduled = bool(self._lines)
-        if self._lines and not done.cancelled():
-            asyncio.get_running_loop().call_later(_FLUSH_INTERVAL_S, self._flush)
-
-    def _take(self) -> bytes:
-        lines, self._lines = self._lines, []
-        if self._dropped:
-            lines.append(b'{"event":"access log lines dropped","count":%d}' % self._dropped)
-            self._dropped = 0
-        return b"".join(line + b"\n" for line in lines)
-
-    def _write_out(self, data: bytes) -> None:
+    def _write_out(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if dropped := self._dropped - self._reported:
+            lines.append(b'{"event":"access log lines dropped","count":%d}' % dropped)
+            self._reported += dropped
         try:
-            self._sink.write(data)
+            self._sink.write(b"".join(line + b"\n" for line in lines))
             self._sink.flush()
         except (OSError, ValueError):
             # The reader of our output is gone: serving goes on without it.

@@ -1,7 +1,7 @@
 """Counts of one process, cheap to make, and their sum over several processes.
 
-Counting is an addition to a plain number, ten times cheaper than a lock and a label look-up each time; the
-numbers become Prometheus' metrics only when somebody asks (docs/decisions/0005-own-tallies.md).
+Counting is an addition to a plain number, without a lock or a look-up of labels each time; the numbers
+become Prometheus' metrics only when somebody asks (docs/decisions/0005-own-tallies.md).
 """
 
 from __future__ import annotations

@@ -89,6 +89,18 @@ async def test_stuck_sink_holds_nobody_and_dropped_lines_are_counted(monkeypatch
     writer.close()
 
 
+async def test_closing_does_not_wait_for_a_stuck_sink(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_CLOSE_TIMEOUT_S", 0.05)
+    sink = Sink()
+    sink.may_write.clear()
+    writer = LineWriter(sink)
+    writer.write(b"stuck")
+    await asyncio.to_thread(sink.is_writing.wait, 5)
+    writer.close()
+    assert sink.lines == []
+    sink.may_write.set()
+
+
 async def test_sink_that_is_gone_does_not_end_the_serving() -> None:
     sink = Sink()
     writer = LineWriter(sink)

@@ -1,9 +1,8 @@
 """HTTP/1.1 towards one replica: a keep-alive pool of connections, one exchange on each at a time.
 
-This is the one place where own code replaces a library, because it is what a gateway exists for: at one
-Python object and one wake-up a call it costs a tenth of a general client
-(docs/decisions/0003-own-replica-client.md). Deadlines are kept by one sweep over the connections in use
-instead of timers a call.
+This is the one place where own code replaces a library, because it is what a gateway exists for: one
+wake-up a call, and nothing that the job does not need (docs/decisions/0003-own-replica-client.md).
+Deadlines are kept by one sweep over the connections in use instead of timers a call.
 """
 
 from __future__ import annotations
