@@ -1,19 +1,34 @@
 """`LMaaS` and `AsyncLMaaS`: options in, resources out. The only place where the layers are put together.
 
-httpx is imported with the first client: who imports lmaas for its types or errors does not pay for a network.
+httpx is imported with the first client, the rarer resources with their first use: who imports lmaas for its
+types or errors does not pay for a network, nor who chats for files and batches.
 """
+
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
+from lmaas._cost import Spent
 from lmaas._options import DEFAULT_MAX_RETRIES, NOT_GIVEN, ClientOptions, NotGiven, Timeout, from_environment
+from lmaas._pipeline import (
+    AnyAsyncHttpClient,
+    AsyncExtras,
+    AsyncNetwork,
+    Extras,
+    Shared,
+    around,
+    async_around,
+    async_network,
+    watcher_of,
+)
 from lmaas._request import RequestBuilder
-from lmaas._retry import AsyncRetryTransport, RetryTransport
 from lmaas.resources import (
     AsyncChat,
     AsyncCompletions,
@@ -27,18 +42,42 @@ from lmaas.resources import (
 from lmaas.resources._caller import AsyncCaller, Caller
 
 if TYPE_CHECKING:
-    from lmaas._transport import AsyncHttpClient, AsyncHttpxTransport, HttpClient, HttpxTransport
+    from lmaas._transport import HttpClient, HttpxTransport
+    from lmaas.resources import (
+        AsyncBatches,
+        AsyncClassify,
+        AsyncDetokenize,
+        AsyncFiles,
+        AsyncRerank,
+        AsyncResponses,
+        AsyncScores,
+        AsyncTokenize,
+        Batches,
+        Classify,
+        Detokenize,
+        Files,
+        Rerank,
+        Responses,
+        Scores,
+        Tokenize,
+    )
 
 
-class OptionChanges(TypedDict, total=False):
-    """What `with_options` may change; what is left out stays."""
-
+class _Changes(TypedDict, total=False):
     api_key: str | None
     base_url: str
     timeout: float | Timeout | None
     max_retries: int
     default_headers: Mapping[str, str]
     default_query: Mapping[str, object]
+
+
+class OptionChanges(_Changes, Extras, total=False):
+    """What `with_options` may change; what is left out stays."""
+
+
+class AsyncOptionChanges(_Changes, AsyncExtras, total=False):
+    """The asynchronous twin of `OptionChanges`."""
 
 
 class LMaaS:
@@ -54,12 +93,14 @@ class LMaaS:
         default_headers: Sent with each call.
         default_query: Sent with each call.
         http_client: An `httpx.Client` of your own, for proxies or certificates; it stays yours to close.
+        **extras: See `Extras`: circuit breaker, hedging, middleware, telemetry, prices.
 
     Attributes:
         chat: Conversations.
         completions: Continuations of texts.
         embeddings: Texts as vectors.
         models: What the server serves.
+        responses, rerank, score, classify, tokenize, detokenize, files, batches: Imported when first used.
 
     Raises:
         ConfigurationError: an option cannot work.
@@ -75,21 +116,86 @@ class LMaaS:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, object] | None = None,
         http_client: HttpClient | None = None,
+        **extras: Unpack[Extras],
     ) -> None:
-        from lmaas import _transport  # noqa: PLC0415 - see the module's docstring
+        from lmaas import _transport
 
-        options = _options(api_key, base_url, timeout, max_retries, default_headers, default_query)
-        self._set_up(options, _transport.HttpxTransport(options.base_url, http_client), is_owner=True)
+        options = _options(api_key, base_url, timeout, max_retries, default_headers, default_query, extras)
+        network = _transport.HttpxTransport(options.base_url, http_client)
+        self._set_up(options, network, Shared(), is_owner=True)
 
-    def _set_up(self, options: ClientOptions, transport: HttpxTransport, *, is_owner: bool) -> None:
+    def _set_up(
+        self, options: ClientOptions, transport: HttpxTransport, shared: Shared, *, is_owner: bool
+    ) -> None:
         self._options = options
         self._transport = transport
         self._is_owner = is_owner
-        caller = Caller(RequestBuilder(options, time.monotonic), RetryTransport(transport))
+        self._shared = shared
+        self._caller = caller = Caller(
+            RequestBuilder(options, time.monotonic),
+            around(transport, options, shared),
+            watcher_of(options, shared),
+        )
         self.chat = Chat(caller)
         self.completions = Completions(caller)
         self.embeddings = Embeddings(caller)
         self.models = Models(caller)
+
+    @cached_property
+    def responses(self) -> Responses:
+        """The newer way to call chat models."""
+        from lmaas.resources import Responses
+
+        return Responses(self._caller)
+
+    @cached_property
+    def rerank(self) -> Rerank:
+        """Documents by relevance."""
+        from lmaas.resources import Rerank
+
+        return Rerank(self._caller)
+
+    @cached_property
+    def score(self) -> Scores:
+        """Scores of pairs of texts."""
+        from lmaas.resources import Scores
+
+        return Scores(self._caller)
+
+    @cached_property
+    def classify(self) -> Classify:
+        """Classes of texts."""
+        from lmaas.resources import Classify
+
+        return Classify(self._caller)
+
+    @cached_property
+    def tokenize(self) -> Tokenize:
+        """Texts as the tokens of a model."""
+        from lmaas.resources import Tokenize
+
+        return Tokenize(self._caller)
+
+    @cached_property
+    def detokenize(self) -> Detokenize:
+        """Tokens as a text."""
+        from lmaas.resources import Detokenize
+
+        return Detokenize(self._caller)
+
+    @cached_property
+    def files(self) -> Files:
+        """Files on the server."""
+        from lmaas.resources import Files
+
+        return Files(self._caller)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Many calls from one file."""
+        from lmaas.resources import Batches
+
+        return Batches(self._caller)
 
     def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
         """Return a client with other options on the same connections, which this one goes on owning.
@@ -100,13 +206,29 @@ class LMaaS:
         options = _changed(self._options, changes)
         transport = self._transport.for_base_url(options.base_url)
         client = type(self).__new__(type(self))
-        client._set_up(options, transport, is_owner=transport is not self._transport)  # noqa: SLF001 - its own class
+        is_owner = transport is not self._transport
+        client._set_up(options, transport, self._shared, is_owner=is_owner)  # noqa: SLF001 - its own class
         return client
 
     @property
     def base_url(self) -> str:
         """Where calls go."""
         return self._options.base_url
+
+    @property
+    def timeout(self) -> Timeout:
+        """The deadlines of calls that bring none of their own."""
+        return self._options.timeout
+
+    @property
+    def max_retries(self) -> int:
+        """Tries after the first."""
+        return self._options.max_retries
+
+    @property
+    def spent(self) -> Spent:
+        """What the calls of this client, and of those made from it by `with_options`, have come to so far."""
+        return self._shared.tally.spent
 
     def close(self) -> None:
         """Close the connections. A client of `with_options` leaves them to the one that it came from."""
@@ -128,7 +250,8 @@ class LMaaS:
 class AsyncLMaaS:
     """The asynchronous twin of `LMaaS`, for asyncio. It takes the same options.
 
-    Use it in one event loop. Close it, or use `async with`. `http_client` is an `httpx.AsyncClient`.
+    Use it in one event loop. Close it, or use `async with`. `http_client` is an `httpx.AsyncClient`
+    or, for many calls at once, `DefaultAioHttpClient()`, which it then closes.
 
     Attributes:
         chat: Conversations.
@@ -146,35 +269,113 @@ class AsyncLMaaS:
         max_retries: int | NotGiven = NOT_GIVEN,
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, object] | None = None,
-        http_client: AsyncHttpClient | None = None,
+        http_client: AnyAsyncHttpClient | None = None,
+        **extras: Unpack[AsyncExtras],
     ) -> None:
-        from lmaas import _transport  # noqa: PLC0415 - see the module's docstring
+        options = _options(api_key, base_url, timeout, max_retries, default_headers, default_query, extras)
+        self._set_up(options, async_network(options.base_url, http_client), Shared(), is_owner=True)
 
-        options = _options(api_key, base_url, timeout, max_retries, default_headers, default_query)
-        self._set_up(options, _transport.AsyncHttpxTransport(options.base_url, http_client), is_owner=True)
-
-    def _set_up(self, options: ClientOptions, transport: AsyncHttpxTransport, *, is_owner: bool) -> None:
+    def _set_up(
+        self, options: ClientOptions, transport: AsyncNetwork, shared: Shared, *, is_owner: bool
+    ) -> None:
         self._options = options
         self._transport = transport
         self._is_owner = is_owner
-        caller = AsyncCaller(RequestBuilder(options, time.monotonic), AsyncRetryTransport(transport))
+        self._shared = shared
+        self._caller = caller = AsyncCaller(
+            RequestBuilder(options, time.monotonic),
+            async_around(transport, options, shared),
+            watcher_of(options, shared),
+        )
         self.chat = AsyncChat(caller)
         self.completions = AsyncCompletions(caller)
         self.embeddings = AsyncEmbeddings(caller)
         self.models = AsyncModels(caller)
 
-    def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
+    @cached_property
+    def responses(self) -> AsyncResponses:
+        """The newer way to call chat models."""
+        from lmaas.resources import AsyncResponses
+
+        return AsyncResponses(self._caller)
+
+    @cached_property
+    def rerank(self) -> AsyncRerank:
+        """Documents by relevance."""
+        from lmaas.resources import AsyncRerank
+
+        return AsyncRerank(self._caller)
+
+    @cached_property
+    def score(self) -> AsyncScores:
+        """Scores of pairs of texts."""
+        from lmaas.resources import AsyncScores
+
+        return AsyncScores(self._caller)
+
+    @cached_property
+    def classify(self) -> AsyncClassify:
+        """Classes of texts."""
+        from lmaas.resources import AsyncClassify
+
+        return AsyncClassify(self._caller)
+
+    @cached_property
+    def tokenize(self) -> AsyncTokenize:
+        """Texts as the tokens of a model."""
+        from lmaas.resources import AsyncTokenize
+
+        return AsyncTokenize(self._caller)
+
+    @cached_property
+    def detokenize(self) -> AsyncDetokenize:
+        """Tokens as a text."""
+        from lmaas.resources import AsyncDetokenize
+
+        return AsyncDetokenize(self._caller)
+
+    @cached_property
+    def files(self) -> AsyncFiles:
+        """Files on the server."""
+        from lmaas.resources import AsyncFiles
+
+        return AsyncFiles(self._caller)
+
+    @cached_property
+    def batches(self) -> AsyncBatches:
+        """Many calls from one file."""
+        from lmaas.resources import AsyncBatches
+
+        return AsyncBatches(self._caller)
+
+    def with_options(self, **changes: Unpack[AsyncOptionChanges]) -> Self:
         """Return a client with other options on the same connections; see `LMaaS.with_options`."""
         options = _changed(self._options, changes)
         transport = self._transport.for_base_url(options.base_url)
         client = type(self).__new__(type(self))
-        client._set_up(options, transport, is_owner=transport is not self._transport)  # noqa: SLF001 - its own class
+        is_owner = transport is not self._transport
+        client._set_up(options, transport, self._shared, is_owner=is_owner)  # noqa: SLF001 - its own class
         return client
 
     @property
     def base_url(self) -> str:
         """Where calls go."""
         return self._options.base_url
+
+    @property
+    def timeout(self) -> Timeout:
+        """The deadlines of calls that bring none of their own."""
+        return self._options.timeout
+
+    @property
+    def max_retries(self) -> int:
+        """Tries after the first."""
+        return self._options.max_retries
+
+    @property
+    def spent(self) -> Spent:
+        """What the calls of this client, and of those made from it by `with_options`, have come to so far."""
+        return self._shared.tally.spent
 
     async def close(self) -> None:
         """Close the connections. A client of `with_options` leaves them to the one that it came from."""
@@ -200,6 +401,7 @@ def _options(
     max_retries: int | NotGiven,
     default_headers: Mapping[str, str] | None,
     default_query: Mapping[str, object] | None,
+    extras: Extras | AsyncExtras,
 ) -> ClientOptions:
     """Put together what was given, what the environment says, and the defaults."""
     env_base_url, env_api_key = from_environment()
@@ -210,10 +412,11 @@ def _options(
         max_retries=DEFAULT_MAX_RETRIES if isinstance(max_retries, NotGiven) else max_retries,
         default_headers=default_headers or {},
         default_query=default_query or {},
+        **extras,
     )
 
 
-def _changed(options: ClientOptions, changes: OptionChanges) -> ClientOptions:
+def _changed(options: ClientOptions, changes: OptionChanges | AsyncOptionChanges) -> ClientOptions:
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not NOT_GIVEN}
     if "timeout" in given:
         given["timeout"] = Timeout.of(given["timeout"])

@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from lmaas import errors
+from lmaas._limits import context_numbers, is_context_overflow, limit_name
+
+ErrorT = TypeVar("ErrorT", bound=errors.APIError)
 
 MAX_SHOWN_CHARS: Final = 200
 """How much is shown of a reply that cannot be understood."""
@@ -21,7 +25,7 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "invalid_body": errors.BadRequestError,
     "unsupported_route": errors.BadRequestError,
     "invalid_request": errors.BadRequestError,
-    "context_length_exceeded": errors.BadRequestError,
+    "context_length_exceeded": errors.ContextLengthExceededError,
     "invalid_api_key": errors.AuthenticationError,
     "not_found": errors.NotFoundError,
     "model_not_found": errors.ModelNotFoundError,
@@ -61,6 +65,25 @@ _BY_STATUS: Final = {
 }
 
 
+class Call(Protocol):
+    """What an error tells of a request."""
+
+    @property
+    def url(self) -> str:
+        """Where it goes; its query is not shown."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """The call in words that may be shown, such as "POST /v1/completions"."""
+        ...
+
+    @property
+    def secret(self) -> str:
+        """The key of the call, which must not be shown; "" for none."""
+        ...
+
+
 class Exchange(Protocol):
     """What a failure is read from: the parts of a reply that name it."""
 
@@ -89,9 +112,12 @@ def status_error(reply: Exchange, content: bytes, now: datetime) -> errors.APISt
     """Make the error for a reply whose status is not 2xx. `now` serves where the reply has no Date."""
     fault = _fault(content)
     cls = _class_for_status(reply.status_code, None if fault is None else fault.get("code"))
+    message = _message(fault) or _not_understood(reply)
+    if cls is errors.BadRequestError and is_context_overflow(message):
+        cls = errors.ContextLengthExceededError
     body = None if fault else _shown(content, reply.secret)
-    return cls(
-        _redacted(_message(fault) or _not_understood(reply), reply.secret),
+    error = cls(
+        _redacted(_with_remedy(message, fault, cls), reply.secret),
         status_code=reply.status_code,
         request_id=reply.headers.get("x-request-id"),
         retry_after_s=retry_after_s(reply.headers, now),
@@ -101,6 +127,7 @@ def status_error(reply: Exchange, content: bytes, now: datetime) -> errors.APISt
         param=_field(fault, "param"),
         code=_field(fault, "code"),
     )
+    return _detailed(error, fault, reply.headers)
 
 
 def event_error(reply: Exchange, data: str, *, is_error_event: bool = False) -> errors.APIError | None:
@@ -115,8 +142,11 @@ def event_error(reply: Exchange, data: str, *, is_error_event: bool = False) -> 
         fault = {"message": data[:MAX_SHOWN_CHARS]}
     cls = _class_for_event(fault.get("code"))
     should_retry = fault.get("retryable")
-    return cls(
-        _redacted(_message(fault) or "The server reported an error without saying which.", reply.secret),
+    message = _message(fault) or "The server reported an error without saying which."
+    if cls is errors.BadRequestError and is_context_overflow(message):
+        cls = errors.ContextLengthExceededError
+    error = cls(
+        _redacted(message, reply.secret),
         status_code=cls.status if issubclass(cls, errors.APIStatusError) else None,
         request_id=reply.headers.get("x-request-id"),
         should_retry=should_retry if isinstance(should_retry, bool) else None,
@@ -124,6 +154,7 @@ def event_error(reply: Exchange, data: str, *, is_error_event: bool = False) -> 
         param=_field(fault, "param"),
         code=_field(fault, "code"),
     )
+    return _detailed(error, fault, reply.headers)
 
 
 def validation_error(reply: Exchange, content: bytes, expected: str) -> errors.APIResponseValidationError:
@@ -137,22 +168,57 @@ def validation_error(reply: Exchange, content: bytes, expected: str) -> errors.A
     )
 
 
+def not_connected(request: Call, exc: Exception) -> errors.APIConnectionError:
+    """Make the error for a connection that could not be made."""
+    parts = urlsplit(request.url)
+    address = f"{parts.scheme}://{parts.netloc}"
+    return errors.APIConnectionError(f"No connection to {address}: {exc}. Is the server running there?")
+
+
+def connection_broke(request: Call, exc: Exception) -> errors.APIConnectionError:
+    """Make the error for a connection that was lost, or that brought something other than HTTP."""
+    what = _redacted(str(exc) or type(exc).__name__, request.secret)
+    return errors.APIConnectionError(f"The connection broke during {request.label}: {what}.")
+
+
+def not_understood(request: Call, exc: Exception) -> errors.APIConnectionError:
+    """Make the error for a request that cannot be sent, or a body that cannot be read, now or later."""
+    what = _redacted(str(exc) or type(exc).__name__, request.secret)
+    return errors.APIConnectionError(f"{request.label} failed: {what}.", should_retry=False)
+
+
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """Read how long to wait: `retry-after-ms`, or `Retry-After` as seconds or date; None if unreadable.
 
-    A date counts from the reply's own Date, so that clocks that differ do no harm.
+    A date counts from the reply's own Date, so that clocks that differ do no harm. Fewer than no seconds, and
+    anything else that is not of these forms, is as if nothing had been said.
 
     Source: RFC 9110 §10.2.3.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
-        return max(0.0, milliseconds / 1000)
+        return milliseconds / 1000
     value = headers.get("retry-after")
     seconds = _number(value)
     if seconds is not None:
-        return max(0.0, seconds)
+        return seconds
     until = _date(value)
     return None if until is None else max(0.0, (until - (_date(headers.get("date")) or now)).total_seconds())
+
+
+def _detailed(error: ErrorT, fault: Mapping[str, Any] | None, headers: Mapping[str, str]) -> ErrorT:
+    """Fill in what only some classes have."""
+    if isinstance(error, errors.RateLimitError):
+        error.limit = limit_name(fault or {}, headers)
+    if isinstance(error, errors.ContextLengthExceededError):
+        error.max_model_len, error.requested_tokens = context_numbers(error.message)
+    return error
+
+
+def _with_remedy(message: str, fault: Mapping[str, Any] | None, cls: type[errors.APIStatusError]) -> str:
+    # A server that classes its faults words them too; a bare "Unauthorized" says too little.
+    is_worded = fault is not None and bool(fault.get("code") or fault.get("type"))
+    return message if is_worded or not cls.remedy else f"{message.rstrip('.')}. {cls.remedy}"
 
 
 def _class_for_status(status: int, code: object) -> type[errors.APIStatusError]:
@@ -219,12 +285,13 @@ def _number(text: str | None) -> float | None:
         number = float(text or "")
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    # Python reads "1_0" as ten; no server means that.
+    return number if math.isfinite(number) and number >= 0 and "_" not in (text or "") else None
 
 
 def _date(text: str | None) -> datetime | None:
     try:
         date = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

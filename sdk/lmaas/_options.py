@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from lmaas.errors import ConfigurationError
@@ -40,15 +40,17 @@ class Timeout:
         connect: For one connection to be made.
         first_token: For a stream: from the call to its first event.
         inter_token: For a stream: from asking for the next event to having it.
+        reply: For a reply that is no stream: a `total` of its own, where streams may take longer.
     """
 
     total: float | None = 600.0
     connect: float | None = 5.0
     first_token: float | None = None
     inter_token: float | None = 120.0
+    reply: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("total", "connect", "first_token", "inter_token"):
+        for name in ("total", "connect", "first_token", "inter_token", "reply"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 message = f"timeout: `{name}` is {value!r}; give seconds above 0, or None for no deadline."
@@ -56,14 +58,63 @@ class Timeout:
 
     @classmethod
     def of(cls, value: object) -> Timeout:
-        """Read what users may give: a number is `total`, None is no deadline at all."""
+        """Read what users may give: a number is `total`, None is no deadline at all.
+
+        An `httpx.Timeout` means what it does there as nearly as a deadline can: its `read` bounds whole
+        replies, and each wait for an event of a stream.
+        """
         if isinstance(value, Timeout):
             return value
         if value is None:
             return cls(total=None, inter_token=None)
         if isinstance(value, (int, float)):
             return cls(total=float(value))
+        if hasattr(value, "read") and hasattr(value, "connect"):
+            read, connect = value.read, value.connect
+            total = None if read is None else cls().total
+            return cls(total=total, connect=connect, first_token=read, inter_token=read, reply=read)
         message = f"timeout: {type(value).__name__} is not understood; give seconds or lmaas.Timeout(...)."
+        raise ConfigurationError(message)
+
+    def for_whole_reply(self) -> Timeout:
+        """Return the deadlines of a call whose reply is no stream."""
+        if self.reply is None:
+            return self
+        total = self.reply if self.total is None else min(self.total, self.reply)
+        return replace(self, total=total)
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitBreaker:
+    """When calls to a base URL stop being sent, so that a server which fails gets a rest.
+
+    Attributes:
+        consecutive_failures: Requests in a row that found no server, came too late or failed with a 5xx.
+        min_failing_s: How long they must have been failing, in seconds: a restart is no reason to stop.
+        open_s: How long calls are then refused before one is let through to see, in seconds.
+    """
+
+    consecutive_failures: int = 20
+    min_failing_s: float = 5.0
+    open_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("consecutive_failures", 1), ("min_failing_s", 0), ("open_s", 0)):
+            if not getattr(self, name) >= least:
+                message = f"circuit_breaker: `{name}` is {getattr(self, name)!r}; give at least {least}."
+                raise ConfigurationError(message)
+
+    @classmethod
+    def of(cls, value: object) -> CircuitBreaker | None:
+        """Read what users may give: True is the default one, False or None is none."""
+        if isinstance(value, CircuitBreaker):
+            return value
+        if value is True:
+            return cls()
+        if value is False or value is None:
+            return None
+        name = type(value).__name__
+        message = f"circuit_breaker: {name} is not understood; give True, False or CircuitBreaker()."
         raise ConfigurationError(message)
 
 
@@ -76,9 +127,23 @@ class ClientOptions:
     timeout: Timeout = Timeout()
     max_retries: int = DEFAULT_MAX_RETRIES
     default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    default_query: Mapping[str, object] = field(default_factory=dict)
+    default_query: Mapping[str, object] = field(default_factory=dict, repr=False)
+    circuit_breaker: CircuitBreaker | bool | None = CircuitBreaker()
+    hedge_after_s: float | None = None
+    middleware: Sequence[Callable[..., Any]] = ()
+    attempt_middleware: Sequence[Callable[..., Any]] = ()
+    telemetry: object = False
+    prices: object = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "circuit_breaker", CircuitBreaker.of(self.circuit_breaker))
+        if self.hedge_after_s is not None and not (
+            self.hedge_after_s > 0 and math.isfinite(self.hedge_after_s)
+        ):
+            message = (
+                f"hedge_after_s is {self.hedge_after_s!r}; give seconds above 0, or None for no hedging."
+            )
+            raise ConfigurationError(message)
         object.__setattr__(self, "base_url", normal_base_url(self.base_url))
         if self.max_retries < 0:
             message = f"max_retries is {self.max_retries}; give 0 for none."
@@ -90,7 +155,11 @@ class ClientOptions:
 
 def normal_base_url(url: str) -> str:
     """Return `url` without its last slash, and with `/v1` if it names no path."""
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError as exc:
+        message = f"base_url is {url!r}, and cannot be read: {exc}."
+        raise ConfigurationError(message) from None
     if parts.username or parts.password:
         raise ConfigurationError("base_url holds a user name or password; give the key as api_key.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -110,6 +179,19 @@ def _port_is_bad(parts: SplitResult) -> bool:
         return parts.port == 0
     except ValueError:
         return True
+
+
+def log_level_from_environment(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the level that LMAAS_LOG asks for, "DEBUG" or "INFO"; None where it is unset.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    level = environ.get("LMAAS_LOG", "").upper()
+    if level in ("", "DEBUG", "INFO"):
+        return level or None
+    message = f"LMAAS_LOG is {level.lower()!r}; set it to info or debug, or unset it."
+    raise ConfigurationError(message)
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from lmaas._timer import Clock, Timer
 from lmaas._version import __version__
 from lmaas.types.params import CallOptions
 
+_KEY_HEADERS = ("authorization", "api-key", "x-api-key")
 _OPTION_NAMES = frozenset(CallOptions.__annotations__)
 
 
@@ -35,11 +36,24 @@ class Request:
     @property
     def secret(self) -> str:
         """The key that the call carries, so that it can be struck out of anything shown; "" for none."""
-        return self.headers.get("authorization", "").removeprefix("Bearer ")
+        for name in _KEY_HEADERS:
+            if value := self.headers.get(name):
+                return value.partition(" ")[2] or value  # "Bearer" and "Basic" are no secret
+        return ""
 
     def with_header(self, name: str, value: str) -> Self:
         """Return the same call with one more header."""
-        return replace(self, headers={**self.headers, name: value})
+        return replace(self, headers={**self.headers, name.lower(): value})
+
+    @property
+    def path(self) -> str:
+        """The path of the URL, which may be shown; a query may hold a key."""
+        return urlsplit(self.url).path
+
+    @property
+    def label(self) -> str:
+        """The call in words that may be shown: its method and path."""
+        return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +63,18 @@ class Operation:
     method: str
     path: str
     param_names: frozenset[str] = _OPTION_NAMES
+    is_upload: bool = False
 
     @classmethod
-    def post(cls, path: str, params: type) -> Operation:
-        """Describe a POST whose optional parameters are the keys of the typed dictionary `params`."""
-        return cls("POST", path, frozenset(params.__annotations__) | _OPTION_NAMES)
+    def post(cls, path: str, params: type, *, is_upload: bool = False) -> Operation:
+        """Describe a POST whose optional parameters are the keys of the typed dictionary `params`.
+
+        Args:
+            path: Where it goes.
+            params: The typed dictionary.
+            is_upload: Whether its body is a form with a `file`, not JSON.
+        """
+        return cls("POST", path, frozenset(params.__annotations__) | _OPTION_NAMES, is_upload)
 
     def check(self, params: Mapping[str, Any]) -> None:
         """Refuse parameters that the route does not have, as a function with named parameters would.
@@ -89,14 +110,15 @@ class RequestBuilder:
         """Make the request of `operation`: `body` first, then what the caller gave in `params`."""
         operation.check(params)
         extra_headers: Mapping[str, str] = params.get("extra_headers") or {}
+        content, content_type = _content(operation, {**body, **params})
         timeout = params.get("timeout", NOT_GIVEN)
         chosen = self._options.timeout if timeout is NOT_GIVEN else Timeout.of(timeout)
         return Request(
             method=operation.method,
             url=self._url(operation.path, params.get("extra_query")),
-            timer=Timer(chosen, self._clock, is_stream=is_stream),
-            headers=self._call_headers(operation, extra_headers, is_stream=is_stream),
-            content=encode_body({**body, **params}) if operation.method == "POST" else None,
+            timer=Timer(chosen if is_stream else chosen.for_whole_reply(), self._clock, is_stream=is_stream),
+            headers=self._call_headers(content_type, extra_headers, is_stream=is_stream),
+            content=content,
             max_retries=self._options.max_retries,
         )
 
@@ -106,17 +128,36 @@ class RequestBuilder:
         return f"{url}?{urlencode(query, doseq=True)}" if query else url
 
     def _call_headers(
-        self, operation: Operation, extra_headers: Mapping[str, str], *, is_stream: bool
+        self, content_type: str | None, extra_headers: Mapping[str, str], *, is_stream: bool
     ) -> Mapping[str, str]:
         headers = dict(self._headers)
-        if operation.method == "POST":
-            headers["content-type"] = "application/json"
+        if content_type is not None:
+            headers["content-type"] = content_type
             headers["idempotency-key"] = str(uuid4())
         if is_stream:
             headers["accept"] = "text/event-stream"
             headers["accept-encoding"] = "identity"  # compressors hold events back
         headers.update(_lower(extra_headers))
         return headers
+
+
+def _content(operation: Operation, params: Mapping[str, Any]) -> tuple[bytes | None, str | None]:
+    """Return the body of a call and its content type; None for both where there is none."""
+    if operation.method != "POST":
+        return None, None
+    if not operation.is_upload:
+        return encode_body(params), "application/json"
+    from lmaas._multipart import encode_multipart  # noqa: PLC0415 - few programs upload
+
+    return encode_multipart(_fields(params))
+
+
+def _fields(params: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {
+        name: value for name, value in params.items() if value is not NOT_GIVEN and name not in _OPTION_NAMES
+    }
+    fields.update(params.get("extra_body") or {})
+    return fields
 
 
 def encode_body(params: Mapping[str, Any]) -> bytes:
@@ -126,12 +167,8 @@ def encode_body(params: Mapping[str, Any]) -> bytes:
         TypeError: a value has no place in JSON.
         ValueError: a number is NaN or infinite, or text holds half of a surrogate pair.
     """
-    body = {
-        name: value for name, value in params.items() if value is not NOT_GIVEN and name not in _OPTION_NAMES
-    }
-    body.update(params.get("extra_body") or {})
     return json.dumps(
-        body, default=_json_value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        _fields(params), default=_json_value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
     ).encode()
 
 

@@ -7,9 +7,11 @@ httpcore's and gives every single wait what remains of the call.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import httpcore
@@ -36,13 +38,19 @@ class TimedBackend(httpcore.NetworkBackend):
         Raises:
             httpcore.ReadTimeout: the call's time is over.
         """
-        timer: Timer | None = getattr(self._thread, "timer", None)
+        timer = self.timer
         remaining_s = None if timer is None else timer.remaining_s()
         if remaining_s is None:
             return timeout
         if remaining_s <= 0:
             raise httpcore.ReadTimeout("the call's time is over")
         return remaining_s if timeout is None else min(timeout, remaining_s)
+
+    @property
+    def timer(self) -> Timer | None:
+        """The timer of the call that this thread is in."""
+        timer: Timer | None = getattr(self._thread, "timer", None)
+        return timer
 
     def connect_tcp(
         self,
@@ -63,7 +71,14 @@ class _TimedStream(httpcore.NetworkStream):
         self._backend = backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._backend.allowed_s(timeout))
+        timer = self._backend.timer
+        if timer is None:
+            return self._stream.read(max_bytes, timeout)
+        timer.waits(self._shut)
+        try:
+            return self._stream.read(max_bytes, self._backend.allowed_s(timeout))
+        finally:
+            timer.waits(None)  # the connection may serve another call next
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _WRITE_BYTES):
@@ -71,6 +86,12 @@ class _TimedStream(httpcore.NetworkStream):
 
     def close(self) -> None:
         self._stream.close()
+
+    def _shut(self) -> None:
+        # Closing would not wake the thread that reads. An SSLSocket's own shutdown would take TLS away from
+        # under it; the plain one ends its wait and leaves the rest to it.
+        with suppress(OSError):
+            socket.socket.shutdown(self._stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None

@@ -168,6 +168,13 @@ class _StreamHead(Generic[T]):
             self._events = self._reader.events
             self._timer.await_next_event()
 
+    def _check_whole(self) -> None:
+        # A loop that ends has had the whole answer, also if the stream was closed, or has failed, before it.
+        if not self._reader.is_done:
+            message = "The stream was closed, or has failed, before its end: there is nothing more to read."
+            partial_text = self._reader.partial_text
+            raise errors.StreamCancelledError(message, request_id=self.request_id, partial_text=partial_text)
+
     def _told(self, error: errors.APIError) -> errors.APIError:
         """Return `error` with what the stream had said, as an interruption if the connection was lost."""
         told = error
@@ -193,10 +200,13 @@ class Stream(_StreamHead[T]):
         self._items = self._read()
 
     def __iter__(self) -> Iterator[T]:
-        return self._items
+        return self
 
     def __next__(self) -> T:
-        return next(self._items)
+        for item in self._items:
+            return item
+        self._check_whole()
+        raise StopIteration
 
     def __enter__(self) -> Self:
         return self
@@ -243,10 +253,13 @@ class AsyncStream(_StreamHead[T]):
         self._items = self._read()
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return self._items
+        return self
 
     async def __anext__(self) -> T:
-        return await anext(self._items)
+        async for item in self._items:
+            return item
+        self._check_whole()
+        raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
         return self

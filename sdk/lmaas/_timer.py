@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import copy
 from typing import Final, TypeAlias
 
 from lmaas._options import Timeout
@@ -31,6 +32,7 @@ class Timer:
         self._total_at = math.inf if timeout.total is None else started_at + timeout.total
         self._event_at = math.inf
         self._awaited: Deadline = "first_token"
+        self._wake: Callable[[], None] | None = None
         if is_stream and timeout.first_token is not None:
             self._event_at = started_at + timeout.first_token
 
@@ -54,13 +56,29 @@ class Timer:
         """Bring the end near: what is still to come is worth no more than `seconds`."""
         self._event_at = self._clock() + seconds
 
+    def twin(self) -> Timer:
+        """Return a timer with the same deadlines that can be cancelled on its own."""
+        return copy(self)
+
+    def waits(self, wake: Callable[[], None] | None) -> None:
+        """Name what ends the wait that begins, should the call be cancelled in it; None: it is over."""
+        self._wake = wake
+
+    def cancel(self) -> None:
+        """End the call at once, from any thread: its time is over, and its wait is ended."""
+        self._total_at = -math.inf
+        wake = self._wake
+        if wake is not None:
+            wake()
+
     def error(self, deadline: Deadline | None = None) -> APITimeoutError:
         """Return the error for `deadline`; without one, for the deadline that ends first."""
         name: Deadline = deadline or ("total" if self._total_at <= self._event_at else self._awaited)
         limit_s = self.timeout.total if name == "pool" else getattr(self.timeout, name)
         waited_s = self._clock() - self._started_at
+        allowed = "in time" if limit_s is None else f"within {limit_s:g} s"
         error = APITimeoutError(
-            f"{_WAITED_FOR[name]} within {limit_s:g} s (timeout `{name}`; {waited_s:.1f} s since the call)."
+            f"{_WAITED_FOR[name]} {allowed} (timeout `{name}`; {waited_s:.1f} s since the call)."
         )
         error.deadline = name
         return error

@@ -10,17 +10,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from lmaas import errors
-from lmaas._failures import status_error
+from lmaas._failures import connection_broke, not_connected, not_understood, status_error
+from lmaas._reply import AsyncReply, AsyncTransport, Reply, Transport
 from lmaas._request import Request
 from lmaas._sockets import TimedBackend
-from lmaas._timer import Timer
 
 if "httpx" not in sys.modules:
     # Where rich and click are installed, httpx imports its command line too: 40 ms and 5 MiB for nothing.
@@ -33,139 +32,63 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+__all__ = [
+    "AsyncHttpClient",
+    "AsyncHttpxTransport",
+    "AsyncReply",
+    "AsyncTransport",
+    "HttpClient",
+    "HttpxTransport",
+    "Reply",
+    "Transport",
+]
+
 HttpClient: TypeAlias = httpx.Client
 """What `LMaaS(http_client=...)` takes."""
 
 AsyncHttpClient: TypeAlias = httpx.AsyncClient
 """What `AsyncLMaaS(http_client=...)` takes."""
 
-MAX_ERROR_BYTES: Final = 1 << 16
-"""How much of an error's body is read."""
-
 # A gateway on uvicorn closes idle connections after 5 s: stop using them a little earlier.
 _LIMITS: Final = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=4.0)
 
 
-class Transport(Protocol):
-    """The seam: one method. What wraps a transport is a transport."""
-
-    def send(self, request: Request) -> Reply:
-        """Send a call and return its reply, status and headers in, the body still to come.
-
-        Raises:
-            APIStatusError: the status is not 2xx.
-            APIConnectionError: there was no reply; APITimeoutError when a deadline was why.
-        """
-        ...
-
-
-class AsyncTransport(Protocol):
-    """The asynchronous twin of `Transport`."""
-
-    async def send(self, request: Request) -> AsyncReply:
-        """Send a call; see `Transport.send`."""
-        ...
-
-
-class _ReplyHead:
-    """What is known of a reply before its body."""
-
-    def __init__(self, request: Request, response: httpx.Response) -> None:
-        self.timer: Timer = request.timer
-        self.secret = request.secret
-        self.label = label_of(request)
-        self.status_code = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self._request = request
-        self._response = response
-
-    @property
-    def request_id(self) -> str | None:
-        """The server's name for the call."""
-        return self.headers.get("x-request-id")
-
-    def _check_time(self) -> None:
-        # Bytes that are there already need no wait that could time out: a flood of comments would never end.
-        if self.timer.is_over():
-            raise self.timer.error()
-
-
-class Reply(_ReplyHead):
-    """A reply whose body has not been read. Whoever holds it closes it."""
+class HttpxReply(Reply):
+    """A reply of httpx; with the `backend` of our own client its reads are timed."""
 
     def __init__(self, request: Request, response: httpx.Response, backend: TimedBackend | None) -> None:
-        super().__init__(request, response)
+        super().__init__(request, response.status_code, response.headers)
+        self.has_timed_reads = backend is not None
+        self._request = request
+        self._response = response
         self._backend = backend
         self._chunks = response.iter_bytes()
 
-    @property
-    def has_timed_reads(self) -> bool:
-        """Whether a read ends when the timer does, however the timer is moved before it."""
-        return self._backend is not None
-
-    def next_chunk(self) -> bytes | None:
-        """Return the next bytes of the body, None at its end.
-
-        Raises:
-            APIConnectionError: the body broke off; APITimeoutError when a deadline was why.
-        """
-        self._check_time()
+    def _receive(self) -> bytes | None:
         if self._backend is not None:
             self._backend.begin(self.timer)
         with _our_errors(self._request, self.request_id):
             return next(self._chunks, None)
 
-    def read(self, max_bytes: int | None = None) -> bytes:
-        """Return the rest of the body, or a little over `max_bytes` of it, and close."""
-        try:
-            parts: list[bytes] = []
-            size = 0
-            while (chunk := self.next_chunk()) is not None:
-                parts.append(chunk)
-                size += len(chunk)
-                if max_bytes is not None and size > max_bytes:
-                    break
-            return b"".join(parts)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Give the connection back, or close it when the body has not been read to its end."""
+    def _release(self) -> None:
         self._response.close()
 
 
-class AsyncReply(_ReplyHead):
-    """The asynchronous twin of `Reply`."""
-
-    has_timed_reads: Final = True
+class AsyncHttpxReply(AsyncReply):
+    """The asynchronous twin of `HttpxReply`."""
 
     def __init__(self, request: Request, response: httpx.Response) -> None:
-        super().__init__(request, response)
+        super().__init__(request, response.status_code, response.headers)
+        self._request = request
+        self._response = response
         self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
 
-    async def next_chunk(self) -> bytes | None:
-        """Return the next bytes of the body, None at its end; see `Reply.next_chunk`."""
-        self._check_time()
+    async def _receive(self) -> bytes | None:
         with _our_errors(self._request, self.request_id):
             async with asyncio.timeout(self.timer.remaining_s()):
                 return await anext(self._chunks, None)
 
-    async def read(self, max_bytes: int | None = None) -> bytes:
-        """Return the rest of the body, or a little over `max_bytes` of it, and close."""
-        try:
-            parts: list[bytes] = []
-            size = 0
-            while (chunk := await self.next_chunk()) is not None:
-                parts.append(chunk)
-                size += len(chunk)
-                if max_bytes is not None and size > max_bytes:
-                    break
-            return b"".join(parts)
-        finally:
-            await self.close()
-
-    async def close(self) -> None:
-        """Give the connection back, or close it when the body has not been read to its end."""
+    async def _release(self) -> None:
         await self._response.aclose()
 
 
@@ -192,14 +115,10 @@ class HttpxTransport:
         with _our_errors(request):
             wire = _wire_request(self._client, request, is_owner=self._is_owner, is_timed=backend is not None)
             response = self._client.send(wire, stream=True)
-        reply = Reply(request, response, backend)
-        if response.is_success:
+        reply = HttpxReply(request, response, backend)
+        if reply.is_success:
             return reply
-        try:
-            content = reply.read(MAX_ERROR_BYTES)
-        except errors.APIConnectionError:
-            content = b""  # the status tells enough
-        raise status_error(reply, content, datetime.now(UTC))
+        raise status_error(reply, reply.read_error(), datetime.now(UTC))
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -228,14 +147,10 @@ class AsyncHttpxTransport:
             async with asyncio.timeout(request.timer.remaining_s()):
                 wire = _wire_request(self._client, request, is_owner=self._is_owner, is_timed=True)
                 response = await self._client.send(wire, stream=True)
-        reply = AsyncReply(request, response)
-        if response.is_success:
+        reply = AsyncHttpxReply(request, response)
+        if reply.is_success:
             return reply
-        try:
-            content = await reply.read(MAX_ERROR_BYTES)
-        except errors.APIConnectionError:
-            content = b""  # the status tells enough
-        raise status_error(reply, content, datetime.now(UTC))
+        raise status_error(reply, await reply.read_error(), datetime.now(UTC))
 
     async def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -261,11 +176,6 @@ class _TimedClient(httpx.Client):
         # server fails should either of them rename these.
         transport._pool._network_backend = self.backend  # type: ignore[attr-defined]  # noqa: SLF001
         return transport
-
-
-def label_of(request: Request) -> str:
-    """Name a call in words that may be shown: its method and path."""
-    return f"{request.method} {urlsplit(request.url).path}"
 
 
 def _waits(request: Request, *, is_timed: bool) -> dict[str, float | None]:
@@ -300,6 +210,9 @@ def _our_errors(request: Request, request_id: str | None = None) -> Iterator[Non
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
+        if isinstance(exc, httpx.HTTPError):
+            # The cause of an error is kept and may be logged: without the key, the prompt and the query.
+            exc.request = httpx.Request(request.method, request.url.partition("?")[0])
         error = _our_error(exc, request)
         error.request_id = request_id
         raise error from exc
@@ -314,13 +227,15 @@ def _our_error(exc: Exception, request: Request) -> errors.APIConnectionError:
     if isinstance(exc, httpx.TimeoutException | TimeoutError):
         return request.timer.error()
     if isinstance(exc, httpx.ConnectError | httpx.ProxyError):
-        parts = urlsplit(request.url)
-        message = f"No connection to {parts.scheme}://{parts.netloc}: {exc}. Is the server running there?"
-        return errors.APIConnectionError(message)
+        return not_connected(request, exc)
     if isinstance(exc, httpx.NetworkError | httpx.RemoteProtocolError):
-        message = f"The connection broke during {label_of(request)}: {str(exc) or type(exc).__name__}."
-        return errors.APIConnectionError(message)
-    return errors.APIConnectionError(f"{label_of(request)} failed: {exc}.", should_retry=False)
+        return connection_broke(request, exc)
+    return not_understood(request, exc)
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return the authorities that httpx trusts; SSL_CERT_FILE and SSL_CERT_DIR may name others."""
+    return httpx.create_ssl_context()
 
 
 def _ssl_context(base_url: str) -> ssl.SSLContext | bool:

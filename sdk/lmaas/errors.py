@@ -5,12 +5,15 @@
       APIError                        a call failed
         APIConnectionError            no reply, or it broke off
           APITimeoutError             a deadline passed: `deadline` says which
+          CircuitOpenError            not sent: the server has failed again and again
         APIResponseValidationError    a reply that is not what the API defines
         StreamError                   a stream failed after its first byte; `partial_text` is what it had said
           StreamInterruptedError      it broke: an error event, or the connection
           StreamTruncatedError        it ended too early, as if it were whole
+          StreamCancelledError        this program closed it, and then read on
         APIStatusError                a status other than 2xx
           BadRequestError             400
+            ContextLengthExceededError 400  prompt and answer do not fit the model; both numbers
           AuthenticationError         401
           PermissionDeniedError       403
           NotFoundError               404
@@ -20,18 +23,24 @@
           ConflictError               409
           ContentTooLargeError        413
           UnprocessableEntityError    422
-          RateLimitError              429
+          RateLimitError              429  `limit` and `retry_after_s`
           InternalServerError         5xx
             BadGatewayError           502
             ServiceUnavailableError   503
             GatewayTimeoutError       504
+      AnswerError                     an answer came, but not what was asked for; `completion` holds it
+        RefusalError                  the model refused
+        LengthFinishReasonError       the answer was cut off at a limit of tokens
+        ContentFilterFinishReasonError  the server held the answer back
+        OutputValidationError         the answer does not fit the type
+        ToolRoundsError               the model still called tools after the last round
 
-All can be pickled, and none holds a key, a header or a prompt.
+All can be pickled, and none holds a key, a header or a prompt, but for `ToolRoundsError.messages`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 Deadline: TypeAlias = Literal["total", "connect", "pool", "first_token", "inter_token"]
 """The timers of a call, by the names of the fields of `Timeout`; "pool" is the wait for a free connection."""
@@ -59,9 +68,13 @@ class APIError(LMaaSError):
         should_retry: What the server said of retrying (`x-should-retry`); None if nothing.
         body: The beginning of a reply that could not be understood.
         partial_text: What the first choice of a stream had said when it failed; None outside streams.
+        tries: How many times the call was sent.
+        partial_completion: The same as a `ParsedChatCompletion`, from `chat.completions.stream` alone.
     """
 
     default_is_retryable: ClassVar[bool] = False
+    tries: int = 1
+    partial_completion: Any = None
 
     def __init__(  # one plain value a field, so that pickling needs no code  # noqa: PLR0913
         self,
@@ -119,6 +132,13 @@ class APITimeoutError(APIConnectionError):
     deadline: Deadline = "total"
 
 
+class CircuitOpenError(APIConnectionError):
+    """The call was not sent: calls to this base URL have failed again and again, and it is given a rest.
+
+    `retry_after_s` says when a call will be let through to see whether the server is back.
+    """
+
+
 class APIResponseValidationError(APIError):
     """The server's reply is not what the API defines: HTML, broken JSON, or an object without its fields."""
 
@@ -139,10 +159,16 @@ class StreamTruncatedError(StreamError):
     default_is_retryable = True
 
 
+class StreamCancelledError(StreamError):
+    """This program closed the stream before its end and then asked it for more: the answer is not whole."""
+
+
 class APIStatusError(APIError):
     """The server answered with a status other than 2xx."""
 
     status: ClassVar[int] = 0
+    remedy: ClassVar[str] = ""
+    """What to do, for a server that does not say it."""
 
 
 class BadRequestError(APIStatusError):
@@ -151,10 +177,24 @@ class BadRequestError(APIStatusError):
     status = 400
 
 
+class ContextLengthExceededError(BadRequestError):
+    """Prompt and answer do not fit the model's context: shorten the prompt, or ask for a shorter answer.
+
+    Attributes:
+        max_model_len: How many tokens fit, prompt and answer together; None if the server did not say.
+        requested_tokens: How many there would have been, at least; None if the server did not say.
+    """
+
+    remedy = "Shorten the prompt, or lower max_tokens."
+    max_model_len: int | None = None
+    requested_tokens: int | None = None
+
+
 class AuthenticationError(APIStatusError):
     """No key, or not the right one."""
 
     status = 401
+    remedy = "Give the key as api_key=... or in LMAAS_API_KEY."
 
 
 class PermissionDeniedError(APIStatusError):
@@ -167,10 +207,13 @@ class NotFoundError(APIStatusError):
     """No such route or object."""
 
     status = 404
+    remedy = "Is base_url right, and does it end in /v1?"
 
 
 class ModelNotFoundError(NotFoundError):
     """The server serves no model of that name."""
+
+    remedy = "client.models.list() tells which models there are."
 
 
 class MethodNotAllowedError(APIStatusError):
@@ -206,9 +249,16 @@ class UnprocessableEntityError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """Too many requests or tokens; `retry_after_s` says for how long, if the server did."""
+    """Too many requests or tokens.
+
+    Attributes:
+        limit: The name of the limit that was met, such as "requests" or "tokens"; None if not said.
+        retry_after_s: Seconds until there is room again; None if not said.
+    """
 
     status = 429
+    remedy = "Wait, or send fewer calls at once."
+    limit: str | None = None
     default_is_retryable = True
 
 
@@ -235,3 +285,54 @@ class GatewayTimeoutError(InternalServerError):
     """A replica behind the server did not answer in time."""
 
     status = 504
+
+
+class AnswerError(LMaaSError):
+    """An answer came whole, but it is not what was asked for.
+
+    Attributes:
+        message: What was wrong and what to do.
+        completion: The answer, a `ParsedChatCompletion` with its usage.
+    """
+
+    def __init__(self, message: str, *, completion: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.completion = completion
+
+    @property
+    def request_id(self) -> str | None:
+        """The `x-request-id` of the reply; None for an answer put together from a stream."""
+        return getattr(self.completion, "request_id", None)
+
+
+class RefusalError(AnswerError):
+    """The model refused; the message holds its words."""
+
+
+class LengthFinishReasonError(AnswerError):
+    """The answer was cut off at a limit of tokens before it could be whole."""
+
+
+class ContentFilterFinishReasonError(AnswerError):
+    """The server held the answer, or a part of it, back."""
+
+
+class OutputValidationError(AnswerError):
+    """The answer, and each asked for again, does not fit the type.
+
+    Attributes:
+        problems: What does not fit, one line each: where, and why.
+    """
+
+    problems: tuple[str, ...] = ()
+
+
+class ToolRoundsError(AnswerError):
+    """The model still called tools in the last round that it was allowed.
+
+    Attributes:
+        messages: The whole conversation so far; the last message is the unanswered call.
+    """
+
+    messages: tuple[Any, ...] = ()

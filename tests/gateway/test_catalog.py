@@ -63,7 +63,7 @@ def test_hub_id_resolves_without_a_kind() -> None:
     [
         ("smollm2-135m", "did you mean smollm2-135m-instruct?"),
         ("All-MiniLM-L6-v2", "did you mean all-minilm-l6-v2?"),
-        ("zzz", "the catalogue has smollm2-135m-instruct, all-minilm-l6-v2?"),
+        ("zzz", "the catalogue has smollm2-135m-instruct, all-minilm-l6-v2"),
         ("/no/such/folder", "not a folder"),
         ("a/b/c", "not a hub id"),
     ],

@@ -107,3 +107,10 @@ def test_one_client_serves_many_threads() -> None:
         for thread in threads:
             thread.join()
     assert counts == [0] * 40
+
+
+@pytest.mark.parametrize("kind", [LMaaS, AsyncLMaaS])
+def test_client_tells_its_options(kind: type[LMaaS | AsyncLMaaS]) -> None:
+    client = kind(base_url="http://h", timeout=3, max_retries=1)
+    assert (client.timeout.total, client.max_retries) == (3, 1)
+    assert client.with_options(max_retries=4).max_retries == 4

@@ -5,6 +5,7 @@ import json
 import re
 from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,17 @@ TEXT_EVENT = f"data: {json.dumps({'id': 'c', 'created': 1, 'model': 'm', 'choice
 MISSING = b'{"error": {"message": "no such model", "code": "model_not_found"}}'
 
 
+def whole(asked: dict[str, Any]) -> bytes:
+    body = json.loads(CHAT_BODY)
+    message = body["choices"][0]["message"]
+    if "response_format" in asked:
+        message["content"] = '{"name": "Paris", "continent": "Europe"}'
+    if "tool_choice" in asked:
+        function = {"name": "weather", "arguments": '{"city": "Rome"}'}
+        message["tool_calls"] = [{"id": "t", "type": "function", "function": function}]
+    return json.dumps(body).encode()
+
+
 def answer(request: Received) -> bytes:
     _, path, _ = request.line.split()
     if path.startswith("/v1/models/"):
@@ -38,7 +50,7 @@ def answer(request: Received) -> bytes:
     if path == "/v1/embeddings":
         return reply(json.dumps(EMBEDDINGS).encode())
     if not request.json.get("stream"):
-        return reply(CHAT_BODY)
+        return reply(whole(request.json))
     events = [TEXT_EVENT] if path == "/v1/completions" else [chat_event("Once."), chat_event(finish="stop")]
     return STREAM_HEAD + b"".join(map(chunked, [*events, DONE, b""]))
 
@@ -53,7 +65,16 @@ def platform(connection: Connection) -> None:
     list(
         zip(
             BLOCKS,
-            ["Hi. prompt_tokens=3", "Once.", "[384, 384]\n upon", "['m1']", "404 model_not_found"],
+            [
+                "Hi. prompt_tokens=3",
+                "Once.",
+                "Once.stop None",
+                "name='Paris' continent='Europe'",
+                "[('weather', {'city': 'Rome', 'temperature': 21, 'unit': 'celsius'})] Hi.",
+                "[384, 384]\n upon",
+                "['m1']",
+                "404 model_not_found",
+            ],
             strict=True,
         )
     ),
@@ -63,5 +84,5 @@ def test_code_of_the_sdk_page_runs(
 ) -> None:
     with serving(platform) as server:
         monkeypatch.setenv("LMAAS_BASE_URL", server.url)
-        exec(compile(block, str(DOC), "exec"), {"__name__": "__main__"})
+        exec(compile(block, str(DOC), "exec", dont_inherit=True), {"__name__": "__main__"})
     assert capsys.readouterr().out.startswith(printed)

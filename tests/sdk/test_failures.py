@@ -130,7 +130,7 @@ def test_key_that_the_server_repeats_is_struck_out_everywhere() -> None:
     odd = status_error(head, b"<p>sk-123</p>", NOW)
     wrong = validation_error(head, b"sk-123", "a list")
     event = event_error(head, '{"error": "sk-123"}')
-    assert told.message == "Bad key ***."
+    assert told.message.startswith("Bad key ***.")
     assert [odd.body, wrong.body, str(event)] == ["<p>***</p>", "***", "***"]
 
 
@@ -182,13 +182,19 @@ def test_wrong_reply_says_what_was_expected_and_what_came() -> None:
         ({}, None),
         ({"retry-after": "7"}, 7.0),
         ({"retry-after": "0"}, 0.0),
-        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "1_0"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "Sat, 01 Jan 99999 00:00:00 GMT"}, None),
+        ({"retry-after": "Thursday, 01-Jan-26 00:00:30 GMT"}, 30.0),
+        ({"retry-after": "Thu Jan  1 00:00:30 2026"}, 30.0),
         ({"retry-after": "1e9"}, 1e9),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after-ms": "x", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "-1", "retry-after": "9"}, 9.0),
         ({"retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}, 30.0),
         ({"retry-after": "Thu, 01 Jan 2026 00:00:30 -0000"}, 30.0),
         ({"retry-after": "Wed, 31 Dec 2025 00:00:30 GMT"}, 0.0),

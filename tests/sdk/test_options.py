@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from lmaas import NOT_GIVEN, ConfigurationError, Timeout
@@ -30,6 +31,7 @@ def test_base_url_works_with_and_without_slash_and_version(given: str, used: str
         ("http://", "give something like"),
         ("http://h:99999", "port"),
         ("http://h:0", "port"),
+        ("http://[::zz]", "cannot be read"),
         ("http://h/v1?a=1", "default_query"),
         ("http://user:hunter2@h/v1", "api_key"),
     ],
@@ -75,3 +77,22 @@ def test_key_and_headers_stay_out_of_repr() -> None:
 def test_not_given_is_false_and_says_its_name() -> None:
     assert not NOT_GIVEN
     assert repr(NOT_GIVEN) == "NOT_GIVEN"
+
+
+def test_timeout_of_httpx_bounds_whole_replies_and_waits_within_streams() -> None:
+    timeout = Timeout.of(httpx.Timeout(20.0, connect=2.0))
+    assert timeout == Timeout(total=600, connect=2, first_token=20, inter_token=20, reply=20)
+    assert Timeout.of(httpx.Timeout(None)).total is None
+
+
+@pytest.mark.parametrize(
+    ("timeout", "total"),
+    [
+        (Timeout(), 600),
+        (Timeout(reply=20), 20),
+        (Timeout(total=5, reply=20), 5),
+        (Timeout(total=None, reply=9), 9),
+    ],
+)
+def test_whole_replies_may_have_a_deadline_of_their_own(timeout: Timeout, total: float) -> None:
+    assert timeout.for_whole_reply().total == total

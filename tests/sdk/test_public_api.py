@@ -39,10 +39,12 @@ def test_all_is_sorted_and_complete(module: ModuleType) -> None:
     def order(name: str) -> tuple[int, str]:
         return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
+    for name in module.__all__:
+        getattr(module, name)  # some are imported when first asked for
     names = [name for name in vars(module) if not name.startswith("_") and name != "annotations"]
     public = {name for name in names if not inspect.ismodule(getattr(module, name))}
     assert module.__all__ == sorted(module.__all__, key=order)
-    assert public == set(module.__all__) - {"__version__"}
+    assert public - {"TYPE_CHECKING"} == set(module.__all__) - {"__version__"}
 
 
 def methods(cls: type) -> dict[str, inspect.Signature]:
@@ -60,7 +62,9 @@ def test_asynchronous_twin_has_the_same_methods_and_parameters(cls: type, twin: 
     mine, others = methods(cls), methods(twin)
     assert mine.keys() == others.keys()
     for name, signature in mine.items():
-        assert list(signature.parameters.values()) == list(others[name].parameters.values()), name
+        # What they take may have an asynchronous twin of its own.
+        theirs = [str(parameter).replace("Async", "") for parameter in others[name].parameters.values()]
+        assert [str(parameter) for parameter in signature.parameters.values()] == theirs, name
 
 
 @pytest.mark.parametrize(("cls", "twin"), TWINS[:2], ids=lambda cls: cls.__name__)

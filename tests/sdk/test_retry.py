@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, TypeAlias, cast
 
 import pytest
@@ -12,7 +13,7 @@ from lmaas._retry import AsyncRetryTransport, RetryPolicy, RetryTransport
 from lmaas._timer import Timer
 from lmaas._transport import AsyncReply, Reply
 
-REPLY = cast("Any", object())
+REPLY = cast("Any", SimpleNamespace(tries=1))
 
 
 class Network:

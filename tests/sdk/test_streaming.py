@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaas import AsyncLMaaS, AsyncStream, LMaaS, Stream, Timeout, errors
+from lmaas import AsyncLMaaS, AsyncStream, DefaultAioHttpClient, LMaaS, Stream, Timeout, errors
 from lmaas.resources.chat import _reader
 from lmaas.sse import MAX_EVENT_BYTES
 from lmaas.types import ChatCompletionChunk
@@ -58,7 +58,11 @@ def chat_async(url: str, **options: Any) -> list[str]:
     return asyncio.run(chat())
 
 
-@pytest.fixture(params=[chat_sync, chat_async])
+def chat_aiohttp(url: str, **options: Any) -> list[str]:
+    return chat_async(url, http_client=DefaultAioHttpClient(), **options)
+
+
+@pytest.fixture(params=[chat_sync, chat_async, chat_aiohttp])
 def chat(request: pytest.FixtureRequest) -> Chat:
     return cast("Chat", request.param)
 
@@ -218,6 +222,8 @@ BROKEN: dict[str, tuple[Script, type[errors.APIError]]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_stream_raises_with_what_was_said(chat: Chat, case: str) -> None:
+    if chat is chat_aiohttp and case == "garbage for a chunk size":
+        pytest.skip("depends on packets; see test_aiohttp")
     script, expected = BROKEN[case]
     with serving(script) as server, pytest.raises(expected) as caught:
         chat(server.url, max_retries=3)
@@ -333,7 +339,9 @@ def test_leaving_with_closes_the_connection(left_server: str) -> None:
     with LMaaS(base_url=left_server) as client:
         with client.chat.completions.create(messages=MESSAGES, model="m", stream=True) as stream:
             assert text_of(next(stream)) == "x"
-        assert list(stream) == []
+        with pytest.raises(errors.StreamCancelledError) as caught:
+            next(stream)
+    assert caught.value.partial_text == "x"
 
 
 def test_closing_a_stream_that_was_never_read_closes_the_connection(left_server: str) -> None:
@@ -345,7 +353,9 @@ async def test_leaving_async_with_closes_the_connection(left_server: str) -> Non
     async with AsyncLMaaS(base_url=left_server) as client:
         async with await client.chat.completions.create(messages=MESSAGES, model="m", stream=True) as stream:
             assert text_of(await anext(stream)) == "x"
-        assert [chunk async for chunk in stream] == []
+        with pytest.raises(errors.StreamCancelledError) as caught:
+            await anext(stream)
+    assert caught.value.partial_text == "x"
 
 
 async def test_cancelling_the_reader_closes_the_connection(left_server: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 import httpx
 import pytest
 
-from lmaas import AsyncLMaaS, ConfigurationError, LMaaS, Timeout, errors
+from lmaas import AsyncLMaaS, ConfigurationError, DefaultAioHttpClient, LMaaS, Timeout, errors
 from lmaas._transport import AsyncHttpxTransport, HttpxTransport
 from sdk.hostile import Connection, answering, head, reply, serving
 
@@ -32,7 +32,11 @@ def list_async(url: str, **options: Any) -> list[str]:
     return asyncio.run(list_models())
 
 
-@pytest.fixture(params=[list_sync, list_async])
+def list_aiohttp(url: str, **options: Any) -> list[str]:
+    return list_async(url, http_client=DefaultAioHttpClient(), **options)
+
+
+@pytest.fixture(params=[list_sync, list_async, list_aiohttp])
 def list_models(request: pytest.FixtureRequest) -> ListModels:
     return cast("ListModels", request.param)
 

@@ -1,4 +1,4 @@
-"""The command line: `lmaas serve`, `lmaas chat`, `lmaas embed`, `lmaas models`."""
+"""The command line: `lmaas serve`, `lmaas chat`, `lmaas classify` and the others; one module a command."""
 
 from lmaas.cli._main import main
 

@@ -8,7 +8,21 @@ import sys
 from typing import TYPE_CHECKING
 
 from lmaas._version import __version__
-from lmaas.cli import _chat, _embed, _models, _serve
+from lmaas.cli import (
+    _answer,
+    _chat,
+    _classify,
+    _complete,
+    _embed,
+    _entities,
+    _keywords,
+    _models,
+    _sentiment,
+    _serve,
+    _similarity,
+    _summarize,
+    _translate,
+)
 from lmaas.cli._errors import CommandError
 from lmaas.cli._terminal import note
 from lmaas.errors import ConfigurationError, LMaaSError
@@ -16,11 +30,26 @@ from lmaas.errors import ConfigurationError, LMaaSError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (_serve, _chat, _embed, _models)
+_COMMANDS = (
+    _serve,
+    _chat,
+    _complete,
+    _classify,
+    _sentiment,
+    _entities,
+    _summarize,
+    _translate,
+    _answer,
+    _keywords,
+    _embed,
+    _similarity,
+    _models,
+)
 _EPILOG = """examples:
   lmaas serve smollm2-135m-instruct all-minilm-l6-v2
   lmaas chat
   echo "Name three rivers." | lmaas chat
+  lmaas classify "The match ended 2:1." --labels sports,politics
   lmaas embed "good morning"
   lmaas models list
 

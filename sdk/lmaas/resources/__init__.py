@@ -1,21 +1,80 @@
-"""One file for each noun of the API, synchronous and asynchronous twins side by side."""
+"""One file for each noun of the API, synchronous and asynchronous twins side by side.
+
+The rarer ones are imported when first asked for.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from lmaas import _lazy
 from lmaas.resources.chat import AsyncChat, AsyncChatCompletions, Chat, ChatCompletions
 from lmaas.resources.completions import AsyncCompletions, Completions
 from lmaas.resources.embeddings import AsyncEmbeddings, Embeddings
-from lmaas.resources.models import AsyncModels, Models
+from lmaas.resources.models import AsyncModels, ModelListing, Models
+
+if TYPE_CHECKING:
+    from lmaas.resources._pages import AsyncPage, Listing, Page
+    from lmaas.resources.batches import AsyncBatches, Batches
+    from lmaas.resources.chat_stream import AsyncChatCompletionStream, ChatCompletionStream
+    from lmaas.resources.classify import AsyncClassify, Classify
+    from lmaas.resources.detokenize import AsyncDetokenize, Detokenize
+    from lmaas.resources.files import AsyncFiles, BinaryContent, Files
+    from lmaas.resources.rerank import AsyncRerank, Rerank
+    from lmaas.resources.responses import AsyncResponses, Responses
+    from lmaas.resources.score import AsyncScores, Scores
+    from lmaas.resources.tokenize import AsyncTokenize, Tokenize
 
 __all__ = [
+    "AsyncBatches",
     "AsyncChat",
+    "AsyncChatCompletionStream",
     "AsyncChatCompletions",
+    "AsyncClassify",
     "AsyncCompletions",
+    "AsyncDetokenize",
     "AsyncEmbeddings",
+    "AsyncFiles",
     "AsyncModels",
+    "AsyncPage",
+    "AsyncRerank",
+    "AsyncResponses",
+    "AsyncScores",
+    "AsyncTokenize",
+    "Batches",
+    "BinaryContent",
     "Chat",
+    "ChatCompletionStream",
     "ChatCompletions",
+    "Classify",
     "Completions",
+    "Detokenize",
     "Embeddings",
+    "Files",
+    "Listing",
+    "ModelListing",
     "Models",
+    "Page",
+    "Rerank",
+    "Responses",
+    "Scores",
+    "Tokenize",
 ]
+
+__getattr__ = _lazy.lazy_names(
+    __name__,
+    _lazy.by_name(
+        {
+            "lmaas.resources._pages": "AsyncPage Listing Page",
+            "lmaas.resources.batches": "AsyncBatches Batches",
+            "lmaas.resources.chat_stream": "AsyncChatCompletionStream ChatCompletionStream",
+            "lmaas.resources.classify": "AsyncClassify Classify",
+            "lmaas.resources.detokenize": "AsyncDetokenize Detokenize",
+            "lmaas.resources.files": "AsyncFiles BinaryContent Files",
+            "lmaas.resources.rerank": "AsyncRerank Rerank",
+            "lmaas.resources.responses": "AsyncResponses Responses",
+            "lmaas.resources.score": "AsyncScores Scores",
+            "lmaas.resources.tokenize": "AsyncTokenize Tokenize",
+        }
+    ),
+)

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from lmaas._failures import event_error, validation_error
 from lmaas._request import Operation, RequestBuilder
-from lmaas._retry import AsyncRetryTransport, RetryTransport
 from lmaas._streaming import AsyncStream, Reader, Stream
+from lmaas._watch import Watcher
 from lmaas.types import ReplyModel
 
 if TYPE_CHECKING:
-    from lmaas._transport import AsyncReply, Reply
+    from lmaas._reply import AsyncReply, AsyncTransport, Reply, Transport
 
 ModelT = TypeVar("ModelT", bound=ReplyModel)
 T = TypeVar("T")
@@ -26,11 +26,13 @@ class Caller:
     Args:
         builder: Knows the client's options.
         transport: Sends, and tries again.
+        watcher: Sees what comes of calls.
     """
 
-    def __init__(self, builder: RequestBuilder, transport: RetryTransport) -> None:
+    def __init__(self, builder: RequestBuilder, transport: Transport, watcher: Watcher) -> None:
         self._builder = builder
         self._transport = transport
+        self._watcher = watcher
 
     def call(
         self, model: type[ModelT], operation: Operation, params: Mapping[str, Any], /, **body: object
@@ -40,8 +42,20 @@ class Caller:
         Raises:
             APIError: the call failed; see the tree in `lmaas.errors`.
         """
-        reply = self._transport.send(self._builder.build(operation, params, body))
-        return _validated(model, reply, reply.read())
+        request = self._builder.build(operation, params, body)
+        with self._watcher.watch(request, {**body, **params}) as watch:
+            reply = self._transport.send(watch.request)
+            return watch.saw(reply, _validated(model, reply, reply.read()))
+
+    def read(self, operation: Operation, params: Mapping[str, Any], /) -> tuple[bytes, str | None]:
+        """Make a call and return its body as it is, and its request id.
+
+        Raises:
+            APIError: the call failed; see the tree in `lmaas.errors`.
+        """
+        with self._watcher.watch(self._builder.build(operation, params, {}), params) as watch:
+            reply = self._transport.send(watch.request)
+            return watch.saw(reply, reply.read()), reply.request_id
 
     def stream(
         self,
@@ -56,25 +70,36 @@ class Caller:
         Raises:
             APIError: the call failed before its first event.
         """
-        reply = self._transport.send(self._builder.build(operation, params, body, is_stream=True))
-        if not _is_event_stream(reply):
-            raise _not_a_stream(reply, reply.read(_MAX_ODD_BYTES))
-        return Stream(reply, reader_for(reply))
+        request = self._builder.build(operation, params, body, is_stream=True)
+        with self._watcher.watch(request, {**body, **params}, is_stream=True) as watch:
+            reply = self._transport.send(watch.request)
+            if not _is_event_stream(reply):
+                raise _not_a_stream(reply, reply.read(_MAX_ODD_BYTES))
+            return Stream(reply, watch.follow(reply, reader_for(reply)))
 
 
 class AsyncCaller:
     """The asynchronous twin of `Caller`."""
 
-    def __init__(self, builder: RequestBuilder, transport: AsyncRetryTransport) -> None:
+    def __init__(self, builder: RequestBuilder, transport: AsyncTransport, watcher: Watcher) -> None:
         self._builder = builder
         self._transport = transport
+        self._watcher = watcher
 
     async def call(
         self, model: type[ModelT], operation: Operation, params: Mapping[str, Any], /, **body: object
     ) -> ModelT:
         """Make a call and return its whole reply; see `Caller.call`."""
-        reply = await self._transport.send(self._builder.build(operation, params, body))
-        return _validated(model, reply, await reply.read())
+        request = self._builder.build(operation, params, body)
+        with self._watcher.watch(request, {**body, **params}) as watch:
+            reply = await self._transport.send(watch.request)
+            return watch.saw(reply, _validated(model, reply, await reply.read()))
+
+    async def read(self, operation: Operation, params: Mapping[str, Any], /) -> tuple[bytes, str | None]:
+        """Make a call and return its body as it is, and its request id; see `Caller.read`."""
+        with self._watcher.watch(self._builder.build(operation, params, {}), params) as watch:
+            reply = await self._transport.send(watch.request)
+            return watch.saw(reply, await reply.read()), reply.request_id
 
     async def stream(
         self,
@@ -85,10 +110,12 @@ class AsyncCaller:
         **body: object,
     ) -> AsyncStream[T]:
         """Make a call whose reply is read as it comes; see `Caller.stream`."""
-        reply = await self._transport.send(self._builder.build(operation, params, body, is_stream=True))
-        if not _is_event_stream(reply):
-            raise _not_a_stream(reply, await reply.read(_MAX_ODD_BYTES))
-        return AsyncStream(reply, reader_for(reply))
+        request = self._builder.build(operation, params, body, is_stream=True)
+        with self._watcher.watch(request, {**body, **params}, is_stream=True) as watch:
+            reply = await self._transport.send(watch.request)
+            if not _is_event_stream(reply):
+                raise _not_a_stream(reply, await reply.read(_MAX_ODD_BYTES))
+            return AsyncStream(reply, watch.follow(reply, reader_for(reply)))
 
 
 _MAX_ODD_BYTES = 1 << 16

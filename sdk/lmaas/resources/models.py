@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import AsyncIterator, Generator
+from typing import Any, Unpack
 
 from lmaas._request import Operation, path_segment
 from lmaas.resources._caller import AsyncCaller, Caller
@@ -33,18 +34,33 @@ class Models:
         return self._caller.call(Model, Operation("GET", f"/models/{path_segment(model)}"), options)
 
 
+class ModelListing:
+    """The models of a server, not yet fetched: `await` gives the list, `async for` its models."""
+
+    def __init__(self, caller: AsyncCaller, options: CallOptions) -> None:
+        self._caller = caller
+        self._options = options
+
+    def __await__(self) -> Generator[Any, None, ModelList]:
+        return self._caller.call(ModelList, Operation("GET", "/models"), self._options).__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Model]:
+        for model in await self:
+            yield model
+
+
 class AsyncModels:
     """The asynchronous twin of `Models`."""
 
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def list(self, **options: Unpack[CallOptions]) -> ModelList:
+    def list(self, **options: Unpack[CallOptions]) -> ModelListing:
         """Return all models that the key may call: `GET /v1/models`.
 
-        See `Models.list`.
+        `await` gives the list, `async for` its models. See `Models.list`.
         """
-        return await self._caller.call(ModelList, Operation("GET", "/models"), options)
+        return ModelListing(self._caller, options)
 
     async def retrieve(self, model: str, **options: Unpack[CallOptions]) -> Model:
         """Return one model by its name: `GET /v1/models/{model}`.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 
@@ -12,6 +14,14 @@ class WireModel(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the server sent, as plain values that JSON knows."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return what the server sent, as JSON text."""
+        return self.model_dump_json(exclude_unset=True, indent=indent)
 
 
 class ReplyModel(WireModel):

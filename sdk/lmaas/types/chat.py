@@ -50,6 +50,7 @@ class ChatCompletionMessage(WireModel):
     content: str | None = None
     refusal: str | None = None
     reasoning: str | None = None
+    reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = None
 
 
@@ -99,6 +100,7 @@ class ChoiceDelta(WireModel):
     content: str | None = None
     refusal: str | None = None
     reasoning: str | None = None
+    reasoning_content: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
 
 

@@ -98,43 +98,71 @@ class _VLLMSamplingParams(TypedDict, total=False):
     cache_salt: str
     ignore_eos: bool
     include_stop_str_in_output: bool
+    length_penalty: float
+    logprob_token_ids: Sequence[int]
     min_p: float
     min_tokens: int
     priority: int
     prompt_logprobs: int
     repetition_penalty: float
     return_token_ids: bool
+    return_tokens_as_token_ids: bool
     skip_special_tokens: bool
+    spaces_between_special_tokens: bool
     stop_token_ids: Sequence[int]
     structured_outputs: StructuredOutputs
     top_k: int
     truncate_prompt_tokens: int
+    truncation_side: Literal["left", "right"]
+    use_beam_search: bool
+    vllm_xargs: Mapping[str, Any]
 
 
-class ChatCompletionParams(_SamplingParams, _VLLMSamplingParams, CallOptions, total=False):
-    """Parameters of `chat.completions.create` beside `messages`, `model` and `stream`.
-
-    From vLLM: `chat_template_kwargs` and those of `_VLLMSamplingParams`.
-    """
-
+class _ChatParams(_SamplingParams, _VLLMSamplingParams, CallOptions, total=False):
     logprobs: bool | None
     max_completion_tokens: int | None
     metadata: Mapping[str, str] | None
     parallel_tool_calls: bool
     prompt_cache_key: str
     reasoning_effort: str | None
-    response_format: Mapping[str, Any]
     safety_identifier: str
     service_tier: str | None
     store: bool | None
     tool_choice: str | Mapping[str, Any]
-    tools: Iterable[ToolParam | Mapping[str, Any]]
     top_logprobs: int | None
     verbosity: str | None
     add_generation_prompt: bool
+    add_special_tokens: bool
+    chat_template: str | None
     chat_template_kwargs: Mapping[str, Any]
     continue_final_message: bool
+    documents: Sequence[Mapping[str, str]]
+    echo: bool
     include_reasoning: bool
+    mm_processor_kwargs: Mapping[str, Any]
+    thinking_token_budget: int | None
+
+
+class ChatCompletionParams(_ChatParams, total=False):
+    """Parameters of `chat.completions.create` beside `messages`, `model` and `stream`.
+
+    From vLLM: `add_generation_prompt` to `thinking_token_budget`, and those of `_VLLMSamplingParams`.
+    """
+
+    response_format: Mapping[str, Any]
+    tools: Iterable[ToolParam | Mapping[str, Any]]
+
+
+class ChatParseParams(_ChatParams, total=False):
+    """Parameters of `chat.completions.parse` and `stream`: those of `create`, with a type."""
+
+    tools: Iterable[ToolParam | Mapping[str, Any]]
+
+
+class RunToolsParams(_ChatParams, total=False):
+    """Parameters of `chat.completions.run_tools`: those of `create`, with functions as `tools`."""
+
+    response_format: Mapping[str, Any]
 
 
 class CompletionParams(_SamplingParams, _VLLMSamplingParams, CallOptions, total=False):
@@ -158,3 +186,120 @@ class EmbeddingParams(CallOptions, total=False):
     add_special_tokens: bool
     priority: int
     truncate_prompt_tokens: int
+
+
+class _PoolingParams(CallOptions, total=False):
+    user: str
+    priority: int
+    truncate_prompt_tokens: int
+    use_activation: bool
+
+
+class RerankParams(_PoolingParams, total=False):
+    """Parameters of `rerank.create` beside `model`, `query` and `documents`. All are vLLM's."""
+
+    top_n: int
+    instruction: str | None
+    max_tokens_per_doc: int
+    max_tokens_per_query: int
+    chat_template_kwargs: Mapping[str, Any]
+
+
+class ScoreParams(_PoolingParams, total=False):
+    """Parameters of `score.create` beside `model`, `text_1` and `text_2`. All are vLLM's."""
+
+    instruction: str | None
+    max_tokens_per_doc: int
+    max_tokens_per_query: int
+    chat_template_kwargs: Mapping[str, Any]
+
+
+class ClassifyParams(_PoolingParams, total=False):
+    """Parameters of `classify.create` beside `model` and `input`. All are vLLM's."""
+
+    add_special_tokens: bool
+
+
+class TokenizeParams(CallOptions, total=False):
+    """Parameters of `tokenize.create` beside `model` and `prompt` or `messages`. All are vLLM's."""
+
+    add_special_tokens: bool
+    return_token_strs: bool | None
+    add_generation_prompt: bool
+    continue_final_message: bool
+    chat_template: str | None
+    chat_template_kwargs: Mapping[str, Any]
+    tools: Iterable[ToolParam | Mapping[str, Any]]
+
+
+class ResponseParams(CallOptions, total=False):
+    """Parameters of `responses.create` beside `input`, `model` and `stream`.
+
+    From vLLM: `cache_salt` and everything below it.
+    """
+
+    background: bool | None
+    include: Sequence[str] | None
+    instructions: str | None
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    metadata: Mapping[str, str] | None
+    parallel_tool_calls: bool | None
+    previous_response_id: str | None
+    prompt_cache_key: str
+    reasoning: Mapping[str, Any] | None
+    safety_identifier: str
+    service_tier: str | None
+    store: bool | None
+    temperature: float | None
+    text: Mapping[str, Any]
+    tool_choice: str | Mapping[str, Any]
+    tools: Iterable[Mapping[str, Any]]
+    top_logprobs: int | None
+    top_p: float | None
+    truncation: str | None
+    user: str
+    cache_salt: str
+    chat_template_kwargs: Mapping[str, Any]
+    frequency_penalty: float | None
+    ignore_eos: bool
+    include_reasoning: bool
+    include_stop_str_in_output: bool
+    logit_bias: Mapping[str, float] | None
+    min_p: float
+    presence_penalty: float | None
+    priority: int
+    repetition_penalty: float
+    seed: int | None
+    skip_special_tokens: bool
+    stop: str | Sequence[str] | None
+    stop_token_ids: Sequence[int]
+    structured_outputs: StructuredOutputs
+    top_k: int
+
+
+class ListParams(CallOptions, total=False):
+    """Parameters of listings that come in pages: `after` is the id of the last item of the page before."""
+
+    after: str
+    limit: int
+    order: Literal["asc", "desc"]
+
+
+class FileListParams(ListParams, total=False):
+    """Parameters of `files.list`."""
+
+    purpose: str
+
+
+class FileParams(CallOptions, total=False):
+    """Parameters of `files.create` beside `file` and `purpose`."""
+
+    expires_after: Mapping[str, Any]
+
+
+class BatchParams(CallOptions, total=False):
+    """Parameters of `batches.create` beside `endpoint`, `input_file_id` and `completion_window`."""
+
+    metadata: Mapping[str, str] | None
+    output_expires_after: Mapping[str, Any]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from e2e.live_gateway import LiveGateway, lmaas_command
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+
+TEXT = "The tower was built in 1889. It stands in Paris. Ada Smith visited it."
+
+
+def lmaas(gateway: LiveGateway, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [lmaas_command(), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={**os.environ, "LMAAS_BASE_URL": gateway.url},
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["complete", "--max-tokens", "8"],
+        ["classify", "--labels", "travel,cooking"],
+        ["classify", "--labels", "travel,cooking", "--fast"],
+        ["sentiment"],
+        ["summarize", "--sentences", "1", "--max-tokens", "48"],
+        ["translate", "--to", "French", "--max-tokens", "48"],
+        ["entities", "--types", "person,city", "--max-tokens", "128"],
+        ["answer", "-q", "When was the tower built?"],
+        ["keywords", "-k", "2"],
+        ["similarity", "--to", "a building"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_each_command_reads_a_pipe_and_answers(gateway: LiveGateway, arguments: list[str]) -> None:
+    done = lmaas(gateway, *arguments, stdin=TEXT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("\n")
+    assert "Traceback" not in done.stderr
+    result = json.loads(lmaas(gateway, *arguments, "--json", stdin=TEXT).stdout)
+    assert result["usage"]["prompt_tokens"] > 0
+    assert result["latency_s"] > 0
+
+
+def test_lines_come_out_in_order_and_a_second_run_asks_nothing(
+    gateway: LiveGateway, tmp_path: os.PathLike[str]
+) -> None:
+    texts = ["I love it.", "I hate it.", "It is a table."]
+    arguments = ("sentiment", "--lines", "--json", "--journal", os.path.join(tmp_path, "j"))  # noqa: PTH118 - text
+    first = lmaas(gateway, *arguments, stdin="\n".join(texts))
+    rows = [json.loads(line) for line in first.stdout.splitlines()]
+    assert [row["text"] for row in rows] == texts
+    second = lmaas(gateway, *arguments, stdin="\n".join(texts))
+    assert second.stdout == first.stdout  # ids and latencies too: these are the replies of the first run
+
+
+def test_refused_call_is_one_line_and_exit_code_1(gateway: LiveGateway) -> None:
+    done = lmaas(gateway, "summarize", "x", "--model", "none-such")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("lmaas: ")
+    assert done.stderr.count("\n") == 1
