@@ -44,6 +44,8 @@ fmt: dev ## Format the code and mend what the linter can
 
 bench: dev ## Measure the gateway beside others; writes docs/benchmarks.md [ARGS=…]
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine)" $(BIN)/python tests/bench/run.py $(ARGS)
+	@$(BIN)/python tests/bench/sdk.py --write
+	@$(BIN)/python tests/bench/sdk_behaviour.py --write
 
 docs: dev ## Write the generated documents, such as docs/configuration.md
 	$(BIN)/python -m lmaas_gateway.docs

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from lmaas import errors
 from lmaas._failures import Exchange, event_error, validation_error
-from lmaas.sse import EventTooLargeError, ServerSentEvent, SSEParser
+from lmaas.sse import ServerSentEvent, SSEParser, StreamTooLargeError
 from lmaas.types import ChatCompletionChunk, Completion
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class ChunkReader(Generic[ChunkT]):
                     self._take_done()
                     return
                 yield self._take(event)
-        except EventTooLargeError as exc:
+        except StreamTooLargeError as exc:
             raise errors.StreamError(str(exc), request_id=self._request_id) from exc
 
     def finish(self) -> None:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 MAX_EVENT_BYTES = 1 << 20
 """The default cap on one event: far above any chunk of an answer, far below what hurts."""
 
+MAX_STREAM_BYTES = 1 << 28
+"""The default cap on a whole stream: about a million chunks, which no model's context holds."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -26,8 +29,8 @@ class ServerSentEvent:
     retry_ms: int | None = None
 
 
-class EventTooLargeError(ValueError):
-    """An event, or a line of one, passes the cap. The parser cannot be used after it."""
+class StreamTooLargeError(ValueError):
+    """An event, or the whole stream, passes its cap. The parser cannot be used after it."""
 
 
 class SSEParser:
@@ -38,8 +41,12 @@ class SSEParser:
     the input is no event.
     """
 
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self, *, max_event_bytes: int = MAX_EVENT_BYTES, max_stream_bytes: int = MAX_STREAM_BYTES
+    ) -> None:
         self._max_event_bytes = max_event_bytes
+        self._max_stream_bytes = max_stream_bytes
+        self._stream_bytes = 0
         self._line: list[bytes] = []
         self._line_bytes = 0
         self._ends_in_cr = False
@@ -54,8 +61,12 @@ class SSEParser:
         """Take the next bytes and yield the events that they complete. The iterator has to be used up.
 
         Raises:
-            EventTooLargeError: an event is larger than the cap.
+            StreamTooLargeError: an event, or the whole stream, is larger than its cap.
         """
+        self._stream_bytes += len(chunk)
+        if self._stream_bytes > self._max_stream_bytes:
+            message = f"The stream is longer than {self._max_stream_bytes} bytes."
+            raise StreamTooLargeError(message)
         for line in self._lines(chunk):
             self._check_size(len(line))
             if line:
@@ -118,7 +129,7 @@ class SSEParser:
     def _check_size(self, line_bytes: int) -> None:
         if self._data_bytes + line_bytes > self._max_event_bytes:
             message = f"An event of the stream is larger than {self._max_event_bytes} bytes."
-            raise EventTooLargeError(message)
+            raise StreamTooLargeError(message)
 
 
 def _text(value: bytes) -> str:

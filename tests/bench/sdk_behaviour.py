@@ -1,7 +1,7 @@
 """What clients make of servers that misbehave: openai, anthropic and lmaas, each against the same bytes.
 
     python tests/bench/sdk_behaviour.py            # prints the table
-    python tests/bench/sdk_behaviour.py --write    # and writes docs/sdk-behaviour.md
+    python tests/bench/sdk_behaviour.py --write    # and writes it into docs/sdk.md
 
 A hostile server on a real socket plays each case, once a library, in the library's own dialect. Nothing is
 averaged: what a client does is the same each time, times are told to a tenth of a second.
@@ -29,7 +29,7 @@ import openai
 import lmaas
 from sdk.hostile import CHAT_BODY, DONE, STREAM_HEAD, Connection, HostileServer, Script, chunked, head, reply
 
-PAGE = Path(__file__).parents[2] / "docs" / "sdk-behaviour.md"
+PAGE = Path(__file__).parents[2] / "docs" / "sdk.md"
 PATIENCE_S = 10.0
 """How long a client is watched."""
 
@@ -329,27 +329,34 @@ def table(chosen: Sequence[Library]) -> list[str]:
     return rows
 
 
-PREFACE = """\
-# What clients make of servers that misbehave
-
-<!-- Written by `python tests/bench/sdk_behaviour.py --write`. -->
-
+BEGIN = "<!-- behaviour: written by `python tests/bench/sdk_behaviour.py --write` -->\n"
+END = "<!-- behaviour: end -->\n"
+PREFACE = """
 Each cell is one call against a server on a real socket, which plays the case in the library's own dialect.
 Streams had said "Hel" when they failed. **Success** is a normal end as a program sees it, with what it was
-given: wrong in every row but the last. Clients were watched for {patience_s:.0f} s. Run the script to see it.
+given: wrong in every row but the last. Clients were watched for {patience_s:.0f} s.
 
 """
+
+
+def write(page: Path, text: str) -> None:
+    """Put the table between its marks."""
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(
+        before + BEGIN + PREFACE.format(patience_s=PATIENCE_S) + text + "\n" + END + after, "utf-8"
+    )
 
 
 def main() -> None:
     """Print the table, and write the page if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write docs/sdk-behaviour.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/sdk.md")
     options = parser.parse_args()
     text = "\n".join(table(libraries())) + "\n"
     sys.stdout.write(text)
     if options.write:
-        PAGE.write_text(PREFACE.format(patience_s=PATIENCE_S) + text)
+        write(PAGE, text)
 
 
 if __name__ == "__main__":

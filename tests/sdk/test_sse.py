@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaas.sse import EventTooLargeError, ServerSentEvent, SSEParser
+from lmaas.sse import ServerSentEvent, SSEParser, StreamTooLargeError
 
 
 def parse(*chunks: bytes, cap: int = 1000) -> list[ServerSentEvent]:
@@ -22,7 +22,7 @@ def outcome(*chunks: bytes, cap: int) -> tuple[list[ServerSentEvent], bool]:
         for chunk in chunks:
             for event in parser.feed(chunk):
                 events.append(event)  # noqa: PERF402 - what came before an error counts too
-    except EventTooLargeError:
+    except StreamTooLargeError:
         return events, True
     return events, False
 
@@ -110,11 +110,18 @@ def test_unfinished_event_at_the_end_is_no_event() -> None:
 def test_endless_line_passes_the_cap_before_it_ends() -> None:
     parser = SSEParser(max_event_bytes=100)
     assert [event for _ in range(10) for event in parser.feed(b"x" * 10)] == []
-    with pytest.raises(EventTooLargeError, match="100 bytes"):
+    with pytest.raises(StreamTooLargeError, match="100 bytes"):
         list(parser.feed(b"x"))
 
 
 def test_many_lines_of_one_event_pass_the_cap_together() -> None:
     assert len(parse(b"data: 12345\n\n" * 50, cap=20)) == 50
-    with pytest.raises(EventTooLargeError):
+    with pytest.raises(StreamTooLargeError):
         parse(b"data: 12345\n" * 50, cap=20)
+
+
+def test_endless_stream_of_small_events_passes_the_cap_of_the_stream() -> None:
+    parser = SSEParser(max_stream_bytes=30)
+    assert len(list(parser.feed(b"data: one\n\ndata: two\n\n"))) == 2
+    with pytest.raises(StreamTooLargeError, match="longer than 30 bytes"):
+        list(parser.feed(b"data: three\n\n"))

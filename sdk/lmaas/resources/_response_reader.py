@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from lmaas import errors
 from lmaas._failures import Exchange, event_error, validation_error
-from lmaas.sse import EventTooLargeError, ServerSentEvent, SSEParser
+from lmaas.sse import ServerSentEvent, SSEParser, StreamTooLargeError
 from lmaas.types import (
     ResponseArgumentsDoneEvent,
     ResponseContentPartEvent,
@@ -76,7 +76,7 @@ class ResponseReader:
                 yield self._take(event)
                 if self._has_ended():
                     return
-        except EventTooLargeError as exc:
+        except StreamTooLargeError as exc:
             raise errors.StreamError(str(exc), request_id=self._request_id) from exc
 
     def finish(self) -> None:
