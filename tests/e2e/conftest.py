@@ -40,5 +40,5 @@ def client(gateway: LiveGateway) -> Iterator[LMaaS]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Kill engines last: what comes after would have to wait for them."""
-    items.sort(key=lambda item: item.path.name == "test_recovery.py")
+    """Run the quick tests first, and those that kill engines last: what comes after would have to wait."""
+    items.sort(key=lambda item: (item.path.parent.name == "e2e", item.path.name == "test_recovery.py"))

@@ -140,6 +140,8 @@ def test_process_that_cannot_be_ended_is_given_up_after_some_seconds(monkeypatch
         return True
 
     monkeypatch.setattr(guardian, "_reap", immortal)
+    # Called in this process, it would end all that the other tests have started.
+    monkeypatch.setattr(guardian, "_children", list)
     with subprocess.Popen(["true"], start_new_session=True) as process:
         process.wait()
         guardian.end_group(process.pid, clock=lambda: next(clock))
