@@ -1,15 +1,14 @@
-"""One record a call: opened when it arrives, closed when its reply ends, however it ends."""
+"""The books: every call that ends is counted, and written as one line of the access log."""
 
 from __future__ import annotations
 
-import datetime
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from lmaas_gateway.call import Usage
-from lmaas_gateway.meter import Meter, Outcome
+from lmaas_gateway.meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,27 +16,13 @@ if TYPE_CHECKING:
     from lmaas_gateway.metrics import Metrics
 
 _NO_USAGE = Usage()
-
-
-class AccessLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the access log. It holds no prompt, no completion and no key."""
-
-    time: datetime.datetime
-    request_id: str
-    method: str
-    route: str
-    status: int
-    outcome: Outcome
-    duration_ms: float
-    principal: str = ""
-    model: str = ""
-    replica: str = ""
-    code: str = ""
-    stream: bool = False
-    first_byte_ms: float | None = None
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
+# Every field stands in every line. Names are encoded before; what else is text has no character to escape:
+# request ids are made of letters, digits and four signs (`api/inference.py`), outcomes and codes are ours.
+_LINE = (
+    b'{"time":"%b.%03dZ","request_id":"%b",%b,"status":%d,"outcome":"%b","code":"%b",'
+    b'"duration_ms":%.3f,"first_byte_ms":%.3f,"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d}'
+)
+_MAX_NAMES = 10_000
 
 
 class Accounting:
@@ -47,6 +32,7 @@ class Accounting:
         metrics: Where calls and tokens are counted.
         log: Takes one encoded line; None keeps no access log.
         clock: Monotonic seconds.
+        wall_clock: Unix seconds.
     """
 
     def __init__(
@@ -55,11 +41,11 @@ class Accounting:
         *,
         log: Callable[[bytes], None] | None,
         clock: Callable[[], float] = time.perf_counter,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._clock = clock
         self._metrics = metrics
-        self._log = log
-        self._encode = msgspec.json.Encoder().encode
+        self._log = None if log is None else AccessLog(log, wall_clock)
+        self._clock = clock
 
     def open(self, request_id: str, route: str) -> Meter:
         """Begin the record of a call."""
@@ -75,26 +61,62 @@ class Accounting:
         if meter.usage is not None:
             self._metrics.count_usage(meter.model, meter.usage)
         if self._log is not None:
-            self._log(self._encode(_line(meter, duration_s, first_byte_s)))
+            self._log.write(meter, duration_s, first_byte_s)
 
 
-def _line(meter: Meter, duration_s: float, first_byte_s: float) -> AccessLine:
-    usage = meter.usage or _NO_USAGE
-    return AccessLine(
-        time=datetime.datetime.now(datetime.UTC),
-        request_id=meter.request_id,
-        method="POST",
-        route=meter.route,
-        status=meter.status,
-        outcome=meter.outcome,
-        duration_ms=round(duration_s * 1e3, 3),
-        principal=meter.principal,
-        model=meter.model,
-        replica=meter.replica,
-        code=meter.code,
-        stream=meter.is_stream,
-        first_byte_ms=round(first_byte_s * 1e3, 3) if first_byte_s else None,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-    )
+class AccessLog:
+    """Writes calls as lines of JSON, without prompt, completion or key.
+
+    Lines are formatted, not encoded field by field: on the hot route that is a third of the cost.
+
+    Args:
+        log: Takes one line.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, log: Callable[[bytes], None], clock: Callable[[], float]) -> None:
+        self._log = log
+        self._clock = clock
+        self._second = -1
+        self._stamp = b""
+        self._names: dict[tuple[str, str, str, str, bool], bytes] = {}
+
+    def write(self, meter: Meter, duration_s: float, first_byte_s: float) -> None:
+        """Write one call."""
+        now = self._clock()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        key = (meter.route, meter.principal, meter.model, meter.replica, meter.is_stream)
+        usage = meter.usage or _NO_USAGE
+        line = _LINE % (
+            self._stamp,
+            (now - second) * 1e3,
+            meter.request_id.encode(),
+            self._names.get(key) or self._encode_names(key),
+            meter.status,
+            meter.outcome.encode(),
+            meter.code.encode(),
+            duration_s * 1e3,
+            first_byte_s * 1e3,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+        )
+        self._log(line)
+
+    def _encode_names(self, key: tuple[str, str, str, str, bool]) -> bytes:
+        route, principal, model, replica, is_stream = key
+        fields = {
+            "method": "POST",
+            "route": route,
+            "principal": principal,
+            "model": model,
+            "replica": replica,
+            "stream": is_stream,
+        }
+        if len(self._names) >= _MAX_NAMES:
+            self._names.clear()
+        names = self._names[key] = msgspec.json.encode(fields)[1:-1]
+        return names

@@ -12,6 +12,7 @@ import msgspec
 
 from lmaas_gateway.errors import InvalidBodyError
 
+_LIST_OF_PROMPTS = re.compile(rb'\[\s*["\[]')
 _FIELD = re.compile(r"\$\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)")
 
 # Source: OpenAI's API reference, `n` of a chat completion.
@@ -68,17 +69,10 @@ def count_choices(envelope: Envelope) -> int:
     if envelope.n is not None and envelope.n > MAX_N:
         raise InvalidBodyError(f"`n` must be at most {MAX_N}, got {envelope.n}.", param="n")
     prompts = 1
-    if _begins_with(envelope.prompt, b"["):
-        items = _PROMPTS.decode(envelope.prompt)
-        # A list of numbers is one prompt of token ids.
-        if items and _begins_with(items[0], b'"['):
-            prompts = len(items)
+    # A list of numbers is one prompt of token ids.
+    if _LIST_OF_PROMPTS.match(envelope.prompt):
+        prompts = len(_PROMPTS.decode(envelope.prompt))
     return max(1, (envelope.n or 1) * prompts)
-
-
-def _begins_with(raw: msgspec.Raw, characters: bytes) -> bool:
-    view = memoryview(raw)
-    return len(view) > 0 and view[0] in characters
 
 
 def with_usage(body: bytes) -> bytes:

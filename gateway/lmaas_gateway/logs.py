@@ -67,8 +67,9 @@ class LineWriter:
             lines.append(b'{"event":"access log lines dropped","count":%d}' % dropped)
             self._reported += dropped
         try:
-            self._sink.write(b"".join(line + b"\n" for line in lines))
-            self._sink.flush()
+            if lines:
+                self._sink.write(b"\n".join(lines) + b"\n")
+                self._sink.flush()
         except (OSError, ValueError):
             # The reader of our output is gone: serving goes on without it.
             return

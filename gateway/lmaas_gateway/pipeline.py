@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lmaas_gateway.relay import relay
+from lmaas_gateway.relay import read_refusal, relay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -55,7 +55,9 @@ class Pipeline:
         forwarded = await self._router.forward(call, pool)
         meter.replica = forwarded.replica_name
         try:
-            return await relay(call, forwarded, meter)
+            if forwarded.exchange.status >= 300:
+                raise await read_refusal(call, forwarded)
+            return relay(call, forwarded, meter)
         except BaseException:
             forwarded.close()
             raise

@@ -48,6 +48,10 @@ class Reply(Protocol):
     is_stream: bool
     is_over: bool
 
+    def begin(self) -> bytes:
+        """Give the first bytes to send, without waiting; none if they make no whole event yet."""
+        ...
+
     async def read(self) -> bytes:
         """Give the next bytes to send; none at the end.
 
@@ -61,17 +65,13 @@ class Reply(Protocol):
         ...
 
 
-async def relay(call: Call, forwarded: Forwarded, meter: Meter) -> Reply:
+def relay(call: Call, forwarded: Forwarded, meter: Meter) -> Reply:
     """Make the reply to `call` out of what its replica began to answer.
 
     Raises:
-        ReplicaRefusalError: the replica answered with an error of its own.
         BadReplicaReplyError: a stream was asked for, something else came.
     """
-    exchange = forwarded.exchange
-    if exchange.status >= 300:
-        raise await _read_refusal(forwarded, call)
-    content_type = exchange.headers.get(b"content-type", b"application/json")
+    content_type = forwarded.exchange.headers.get(b"content-type", b"application/json")
     if not call.is_stream:
         return PlainReply(forwarded, meter, content_type)
     if not content_type.startswith(b"text/event-stream"):
@@ -82,34 +82,28 @@ async def relay(call: Call, forwarded: Forwarded, meter: Meter) -> Reply:
 class PlainReply:
     """A reply in one piece, or in pieces of a known length. Its last bytes are kept to find its usage."""
 
-    __slots__ = (
-        "_first",
-        "_forwarded",
-        "_meter",
-        "_tail",
-        "content_length",
-        "content_type",
-        "is_over",
-        "status",
-    )
+    __slots__ = ("_forwarded", "_meter", "_tail", "content_length", "content_type", "is_over", "status")
     is_stream = False
 
     def __init__(self, forwarded: Forwarded, meter: Meter, content_type: bytes) -> None:
         self._forwarded = forwarded
         self._meter = meter
-        self._first = forwarded.first
         self._tail = b""
         self.status = forwarded.exchange.status
         self.content_type = content_type
         self.content_length = forwarded.exchange.headers.get(b"content-length")
         self.is_over = False
 
+    def begin(self) -> bytes:
+        """Give the first bytes, which are all of most replies."""
+        self.is_over = self._forwarded.exchange.is_drained
+        self._tail = self._forwarded.first
+        return self._tail
+
     async def read(self) -> bytes:
         """Give the next bytes to send; none at the end."""
         exchange = self._forwarded.exchange
-        data, self._first = self._first, b""
-        if not data:
-            data = await exchange.read()
+        data = await exchange.read()
         self.is_over = exchange.is_drained
         self._tail = data[-_TAIL_BYTES:] if len(data) >= _TAIL_BYTES else self._tail[-_TAIL_BYTES:] + data
         return data
@@ -126,7 +120,6 @@ class StreamReply:
 
     __slots__ = (
         "_call",
-        "_first",
         "_forwarded",
         "_meter",
         "_tap",
@@ -141,30 +134,33 @@ class StreamReply:
         self._call = call
         self._forwarded = forwarded
         self._meter = meter
-        self._first = forwarded.first
         self.is_over = False
         self._tap = EventTap(call.route.dialect, choices=call.choices, is_usage_hidden=not call.wants_usage)
         self.status = 200
         self.content_type = b"text/event-stream; charset=utf-8"
         self.content_length: bytes | None = None
 
+    def begin(self) -> bytes:
+        """Give the first whole events, if the first bytes hold any."""
+        return self._pass(self._forwarded.first)
+
     async def read(self) -> bytes:
         """Give the next whole events; none at the end."""
-        tap = self._tap
         while not self.is_over:
-            data, self._first = self._first, b""
-            if not data:
-                data = await self._read_on()
-            if not data:
-                return self._end()
-            data = tap.feed(data)
-            if tap.is_broken:
-                return data + self._end()
-            if tap.is_complete:
-                self.is_over = self._forwarded.exchange.is_drained
+            data = await self._read_on()
+            data = self._pass(data) if data else self._end()
             if data:
                 return data
         return b""
+
+    def _pass(self, data: bytes) -> bytes:
+        tap = self._tap
+        data = tap.feed(data)
+        if tap.is_broken:
+            return data + self._end()
+        if tap.is_complete:
+            self.is_over = self._forwarded.exchange.is_drained
+        return data
 
     def close(self) -> None:
         """Let go of the replica, and note the usage."""
@@ -243,7 +239,8 @@ class _WireErrorBody(msgspec.Struct):
 _ERRORS = msgspec.json.Decoder(_WireErrorBody)
 
 
-async def _read_refusal(forwarded: Forwarded, call: Call) -> GatewayError:
+async def read_refusal(call: Call, forwarded: Forwarded) -> GatewayError:
+    """Read a replica's error reply and turn it into ours."""
     status = forwarded.exchange.status
     body = forwarded.first
     try:

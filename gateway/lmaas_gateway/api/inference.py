@@ -228,7 +228,9 @@ async def _send_reply(reply: Reply, meter: Meter, send: Send, connection: Client
         headers.append((b"content-length", reply.content_length))
     if reply.is_stream:
         headers += _STREAM_HEADERS
-    data = await reply.read()
+    data = reply.begin()
+    if not data and not reply.is_over:
+        data = await reply.read()
     meter.see_first_byte()
     connection.cork()
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -134,20 +134,16 @@ class _Connection(asyncio.Protocol):
         else:
             self._transport.writelines((head, body))
 
-    async def wait(self) -> None:
-        """Wait for the next bit of news; raise what went wrong."""
-        self._check()
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-        if not self._chunks and not self.is_complete:
-            self._check()
+    def news(self) -> asyncio.Future[None]:
+        """Give a future that is done when more has come, or the connection has ended.
 
-    def _check(self) -> None:
+        Raises:
+            ReplicaError: what went wrong; there is no more to wait for.
+        """
         if self._error is not None:
             raise self._error
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def take(self) -> bytes:
         """Hand over the body bytes that have come so far, maybe none."""
@@ -298,7 +294,7 @@ class Exchange:
             return b""
         data = connection.take()
         while not data and not connection.is_complete:
-            await connection.wait()
+            await connection.news()
             data = connection.take()
         return data
 
@@ -404,7 +400,7 @@ class ReplicaClient:
         try:
             connection.begin(request)
             while not connection.is_head_complete:
-                await connection.wait()
+                await connection.news()
         except BaseException:
             self._busy.discard(connection)
             connection.abort()
