@@ -73,7 +73,7 @@ class _Changes(TypedDict, total=False):
 
 
 class OptionChanges(_Changes, Extras, total=False):
-    """What `with_options` may change; what is left out stays."""
+    """What `with_options` may change; what is left out stays, and headers and query are added to."""
 
 
 class AsyncOptionChanges(_Changes, AsyncExtras, total=False):
@@ -420,4 +420,6 @@ def _changed(options: ClientOptions, changes: OptionChanges | AsyncOptionChanges
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not NOT_GIVEN}
     if "timeout" in given:
         given["timeout"] = Timeout.of(given["timeout"])
+    for name in given.keys() & {"default_headers", "default_query"}:
+        given[name] = {**getattr(options, name), **given[name]}
     return replace(options, **given)

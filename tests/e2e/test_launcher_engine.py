@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 MODEL = "all-minilm-l6-v2"
 GONE_WITHIN_S = 5.0
+# vLLM's API server looks for its engine core every 5 s, and ends when it finds it gone.
+GONE_AFTER_CORE_WITHIN_S = 5.0 + GONE_WITHIN_S
 """An API server notices by itself within 4 s that its engine core is gone."""
 
 
@@ -69,7 +71,7 @@ def kill_and_time(pid: int, group: int) -> float:
     assert len(group_members(group)) >= 2
     began_at = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not group_members(group), GONE_WITHIN_S + 5)
+    until(lambda: not group_members(group), GONE_AFTER_CORE_WITHIN_S + 5)
     return time.monotonic() - began_at
 
 
@@ -77,7 +79,7 @@ def test_kill_9_of_any_process_leaves_no_orphan_and_the_replica_comes_back(host:
     group = host.ready(restarts=0)
     assert kill_and_time(group, group) < GONE_WITHIN_S
     group = host.ready(restarts=1)
-    assert kill_and_time(engine_core_of(group), group) < GONE_WITHIN_S
+    assert kill_and_time(engine_core_of(group), group) < GONE_AFTER_CORE_WITHIN_S
     group = host.ready(restarts=2)
     assert kill_and_time(parent_of(group), group) < GONE_WITHIN_S
     group = host.ready(restarts=3)

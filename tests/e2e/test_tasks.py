@@ -132,13 +132,16 @@ def test_entities_stand_in_the_text_where_they_say(tasks: Tasks, text: str, type
 
 @pytest.mark.parametrize("text", ["Mary gave the book to John. He read it.", "小明把书送给了小红。"])
 def test_semantic_roles_stand_in_their_sentence(tasks: Tasks, text: str) -> None:
+    # Whether a model this small finds any is its quality; that each sentence was asked about is the contract.
     found = tasks.semantic_roles(text, max_tokens=128)
     parts: list[Any] = [
         *found.predicates,
         *(one for predicate in found.predicates for one in predicate.arguments),
     ]
     assert all(text[one.start : one.end] == one.text for one in parts)
-    assert found.predicates or found.dropped or not found.is_complete
+    sentences = text.count(".") + text.count("。")
+    assert len(found.completions) == found.usage.calls == sentences
+    assert found.usage.completion_tokens > 0
 
 
 @pytest.mark.parametrize("text", [RIVER, "河水在夜里上涨。许多街道被淹。学校停课两天。"])
