@@ -70,7 +70,7 @@ MALFORMED = {
 }
 
 
-INSIDE = re.compile(r"Traceback|\.py\b|/tmp/|/root/|/home/|site-packages")
+INSIDE = re.compile(r"Traceback|\.py\b|/(?:tmp|root|home)/|site-packages")
 """What an error must not tell of the machine behind it."""
 
 

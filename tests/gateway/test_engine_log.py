@@ -53,7 +53,7 @@ def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("cannot open /root/.cache/a b: no", "cannot open … b: no"),
+        ("cannot open /home/someone/.cache/a b: no", "cannot open … b: no"),
         ("see https://user:pw@host/x?y for more", "see … for more"),
         ("'~/x' and (/tmp/y)", "'…' and (…)"),
         ("use float16/bfloat16", "use float16/bfloat16"),
