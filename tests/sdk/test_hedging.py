@@ -137,9 +137,9 @@ def test_both_failing_is_the_failure_of_the_call(chat: Chat) -> None:
 
 def test_hedges_come_out_of_the_retry_budget() -> None:
     def script(connection: Connection) -> None:
-        connection.receive()
-        time.sleep(0.03)
-        connection.send(reply(CHAT_BODY))
+        while connection.receive() is not None:
+            time.sleep(0.03)
+            connection.send(reply(CHAT_BODY))
 
     with serving(script) as server, LMaaS(base_url=server.url, hedge_after_s=0.001) as client:
         for _ in range(20):
