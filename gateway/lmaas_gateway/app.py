@@ -14,7 +14,7 @@ from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.replicas.directory import Directory, build_directory
 from lmaas_gateway.replicas.health import Prober
-from lmaas_gateway.routing import Router
+from lmaas_gateway.routing.router import Router
 from lmaas_gateway.tallies import TallyFolder
 
 if TYPE_CHECKING:

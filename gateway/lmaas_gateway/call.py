@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmaas_gateway.settings import ModelKind
 
 Dialect = Literal["chat", "responses", "messages", "plain"]
 """How a route streams and reports usage; `plain` routes do neither in parts."""
+
+Exits = list["Callable[[], object]"]
+"""What the stages of one call have opened, to be closed when it ends, the last one first.
+
+None of them waits, and none raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ class Call(msgspec.Struct, frozen=True):
         is_stream: Whether the reply comes as server-sent events.
         wants_usage: Whether the client asked for the stream's usage event.
         choices: How many choices a stream must finish.
+        tokens: What it may cost a replica at most, estimated: prompt and completion of all choices.
+        prompt: The raw JSON of `messages`, `prompt` or `input`; `null` where the route has none.
         headers: Header lines for the replica, each ended by CRLF.
     """
 
@@ -78,6 +87,8 @@ class Call(msgspec.Struct, frozen=True):
     is_stream: bool
     wants_usage: bool
     choices: int
+    tokens: int
+    prompt: msgspec.Raw
     headers: bytes
 
 

@@ -15,6 +15,12 @@ from lmaas_gateway.errors import InvalidBodyError
 _LIST_OF_PROMPTS = re.compile(rb'\[\s*["\[]')
 _FIELD = re.compile(r"\$\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)")
 
+ABSENT = msgspec.Raw(b"null")
+# English text has about four bytes a token in most vocabularies.
+_BYTES_PER_TOKEN = 4
+# Taken for the completion of a call that does not bound it.
+_UNBOUNDED_TOKENS = 256
+
 # Source: OpenAI's API reference, `n` of a chat completion.
 MAX_N = 128
 
@@ -32,7 +38,12 @@ class Envelope(msgspec.Struct, frozen=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = None
-    prompt: msgspec.Raw = msgspec.Raw(b"null")
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    messages: msgspec.Raw = ABSENT
+    prompt: msgspec.Raw = ABSENT
+    input: msgspec.Raw = ABSENT
 
 
 _ENVELOPES = msgspec.json.Decoder(Envelope)
@@ -73,6 +84,25 @@ def count_choices(envelope: Envelope) -> int:
     if _LIST_OF_PROMPTS.match(envelope.prompt):
         prompts = len(_PROMPTS.decode(envelope.prompt))
     return max(1, (envelope.n or 1) * prompts)
+
+
+def prompt_of(envelope: Envelope) -> msgspec.Raw:
+    """Give the raw JSON of what the model is asked: `messages`, `prompt` or `input`, whichever is there."""
+    for field in (envelope.messages, envelope.prompt, envelope.input):
+        if field is not ABSENT:
+            return field
+    return ABSENT
+
+
+def estimate_tokens(envelope: Envelope, body: bytes, choices: int) -> int:
+    """Estimate what the call may cost a replica, in tokens of prompt and completion; at least 1.
+
+    Cheap on purpose: it steers load and fairness, nothing is billed by it.
+    """
+    completion = envelope.max_tokens or envelope.max_completion_tokens or envelope.max_output_tokens
+    if completion is None:
+        completion = 0 if envelope.input is not ABSENT else _UNBOUNDED_TOKENS
+    return max(1, len(body) // _BYTES_PER_TOKEN + choices * max(0, completion))
 
 
 def with_usage(body: bytes) -> bytes:

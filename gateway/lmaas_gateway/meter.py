@@ -26,6 +26,7 @@ class Meter:
     Attributes:
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
+        reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Meter:
         "outcome",
         "principal",
         "replica",
+        "reply_headers",
         "request_id",
         "route",
         "status",
@@ -51,6 +53,7 @@ class Meter:
         self.request_id = request_id
         self.route = route
         self.principal = self.model = self.replica = self.code = ""
+        self.reply_headers: list[tuple[bytes, bytes]] = []
         self.is_stream = False
         self.status = 0
         self.outcome: Outcome = "ok"

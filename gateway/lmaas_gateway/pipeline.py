@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from lmaas_gateway.auth import Authenticator
-    from lmaas_gateway.call import Call
+    from lmaas_gateway.call import Call, Exits
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.relay import Reply
     from lmaas_gateway.replicas.directory import Directory
-    from lmaas_gateway.routing import Router
+    from lmaas_gateway.routing.router import Router
 
 
 class Pipeline:
@@ -36,6 +36,7 @@ class Pipeline:
         headers: Iterable[tuple[bytes, bytes]],
         read_call: Callable[[], Awaitable[Call]],
         meter: Meter,
+        exits: Exits,
     ) -> Reply:
         """Serve one call.
 
@@ -43,6 +44,7 @@ class Pipeline:
             headers: Of the request, names in lower case.
             read_call: Reads and parses the body; nothing is read for a caller who is not let in.
             meter: Takes note of what happens.
+            exits: Takes what is to be closed when the call ends, however it ends.
 
         Raises:
             GatewayError: what the caller is told instead of a reply.
@@ -53,11 +55,10 @@ class Pipeline:
         pool = self._directory.find(call.model, call.route)
         meter.model, meter.is_stream = pool.name, call.is_stream
         forwarded = await self._router.forward(call, pool)
+        exits.append(forwarded.close)
         meter.replica = forwarded.replica_name
-        try:
-            if forwarded.exchange.status >= 300:
-                raise await read_refusal(call, forwarded)
-            return relay(call, forwarded, meter)
-        except BaseException:
-            forwarded.close()
-            raise
+        if forwarded.exchange.status >= 300:
+            raise await read_refusal(call, forwarded)
+        reply = relay(call, forwarded, meter)
+        exits.append(reply.note_usage)
+        return reply

@@ -32,7 +32,7 @@ _MAX_PROBLEMS = 3
 
 
 class Reply(Protocol):
-    """A reply on its way to the client. Whoever holds it must `close` it; closing never waits.
+    """A reply on its way to the client.
 
     Attributes:
         status: HTTP status.
@@ -60,8 +60,8 @@ class Reply(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Let go of the replica."""
+    def note_usage(self) -> None:
+        """Take note of the tokens that the reply told of, as far as it came; called once, at its end."""
         ...
 
 
@@ -108,11 +108,10 @@ class PlainReply:
         self._tail = data[-_TAIL_BYTES:] if len(data) >= _TAIL_BYTES else self._tail[-_TAIL_BYTES:] + data
         return data
 
-    def close(self) -> None:
-        """Let go of the replica, and note the usage."""
+    def note_usage(self) -> None:
+        """Take note of the tokens that the reply told of."""
         # Most replies end with their usage; a ranking begins with it.
         self._meter.usage = usage.find(self._tail) or usage.find(self._forwarded.first)
-        self._forwarded.close()
 
 
 class StreamReply:
@@ -162,10 +161,9 @@ class StreamReply:
             self.is_over = self._forwarded.exchange.is_drained
         return data
 
-    def close(self) -> None:
-        """Let go of the replica, and note the usage."""
+    def note_usage(self) -> None:
+        """Take note of the tokens that the reply told of."""
         self._meter.usage = self._tap.usage()
-        self._forwarded.close()
 
     async def _read_on(self) -> bytes:
         try:

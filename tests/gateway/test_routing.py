@@ -29,9 +29,11 @@ from lmaas_gateway.replicas.client import (
     ReplicaProtocolError,
 )
 from lmaas_gateway.replicas.pool import LaunchStatus, Pool, Replica
-from lmaas_gateway.routing import choose, explain
+from lmaas_gateway.routing.balancing import LeastLoad
+from lmaas_gateway.routing.verdicts import explain
 from lmaas_gateway.settings import TimeoutSettings
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Point, Script
+from support.calls import make_call
 from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
 from support.stub import raw_client, request_bytes
 
@@ -42,23 +44,29 @@ ENGINE_DEAD = 'data: {"error":{"message":"EngineCore","code":500}}\n\n'
 QUICK = {"first_byte_s": 0.1}
 
 
-def replica(name: str = "r", *, in_flight: int = 0, is_ready: bool = True) -> Replica:
+def replica(name: str = "r", *, is_ready: bool = True) -> Replica:
     made = Replica(name, ReplicaClient(Address("127.0.0.1", 1), timeouts=TimeoutSettings()))
-    made.in_flight = in_flight
     if is_ready:
         made.mark_ready("mock", 2048)
     return made
 
 
 class TestChoice:
-    def test_fewest_calls_in_flight_wins(self) -> None:
-        busy, free = replica("busy", in_flight=2), replica("free", in_flight=1)
-        assert choose([busy, free], set()) is free
-        assert choose([busy, free], {free}) is busy
-        assert choose([busy, free], {free, busy}) is None
+    def test_least_outstanding_tokens_win_then_fewest_calls(self) -> None:
+        heavy, light, busy = replica("heavy"), replica("light"), replica("busy")
+        heavy.enter(100)
+        light.enter(10)
+        busy.enter(5)
+        busy.enter(5)
+        call = make_call()
+        assert LeastLoad().choose(call, [heavy, light, busy]) is light
+        light.leave(10)
+        assert LeastLoad().choose(call, [heavy, light, busy]) is light
+        assert LeastLoad().choose(call, [heavy, busy]) is busy
 
-    def test_replica_that_is_not_ready_is_never_chosen(self) -> None:
-        assert choose([replica(is_ready=False)], set()) is None
+    def test_only_ready_replicas_that_were_not_tried_are_candidates(self) -> None:
+        ready, tried, down = replica("ready"), replica("tried"), replica("down", is_ready=False)
+        assert Pool("mock", "chat", (down, tried, ready), 0).candidates({tried}) == [ready]
 
 
 class Launch:

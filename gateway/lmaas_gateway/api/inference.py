@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.protocol import ClientConnection
-    from lmaas_gateway.call import Route
+    from lmaas_gateway.call import Exits, Route
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.pipeline import Pipeline
     from lmaas_gateway.relay import Reply
@@ -89,9 +89,10 @@ class InferenceEndpoint:
         connection: ClientConnection = scope[CONNECTION]
         connection.watchers.add(watch)
         reply = None
+        exits: Exits = []
         try:
             read_call = partial(self._read_call, fields, receive, meter)
-            reply = await self._pipeline.handle(scope["headers"], read_call, meter)
+            reply = await self._pipeline.handle(scope["headers"], read_call, meter, exits)
             await _send_reply(reply, meter, send, connection)
         except GatewayError as error:
             await self._send_error(error, meter, send, connection)
@@ -113,8 +114,8 @@ class InferenceEndpoint:
         finally:
             connection.watchers.discard(watch)
             connection.uncork()
-            if reply is not None:
-                reply.close()
+            while exits:
+                exits.pop()()
             self._accounting.close(meter)
 
     async def _read_call(self, fields: Mapping[bytes, bytes], receive: Receive, meter: Meter) -> Call:
@@ -135,6 +136,8 @@ class InferenceEndpoint:
             is_stream=is_stream,
             wants_usage=wants_usage,
             choices=choices,
+            tokens=envelope.estimate_tokens(wanted, body, choices),
+            prompt=envelope.prompt_of(wanted),
             headers=_forwarded_headers(fields, meter.request_id),
         )
 
@@ -205,6 +208,7 @@ def error_headers(error: GatewayError, meter: Meter, body: bytes) -> list[tuple[
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", meter.request_id.encode()),
+        *meter.reply_headers,
     ]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
@@ -223,7 +227,11 @@ def _forwarded_headers(fields: Mapping[bytes, bytes], request_id: str) -> bytes:
 
 async def _send_reply(reply: Reply, meter: Meter, send: Send, connection: ClientConnection) -> None:
     meter.status = reply.status
-    headers = [(b"content-type", reply.content_type), (b"x-request-id", meter.request_id.encode())]
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"x-request-id", meter.request_id.encode()),
+        *meter.reply_headers,
+    ]
     if reply.content_length is not None:
         headers.append((b"content-length", reply.content_length))
     if reply.is_stream:

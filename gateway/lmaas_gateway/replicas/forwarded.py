@@ -17,10 +17,11 @@ class Forwarded:
         first: The first bytes of the reply's body, already read from `exchange`.
     """
 
-    __slots__ = ("_replica", "exchange", "first")
+    __slots__ = ("_replica", "_tokens", "exchange", "first")
 
-    def __init__(self, replica: Replica, exchange: Exchange, first: bytes) -> None:
+    def __init__(self, replica: Replica, tokens: int, exchange: Exchange, first: bytes) -> None:
         self._replica = replica
+        self._tokens = tokens
         self.exchange = exchange
         self.first = first
 
@@ -30,6 +31,6 @@ class Forwarded:
         return self._replica.name
 
     def close(self) -> None:
-        """Give the connection back, or drop it if the reply is not whole; the replica's load falls by one."""
-        self._replica.in_flight -= 1
+        """Give the connection back, or drop it if the reply is not whole; the replica's load falls."""
+        self._replica.leave(self._tokens)
         self.exchange.close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from lmaas_gateway.replicas.client import ReplicaClient
     from lmaas_gateway.settings import ModelKind
@@ -39,6 +39,7 @@ class Replica:
         is_ready: Its last probe passed, and no connection to it has failed since.
         was_ready: It has been ready at some time: a failing probe then means trouble, not a start.
         in_flight: Calls that it is working on for this gateway process.
+        outstanding_tokens: Their estimated tokens (`Call.tokens`), prompt and completion.
         served_model_name: How it calls the model, once a probe has told.
         max_model_len: Its context length in tokens, once a probe has told.
         problem: Why it is not ready, for people.
@@ -49,9 +50,20 @@ class Replica:
     is_ready: bool = False
     was_ready: bool = False
     in_flight: int = 0
+    outstanding_tokens: int = 0
     served_model_name: str | None = None
     max_model_len: int | None = None
     problem: str = "has not been asked yet"
+
+    def enter(self, tokens: int) -> None:
+        """Take note of a call that is sent to it; a `leave` with the same number must follow, always."""
+        self.in_flight += 1
+        self.outstanding_tokens += tokens
+
+    def leave(self, tokens: int) -> None:
+        """Take note of a call that has ended."""
+        self.in_flight -= 1
+        self.outstanding_tokens -= tokens
 
     def mark_ready(self, served_model_name: str, max_model_len: int | None) -> None:
         """Take note of a probe that passed."""
@@ -80,6 +92,10 @@ class Pool:
     created: int
     owned_by: str = "lmaas"
     launches: Callable[[], Sequence[LaunchStatus]] = tuple
+
+    def candidates(self, tried: Container[Replica]) -> list[Replica]:
+        """List the replicas that could take a call and have not been tried."""
+        return [replica for replica in self.replicas if replica.is_ready and replica not in tried]
 
     @property
     def state(self) -> PoolState:

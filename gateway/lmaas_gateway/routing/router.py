@@ -5,14 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmaas_gateway import envelope
-from lmaas_gateway.errors import (
-    BadReplicaReplyError,
-    GatewayError,
-    ModelFailedError,
-    ModelNotReadyError,
-    ReplicaTimeoutError,
-    ReplicaUnavailableError,
-)
 from lmaas_gateway.replicas.client import (
     ReplicaBusyError,
     ReplicaClosedError,
@@ -22,13 +14,14 @@ from lmaas_gateway.replicas.client import (
     ReplicaProtocolError,
 )
 from lmaas_gateway.replicas.forwarded import Forwarded
+from lmaas_gateway.routing.balancing import LeastLoad
+from lmaas_gateway.routing.verdicts import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from lmaas_gateway.call import Call
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.pool import Pool, Replica
+    from lmaas_gateway.routing.balancing import Balancer
 
 _ERROR_EVENT = b'data: {"error"'
 
@@ -46,6 +39,7 @@ class Router:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._balancer: Balancer = LeastLoad()
 
     async def forward(self, call: Call, pool: Pool) -> Forwarded:
         """Send `call` to a replica; return once the first bytes of its reply are in.
@@ -63,7 +57,8 @@ class Router:
         """
         tried: set[Replica] = set()
         failure: ReplicaError | None = None
-        while (replica := choose(pool.replicas, tried)) is not None:
+        while candidates := pool.candidates(tried):
+            replica = candidates[0] if len(candidates) == 1 else self._balancer.choose(call, candidates)
             tried.add(replica)
             try:
                 forwarded = await _attempt(call, replica)
@@ -71,7 +66,7 @@ class Router:
                 failure = error
                 self._note_failure(pool, replica, error)
                 continue
-            if forwarded.exchange.status < 500 or choose(pool.replicas, tried) is None:
+            if forwarded.exchange.status < 500 or not pool.candidates(tried):
                 return forwarded
             self._metrics.count_failure(pool.name, replica.name, "status")
             forwarded.close()
@@ -84,41 +79,12 @@ class Router:
             replica.mark_failed(str(error))
 
 
-def choose(replicas: Iterable[Replica], tried: set[Replica]) -> Replica | None:
-    """Pick the ready replica with the fewest calls in flight that has not been tried."""
-    best = None
-    for replica in replicas:
-        if replica.is_ready and replica not in tried and (best is None or replica.in_flight < best.in_flight):
-            best = replica
-    return best
-
-
-def explain(pool: Pool, failure: ReplicaError | None) -> GatewayError:
-    """Turn the last failure, or the lack of any replica to try, into what the caller is told."""
-    model = repr(pool.name)
-    if pool.state == "failed":
-        return ModelFailedError(f"The model {model} could not be started; its operator must look at its log.")
-    if failure is None and pool.state == "starting":
-        return ModelNotReadyError(f"The model {model} is still starting; retry shortly.", retry_after_s=5)
-    if isinstance(failure, ReplicaDeadlineError) and failure.deadline != "connect":
-        return ReplicaTimeoutError(
-            f"The model {model} did not begin to answer in time; retry, or ask for less."
-        )
-    if isinstance(failure, ReplicaProtocolError):
-        return BadReplicaReplyError(
-            f"A replica of {model} did not answer in HTTP; its operator must look at it."
-        )
-    return ReplicaUnavailableError(
-        f"No replica of {model} can take the call now; retry shortly.", retry_after_s=2
-    )
-
-
 async def _attempt(call: Call, replica: Replica) -> Forwarded:
     body = call.body
     name = replica.served_model_name
     if name is not None and name != call.model:
         body = envelope.with_model(body, name)
-    replica.in_flight += 1
+    replica.enter(call.tokens)
     exchange = None
     try:
         exchange = await replica.client.post(call.route.replica_path, body, call.headers)
@@ -126,8 +92,8 @@ async def _attempt(call: Call, replica: Replica) -> Forwarded:
         if call.is_stream and exchange.status == 200 and (not first or first.startswith(_ERROR_EVENT)):
             raise ReplicaClosedError("the stream failed before its first event")
     except BaseException:
-        replica.in_flight -= 1
+        replica.leave(call.tokens)
         if exchange is not None:
             exchange.close()
         raise
-    return Forwarded(replica, exchange, first)
+    return Forwarded(replica, call.tokens, exchange, first)
