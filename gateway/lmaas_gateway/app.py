@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.api.application import build_application
 from lmaas_gateway.auth import Authenticator
+from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.replicas.directory import Directory, build_directory
@@ -19,11 +20,11 @@ from lmaas_gateway.tallies import TallyFolder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
-    from pathlib import Path
 
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
+    from lmaas_gateway.board import Seat
     from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import Settings
 
@@ -42,7 +43,7 @@ def build_gateway(
     settings: Settings,
     *,
     log: Callable[[bytes], None] | None = None,
-    tally_folder: Path | None = None,
+    seat: Seat | None = None,
     launches: Callable[[str], Sequence[LaunchStatus]] | None = None,
 ) -> Gateway:
     """Assemble a gateway whose replicas all have addresses; its lifespan probes them.
@@ -50,11 +51,12 @@ def build_gateway(
     Args:
         settings: Launched models must have been given the addresses of their replicas.
         log: Takes access log lines.
-        tally_folder: Where workers that share a port leave their counts for each other.
+        seat: Of one of several workers, its place among them.
         launches: Tells what the launcher knows of a model's replicas.
     """
-    directory = build_directory(settings, launches)
-    metrics = Metrics(directory.pools, folder=None if tally_folder is None else TallyFolder(tally_folder))
+    board = None if seat is None else SharedBoard(seat)
+    directory = build_directory(settings, launches, board)
+    metrics = Metrics(directory.pools, folder=None if seat is None else TallyFolder(seat.folder))
     accounting = Accounting(metrics, log=log if settings.access_log else None)
     authenticator = Authenticator(None if settings.api_key is None else settings.api_key.get_secret_value())
     prober = Prober(directory, interval_s=settings.probe_interval_s)

@@ -196,7 +196,7 @@ class Metrics:
         for pool in self._pools.values():
             for replica in pool.replicas:
                 up.add_metric((pool.name, replica.name), float(replica.is_ready))
-                in_flight.add_metric((pool.name, replica.name), replica.in_flight)
+                in_flight.add_metric((pool.name, replica.name), replica.load()[1])
         yield up
         yield in_flight
 

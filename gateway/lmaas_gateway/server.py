@@ -27,8 +27,8 @@ from lmaas_gateway.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
-    from pathlib import Path
 
+    from lmaas_gateway.board import Seat
     from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import Settings
 
@@ -54,10 +54,10 @@ def serve(settings: Settings, *, report: Callable[[str], None]) -> None:
         run(_serve(settings, listener, report))
 
 
-def serve_worker(settings: Settings, listener: socket.socket, tally_folder: Path) -> None:
+def serve_worker(settings: Settings, listener: socket.socket, seat: Seat) -> None:
     """Serve as one of several workers; the process that started it launches the models."""
     logs.configure(settings.log_level)
-    run(serve_socket(settings, listener, tally_folder=tally_folder))
+    run(serve_socket(settings, listener, seat=seat))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -84,12 +84,12 @@ async def serve_socket(
     settings: Settings,
     listener: socket.socket,
     *,
-    tally_folder: Path | None = None,
+    seat: Seat | None = None,
     launches: Callable[[str], Sequence[LaunchStatus]] | None = None,
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(sys.stdout.buffer)
-    gateway = build_gateway(settings, log=writer.write, tally_folder=tally_folder, launches=launches)
+    gateway = build_gateway(settings, log=writer.write, seat=seat, launches=launches)
     config = uvicorn.Config(
         gateway.application,
         http=GatewayProtocol,

@@ -14,6 +14,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from lmaas_gateway.board import Seat, clear_slot
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
@@ -28,7 +30,7 @@ _KILL_AFTER_S = 10.0
 class Target(Protocol):
     """What a worker process runs."""
 
-    def __call__(self, settings: Settings, listener: socket.socket, tally_folder: Path) -> None:
+    def __call__(self, settings: Settings, listener: socket.socket, seat: Seat) -> None:
         """Serve until told to stop."""
 
 
@@ -58,25 +60,27 @@ class Workers:
     async def run(self) -> None:
         """Keep the workers running until SIGTERM or SIGINT, then stop them."""
         loop = asyncio.get_running_loop()
-        folder = Path(tempfile.mkdtemp(prefix="lmaas-tallies-"))
+        folder = Path(tempfile.mkdtemp(prefix="lmaas-workers-"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         try:
-            await asyncio.gather(*(self._keep(folder) for _ in range(self._settings.workers)))
+            slots = self._settings.workers
+            await asyncio.gather(*(self._keep(Seat(folder, slot, slots)) for slot in range(slots)))
         finally:
             self._joiners.shutdown(wait=False)
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _keep(self, folder: Path) -> None:
+    async def _keep(self, seat: Seat) -> None:
         """Run one worker, and another one whenever it dies."""
         while not self._is_stopping:
             process = self._context.Process(
-                target=_run, args=(self._target, self._settings, self._listener, folder), daemon=True
+                target=_run, args=(self._target, self._settings, self._listener, seat), daemon=True
             )
             process.start()
             self._processes.add(process)
             await asyncio.get_running_loop().run_in_executor(self._joiners, process.join)
             self._processes.discard(process)
+            clear_slot(seat.folder, seat.slot)
             if not self._is_stopping:
                 self._report(f"worker {process.pid} ended with code {process.exitcode}; starting another")
                 await asyncio.sleep(_RESTART_PAUSE_S)
@@ -93,12 +97,12 @@ class Workers:
             process.kill()
 
 
-def _run(target: Target, settings: Settings, listener: socket.socket, folder: Path) -> None:
+def _run(target: Target, settings: Settings, listener: socket.socket, seat: Seat) -> None:
     """Begin a worker: it must not outlive the process that keeps its models."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         _watch(parent.sentinel)
-    target(settings, listener, folder)
+    target(settings, listener, seat)
 
 
 def _watch(sentinel: int) -> None:

@@ -19,8 +19,8 @@ from support.stub import Response, ask, request_bytes
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
+    from lmaas_gateway.board import Seat
     from lmaas_gateway.replicas.pool import Pool
     from lmaas_gateway.testing import FakeReplica
 
@@ -107,17 +107,17 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def run_gateway(
-    settings: Settings, *, is_ready: bool = True, tally_folder: Path | None = None
+    settings: Settings, *, is_ready: bool = True, seat: Seat | None = None
 ) -> AsyncIterator[Running]:
     """Serve until the end of the block, as `serve_socket` does, on a free port.
 
     Args:
         settings: Its host and port are not used.
         is_ready: Wait until every replica has passed its first probe.
-        tally_folder: Where workers share their counts.
+        seat: Of one of several workers, its place among them.
     """
     lines: list[bytes] = []
-    gateway = build_gateway(settings, log=lines.append, tally_folder=tally_folder)
+    gateway = build_gateway(settings, log=lines.append, seat=seat)
     config = uvicorn.Config(
         gateway.application,
         http=GatewayProtocol,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
-    from pathlib import Path
 
+    from lmaas_gateway.board import Seat
     from lmaas_gateway.settings import Settings
 
 
-def serve_forever(settings: Settings, listener: socket.socket, tally_folder: Path) -> None:
-    del settings, listener, tally_folder
+def serve_forever(settings: Settings, listener: socket.socket, seat: Seat) -> None:
+    del settings, listener, seat
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pause()

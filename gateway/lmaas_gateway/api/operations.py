@@ -67,7 +67,7 @@ def describe(pool: Pool) -> dict[str, object]:
             {
                 "name": replica.name,
                 "ready": replica.is_ready,
-                "in_flight": replica.in_flight,
+                "in_flight": replica.load()[1],
                 "problem": replica.problem,
             }
             for replica in pool.replicas

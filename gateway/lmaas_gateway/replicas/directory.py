@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import ModelNotFoundError, UnsupportedRouteError
 from lmaas_gateway.replicas.client import Address, ReplicaClient
-from lmaas_gateway.replicas.pool import Pool, Replica
+from lmaas_gateway.replicas.pool import Pool, Replica, SharedLoad
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from lmaas_gateway.board import SharedBoard
     from lmaas_gateway.call import Route
     from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import ModelKind, ModelSettings, ReplicaSettings, Settings
@@ -78,27 +79,45 @@ def paths_of(kind: ModelKind) -> tuple[str, ...]:
     return tuple(route.path for route in ROUTES if kind in route.kinds)
 
 
-def build_directory(settings: Settings, launches: Launches | None = None) -> Directory:
+def build_directory(
+    settings: Settings, launches: Launches | None = None, board: SharedBoard | None = None
+) -> Directory:
     """Make the pools of all models.
 
     Args:
         settings: The replicas of its models must be addresses by now.
         launches: Tells what the launcher knows of a model's replicas.
+        board: Where several workers share the load of each replica.
     """
     created = int(time.time())
     return Directory(
-        {model.name: _build_pool(model, settings, created, launches) for model in settings.models}
+        {model.name: _build_pool(model, settings, created, launches, board) for model in settings.models}
     )
 
 
-def _build_pool(model: ModelSettings, settings: Settings, created: int, launches: Launches | None) -> Pool:
+def _build_pool(
+    model: ModelSettings,
+    settings: Settings,
+    created: int,
+    launches: Launches | None,
+    board: SharedBoard | None,
+) -> Pool:
     addresses = () if isinstance(model.replicas, int) else model.replicas
     replicas = tuple(
-        Replica(f"{model.name}-{index}", _build_client(address, settings))
+        Replica(
+            f"{model.name}-{index}",
+            _build_client(address, settings),
+            shared=None if board is None else _share_load(board, model.name, address.url),
+        )
         for index, address in enumerate(addresses)
     )
     pool = Pool(model.name, model.kind or "chat", replicas, created)
     return pool if launches is None else dataclasses.replace(pool, launches=partial(launches, model.name))
+
+
+def _share_load(board: SharedBoard, model: str, url: str) -> SharedLoad:
+    # By address, not by name: it is the machine behind it that bears the load.
+    return SharedLoad(board.number(f"calls {model} {url}"), board.number(f"tokens {model} {url}"))
 
 
 def _build_client(replica: ReplicaSettings, settings: Settings) -> ReplicaClient:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
+    from lmaas_gateway.board import SharedNumber
     from lmaas_gateway.replicas.client import ReplicaClient
     from lmaas_gateway.settings import ModelKind
 
@@ -30,6 +31,14 @@ class LaunchStatus(Protocol):
         """Why it last ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedLoad:
+    """What all workers together have sent to a replica and not yet got back."""
+
+    calls: SharedNumber
+    tokens: SharedNumber
+
+
 @dataclass(slots=True, eq=False)
 class Replica:
     """One vLLM server.
@@ -40,6 +49,7 @@ class Replica:
         was_ready: It has been ready at some time: a failing probe then means trouble, not a start.
         in_flight: Calls that it is working on for this gateway process.
         outstanding_tokens: Their estimated tokens (`Call.tokens`), prompt and completion.
+        shared: The same of all workers together; None where this process is the only one.
         served_model_name: How it calls the model, once a probe has told.
         max_model_len: Its context length in tokens, once a probe has told.
         problem: Why it is not ready, for people.
@@ -51,6 +61,7 @@ class Replica:
     was_ready: bool = False
     in_flight: int = 0
     outstanding_tokens: int = 0
+    shared: SharedLoad | None = None
     served_model_name: str | None = None
     max_model_len: int | None = None
     problem: str = "has not been asked yet"
@@ -59,11 +70,23 @@ class Replica:
         """Take note of a call that is sent to it; a `leave` with the same number must follow, always."""
         self.in_flight += 1
         self.outstanding_tokens += tokens
+        if self.shared is not None:
+            self.shared.calls.add(1)
+            self.shared.tokens.add(tokens)
 
     def leave(self, tokens: int) -> None:
         """Take note of a call that has ended."""
         self.in_flight -= 1
         self.outstanding_tokens -= tokens
+        if self.shared is not None:
+            self.shared.calls.add(-1)
+            self.shared.tokens.add(-tokens)
+
+    def load(self) -> tuple[int, int]:
+        """Give the outstanding tokens and the calls in flight, those of the other workers included."""
+        if self.shared is None:
+            return self.outstanding_tokens, self.in_flight
+        return self.shared.tokens.total(), self.shared.calls.total()
 
     def mark_ready(self, served_model_name: str, max_model_len: int | None) -> None:
         """Take note of a probe that passed."""

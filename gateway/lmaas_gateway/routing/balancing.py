@@ -29,4 +29,4 @@ class LeastLoad:
 
 
 def _load(replica: Replica) -> tuple[int, int]:
-    return replica.outstanding_tokens, replica.in_flight
+    return replica.load()
