@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Usage
 
 Outcome = Literal["ok", "error", "interrupted", "client_gone"]
+Source = Literal["", "miss", "hit", "coalesced", "replayed"]
+"""Where a reply comes from, if a store was asked: `hit`, `coalesced` and `replayed` cost no tokens."""
 
 # nginx's code for a client that left before the answer; it is never sent.
 CLIENT_GONE_STATUS = 499
@@ -26,6 +28,7 @@ class Meter:
     Attributes:
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
+        cache: Whether the reply comes from a store; empty where none was asked.
         reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
 
@@ -33,6 +36,7 @@ class Meter:
         "_clock",
         "_first_byte",
         "_started",
+        "cache",
         "code",
         "is_stream",
         "model",
@@ -57,6 +61,7 @@ class Meter:
         self.is_stream = False
         self.status = 0
         self.outcome: Outcome = "ok"
+        self.cache: Source = ""
         self.usage: Usage | None = None
 
     @property

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from lmaas_gateway.auth import Authenticator
     from lmaas_gateway.call import Call, Exits
     from lmaas_gateway.meter import Meter
-    from lmaas_gateway.relay import Reply
     from lmaas_gateway.replicas.directory import Directory
+    from lmaas_gateway.reply import Reply
     from lmaas_gateway.routing.router import Router
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Route
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.replicas.forwarded import Forwarded
+    from lmaas_gateway.reply import Reply
 
 # vLLM writes usage at the end of a reply, at most some fields from it.
 _TAIL_BYTES = 64 * 1024
@@ -29,40 +30,6 @@ _MAX_ERROR_BYTES = 256 * 1024
 # pydantic's own words in a list of its problems, as vLLM writes it into a message.
 _PROBLEM = re.compile(r"'msg': '([^'\\]*)'")
 _MAX_PROBLEMS = 3
-
-
-class Reply(Protocol):
-    """A reply on its way to the client.
-
-    Attributes:
-        status: HTTP status.
-        content_type: Of the body.
-        content_length: In bytes as the replica wrote it, or None where the length is not known.
-        is_stream: Whether the body is a stream of events.
-        is_over: Whether `read` has given everything.
-    """
-
-    status: int
-    content_type: bytes
-    content_length: bytes | None
-    is_stream: bool
-    is_over: bool
-
-    def begin(self) -> bytes:
-        """Give the first bytes to send, without waiting; none if they make no whole event yet."""
-        ...
-
-    async def read(self) -> bytes:
-        """Give the next bytes to send; none at the end.
-
-        Raises:
-            ReplicaError: a reply that is not a stream broke off.
-        """
-        ...
-
-    def note_usage(self) -> None:
-        """Take note of the tokens that the reply told of, as far as it came; called once, at its end."""
-        ...
 
 
 def relay(call: Call, forwarded: Forwarded, meter: Meter) -> Reply:

@@ -45,6 +45,7 @@ def test_line_of_a_call_has_every_field() -> None:
         "status": 200,
         "outcome": "ok",
         "code": "",
+        "cache": "",
         "duration_ms": 1000.0,
         "principal": "api-key",
         "model": "mock",

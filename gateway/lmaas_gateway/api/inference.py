@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Exits, Route
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.pipeline import Pipeline
-    from lmaas_gateway.relay import Reply
+    from lmaas_gateway.reply import Reply
 
     Message = MutableMapping[str, Any]
     Scope = MutableMapping[str, Any]
