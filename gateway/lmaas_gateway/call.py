@@ -77,6 +77,8 @@ class Call(msgspec.Struct, frozen=True):
         choices: How many choices a stream must finish.
         tokens: What it may cost a replica at most, estimated: prompt and completion of all choices.
         prompt: The raw JSON of `messages`, `prompt` or `input`; `null` where the route has none.
+        preamble: The raw JSON of what else decides the prompt: cache salt, tools, system text.
+        session: Names the conversation or the user that the call belongs to; empty if nothing does.
         headers: Header lines for the replica, each ended by CRLF.
     """
 
@@ -90,6 +92,8 @@ class Call(msgspec.Struct, frozen=True):
     tokens: int
     prompt: msgspec.Raw
     headers: bytes
+    preamble: bytes = b""
+    session: bytes = b""
 
 
 class Usage(msgspec.Struct, frozen=True):

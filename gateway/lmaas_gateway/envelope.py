@@ -44,6 +44,12 @@ class Envelope(msgspec.Struct, frozen=True):
     messages: msgspec.Raw = ABSENT
     prompt: msgspec.Raw = ABSENT
     input: msgspec.Raw = ABSENT
+    tools: msgspec.Raw = ABSENT
+    system: msgspec.Raw = ABSENT
+    instructions: msgspec.Raw = ABSENT
+    cache_salt: msgspec.Raw = ABSENT
+    prompt_cache_key: msgspec.Raw = ABSENT
+    user: msgspec.Raw = ABSENT
 
 
 _ENVELOPES = msgspec.json.Decoder(Envelope)
@@ -92,6 +98,30 @@ def prompt_of(envelope: Envelope) -> msgspec.Raw:
         if field is not ABSENT:
             return field
     return ABSENT
+
+
+def preamble_of(envelope: Envelope) -> bytes:
+    """Give the raw JSON of what a replica puts before the prompt, or partitions its prefix cache by."""
+    tools, system, instructions, salt = fields = (
+        envelope.tools,
+        envelope.system,
+        envelope.instructions,
+        envelope.cache_salt,
+    )
+    # Most calls have none of them.
+    if tools is system is instructions is salt:
+        return b""
+    return b"\0".join(fields)
+
+
+def session_of(envelope: Envelope, header: bytes | None) -> bytes:
+    """Name the session of a call: the client's `x-session-id`, else `prompt_cache_key`, else `user`."""
+    if header:
+        return header
+    for field in (envelope.prompt_cache_key, envelope.user):
+        if field is not ABSENT and (session := bytes(field).strip(b'"')) not in {b"", b"null"}:
+            return session
+    return b""
 
 
 def estimate_tokens(envelope: Envelope, body: bytes, choices: int) -> int:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ModelKind = Literal["chat", "completion", "embedding", "classify", "rerank"]
+RoutingPolicy = Literal["prefix_aware", "least_tokens", "power_of_two", "consistent_hash", "round_robin"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _PREFIX = "LMAAS_"
@@ -52,6 +53,13 @@ class ReplicaSettings(BaseModel):
     ca_file: Path | None = Field(
         default=None, description="CA bundle that signed an `https` replica, instead of the system's."
     )
+    weight: float = Field(
+        default=1.0,
+        gt=0,
+        le=1000,
+        description="How much it takes beside the others; 2 is sent twice the tokens of 1.",
+    )
+    draining: bool = Field(default=False, description="Finish the calls that it has and take no new ones.")
 
     @field_validator("url")
     @classmethod
@@ -85,6 +93,12 @@ class ModelSettings(BaseModel):
     )
     replicas: Annotated[int, Field(ge=1, le=64)] | tuple[ReplicaSettings, ...] = Field(
         default=1, description="How many vLLM processes to launch here, or the list of those already running."
+    )
+    routing: RoutingPolicy = Field(
+        default="prefix_aware",
+        description="How one of several replicas is chosen: `prefix_aware` (it has read most of the prompt "
+        "before and is not too busy), `least_tokens` (outstanding), `power_of_two` (choices), "
+        "`consistent_hash` (by session) or `round_robin`.",
     )
     max_model_len: int | None = Field(
         default=None, ge=1, description="Context length in tokens (vLLM's `--max-model-len`)."

@@ -29,11 +29,9 @@ from lmaas_gateway.replicas.client import (
     ReplicaProtocolError,
 )
 from lmaas_gateway.replicas.pool import LaunchStatus, Pool, Replica
-from lmaas_gateway.routing.balancing import LeastLoad
 from lmaas_gateway.routing.verdicts import explain
 from lmaas_gateway.settings import TimeoutSettings
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Point, Script
-from support.calls import make_call
 from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
 from support.stub import raw_client, request_bytes
 
@@ -51,22 +49,21 @@ def replica(name: str = "r", *, is_ready: bool = True) -> Replica:
     return made
 
 
-class TestChoice:
-    def test_least_outstanding_tokens_win_then_fewest_calls(self) -> None:
-        heavy, light, busy = replica("heavy"), replica("light"), replica("busy")
-        heavy.enter(100)
-        light.enter(10)
-        busy.enter(5)
-        busy.enter(5)
-        call = make_call()
-        assert LeastLoad().choose(call, [heavy, light, busy]) is light
-        light.leave(10)
-        assert LeastLoad().choose(call, [heavy, light, busy]) is light
-        assert LeastLoad().choose(call, [heavy, busy]) is busy
+def test_only_ready_replicas_that_were_not_tried_are_candidates() -> None:
+    ready, tried, down, draining = replica("ready"), replica("tried"), replica("down"), replica("draining")
+    down.mark_failed("gone")
+    draining.is_draining = True
+    assert Pool("mock", "chat", (down, draining, tried, ready), 0).candidates({tried}) == [ready]
 
-    def test_only_ready_replicas_that_were_not_tried_are_candidates(self) -> None:
-        ready, tried, down = replica("ready"), replica("tried"), replica("down", is_ready=False)
-        assert Pool("mock", "chat", (down, tried, ready), 0).candidates({tried}) == [ready]
+
+def test_replica_that_drains_is_no_part_of_its_pools_state() -> None:
+    first, second = replica("first"), replica("second", is_ready=False)
+    pool = Pool("mock", "chat", (first, second), 0)
+    states = [pool.state]
+    for leaving in (second, first):
+        leaving.is_draining = True
+        states.append(pool.state)
+    assert states == ["degraded", "ready", "unavailable"]
 
 
 class Launch:

@@ -139,6 +139,8 @@ class InferenceEndpoint:
             tokens=envelope.estimate_tokens(wanted, body, choices),
             prompt=envelope.prompt_of(wanted),
             headers=_forwarded_headers(fields, meter.request_id),
+            preamble=envelope.preamble_of(wanted),
+            session=envelope.session_of(wanted, fields.get(b"x-session-id")),
         )
 
     async def _read_body(self, fields: Mapping[bytes, bytes], receive: Receive) -> bytes:

@@ -108,10 +108,12 @@ def _build_pool(
             f"{model.name}-{index}",
             _build_client(address, settings),
             shared=None if board is None else _share_load(board, model.name, address.url),
+            weight=address.weight,
+            is_draining=address.draining,
         )
         for index, address in enumerate(addresses)
     )
-    pool = Pool(model.name, model.kind or "chat", replicas, created)
+    pool = Pool(model.name, model.kind or "chat", replicas, created, routing=model.routing)
     return pool if launches is None else dataclasses.replace(pool, launches=partial(launches, model.name))
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from lmaas_gateway.replicas.prefixes import HeldPrefixes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
     from lmaas_gateway.board import SharedNumber
     from lmaas_gateway.replicas.client import ReplicaClient
-    from lmaas_gateway.settings import ModelKind
+    from lmaas_gateway.settings import ModelKind, RoutingPolicy
 
 PoolState = Literal["starting", "ready", "degraded", "unavailable", "failed"]
+
+NEVER = 1 << 62
+"""More calls than a replica can have."""
 
 
 class LaunchStatus(Protocol):
@@ -46,25 +51,35 @@ class Replica:
     Attributes:
         name: Unique in the gateway; stands in metrics and logs.
         is_ready: Its last probe passed, and no connection to it has failed since.
+        weight: How much it takes beside the others.
         was_ready: It has been ready at some time: a failing probe then means trouble, not a start.
+        is_draining: It finishes the calls that it has and takes no new ones.
         in_flight: Calls that it is working on for this gateway process.
         outstanding_tokens: Their estimated tokens (`Call.tokens`), prompt and completion.
         shared: The same of all workers together; None where this process is the only one.
         served_model_name: How it calls the model, once a probe has told.
         max_model_len: Its context length in tokens, once a probe has told.
         problem: Why it is not ready, for people.
+        foreign_calls: Calls that others sent to it, at the last look at its metrics.
+        queues_above: With more calls in flight than this some of them wait, by the last look at its metrics.
+        prefixes: Which prompts it has read lately.
     """
 
     name: str
     client: ReplicaClient
+    weight: float = 1.0
     is_ready: bool = False
     was_ready: bool = False
+    is_draining: bool = False
     in_flight: int = 0
     outstanding_tokens: int = 0
     shared: SharedLoad | None = None
     served_model_name: str | None = None
     max_model_len: int | None = None
     problem: str = "has not been asked yet"
+    foreign_calls: int = 0
+    queues_above: int = NEVER
+    prefixes: HeldPrefixes = field(default_factory=HeldPrefixes)
 
     def enter(self, tokens: int) -> None:
         """Take note of a call that is sent to it; a `leave` with the same number must follow, always."""
@@ -106,6 +121,7 @@ class Pool:
 
     Attributes:
         created: When the pool was made, in Unix seconds.
+        routing: The policy that chooses one of several replicas.
         launches: Asks the launcher for the state of each replica; empty where none was launched here.
     """
 
@@ -114,17 +130,23 @@ class Pool:
     replicas: tuple[Replica, ...]
     created: int
     owned_by: str = "lmaas"
+    routing: RoutingPolicy = "least_tokens"
     launches: Callable[[], Sequence[LaunchStatus]] = tuple
 
     def candidates(self, tried: Container[Replica]) -> list[Replica]:
         """List the replicas that could take a call and have not been tried."""
-        return [replica for replica in self.replicas if replica.is_ready and replica not in tried]
+        return [
+            replica
+            for replica in self.replicas
+            if replica.is_ready and not replica.is_draining and replica not in tried
+        ]
 
     @property
     def state(self) -> PoolState:
-        """How much of the pool serves."""
-        ready = sum(replica.is_ready for replica in self.replicas)
-        if ready == len(self.replicas):
+        """How much of the pool serves; a replica that drains is no part of it."""
+        serving = [replica for replica in self.replicas if not replica.is_draining]
+        ready = sum(replica.is_ready for replica in serving)
+        if ready == len(serving) > 0:
             return "ready"
         if ready:
             return "degraded"

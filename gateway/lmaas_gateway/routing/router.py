@@ -14,14 +14,13 @@ from lmaas_gateway.replicas.client import (
     ReplicaProtocolError,
 )
 from lmaas_gateway.replicas.forwarded import Forwarded
-from lmaas_gateway.routing.balancing import LeastLoad
+from lmaas_gateway.routing.balancing import Policies
 from lmaas_gateway.routing.verdicts import explain
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.pool import Pool, Replica
-    from lmaas_gateway.routing.balancing import Balancer
 
 _ERROR_EVENT = b'data: {"error"'
 
@@ -35,11 +34,16 @@ _REASONS: dict[type[ReplicaError], str] = {
 
 
 class Router:
-    """Sends calls to the replicas of a pool."""
+    """Sends calls to the replicas of a pool.
 
-    def __init__(self, metrics: Metrics) -> None:
+    Args:
+        metrics: Counts failures.
+        policies: Choose between replicas.
+    """
+
+    def __init__(self, metrics: Metrics, policies: Policies | None = None) -> None:
         self._metrics = metrics
-        self._balancer: Balancer = LeastLoad()
+        self._policies = policies or Policies()
 
     async def forward(self, call: Call, pool: Pool) -> Forwarded:
         """Send `call` to a replica; return once the first bytes of its reply are in.
@@ -58,7 +62,8 @@ class Router:
         tried: set[Replica] = set()
         failure: ReplicaError | None = None
         while candidates := pool.candidates(tried):
-            replica = candidates[0] if len(candidates) == 1 else self._balancer.choose(call, candidates)
+            is_alone = len(pool.replicas) == 1
+            replica = candidates[0] if is_alone else self._policies.of(pool).choose(call, candidates)
             tried.add(replica)
             try:
                 forwarded = await _attempt(call, replica)
