@@ -11,42 +11,41 @@ from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.api.application import build_application
 from lmaas_gateway.auth import Authenticator
 from lmaas_gateway.board import SharedBoard
+from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.pipeline import Pipeline
-from lmaas_gateway.replicas.directory import Directory, build_directory
+from lmaas_gateway.replicas.directory import build_directory
 from lmaas_gateway.replicas.health import Prober
 from lmaas_gateway.routing.router import Router
 from lmaas_gateway.tallies import TallyFolder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.applications import Starlette
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from lmaas_gateway.board import Seat
-    from lmaas_gateway.replicas.pool import LaunchStatus
+    from lmaas_gateway.replicas.directory import Directory, Launches
     from lmaas_gateway.settings import Settings
 
-_PUBLISH_INTERVAL_S = 1.0
+_CHORES_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """An assembled gateway: the ASGI application, and the models behind it."""
+class Snapshot:
+    """All that follows from one configuration: made whole, never changed, replaced as one."""
 
-    application: ASGIApp
+    settings: Settings
     directory: Directory
+    application: ASGIApp
 
 
-def build_gateway(
-    settings: Settings,
-    *,
-    log: Callable[[bytes], None] | None = None,
-    seat: Seat | None = None,
-    launches: Callable[[str], Sequence[LaunchStatus]] | None = None,
-) -> Gateway:
-    """Assemble a gateway whose replicas all have addresses; its lifespan probes them.
+class Gateway:
+    """An assembled gateway: the ASGI application and the models behind it; its lifespan probes them.
+
+    What counts or remembers is made once, here. All else is made anew for each configuration by `_assemble`
+    and swapped as a whole: a call that has begun ends with the snapshot that it began with.
 
     Args:
         settings: Launched models must have been given the addresses of their replicas.
@@ -54,38 +53,97 @@ def build_gateway(
         seat: Of one of several workers, its place among them.
         launches: Tells what the launcher knows of a model's replicas.
     """
-    board = None if seat is None else SharedBoard(seat)
-    directory = build_directory(settings, launches, board)
-    metrics = Metrics(directory.pools, folder=None if seat is None else TallyFolder(seat.folder))
-    accounting = Accounting(metrics, log=log if settings.access_log else None)
-    authenticator = Authenticator(None if settings.api_key is None else settings.api_key.get_secret_value())
-    prober = Prober(directory, interval_s=settings.probe_interval_s)
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        log: Callable[[bytes], None] | None = None,
+        seat: Seat | None = None,
+        launches: Launches | None = None,
+    ) -> None:
+        self._launches = launches
+        self._board = None if seat is None else SharedBoard(seat)
+        directory = build_directory(settings, launches, self._board)
+        self.metrics = Metrics(directory.pools, folder=None if seat is None else TallyFolder(seat.folder))
+        self._accounting = Accounting(self.metrics, log=log if settings.access_log else None)
+        self._prober = Prober(directory, interval_s=settings.probe_interval_s)
+        self._current = self._assemble(settings, directory)
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration that serves."""
+        return self._current.settings
+
+    @property
+    def directory(self) -> Directory:
+        """The models that are served."""
+        return self._current.directory
+
+    def application(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request, or the lifespan, by the configuration of this moment."""
+        return self._current.application(scope, receive, send)
+
+    async def prepare(self, settings: Settings) -> Snapshot:
+        """Build all that follows from `settings` and probe what is new, while the old goes on serving.
+
+        Raises:
+            SettingsError: a setting cannot work, or a model that is served would no longer be.
+        """
+        directory = build_directory(settings, self._launches, self._board, self.directory)
+        snapshot = self._assemble(settings, directory)
+        await self._prober.ask(directory)
+        unserved = directory.find_unserved(self.directory)
+        if unserved is not None:
+            self.discard(snapshot)
+            raise SettingsError(
+                f"model {unserved!r} would have no replica that takes calls; "
+                "add one that answers its health check, or remove the model"
+            )
+        return snapshot
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Serve by a prepared configuration from the next call on."""
+        snapshot.directory.succeed(self.directory, snapshot.settings)
+        self.metrics.follow(snapshot.directory.pools)
+        self._prober.interval_s = snapshot.settings.probe_interval_s
+        self._prober.follow(snapshot.directory)
+        self._current = snapshot
+
+    def discard(self, snapshot: Snapshot) -> None:
+        """Drop a prepared configuration."""
+        snapshot.directory.close(but=self.directory.known().values())
+
+    def _assemble(self, settings: Settings, directory: Directory) -> Snapshot:
+        """Make a pipeline and its routes. Nothing in here may change what serves: it may never be adopted."""
+        authenticator = Authenticator(
+            None if settings.api_key is None else settings.api_key.get_secret_value()
+        )
+        application = build_application(
+            pipeline=Pipeline(authenticator, directory, Router(self.metrics)),
+            authenticator=authenticator,
+            directory=directory,
+            accounting=self._accounting,
+            metrics=self.metrics,
+            max_body_bytes=settings.max_body_bytes,
+            cors_origins=settings.cors_origins,
+            lifespan=self._lifespan,
+        )
+        return Snapshot(settings, directory, application)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await prober.start()
-        publisher = asyncio.create_task(_publish(metrics))
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        await self._prober.start()
+        chores = asyncio.create_task(self._do_chores())
         yield
-        publisher.cancel()
-        metrics.publish()
-        await prober.stop()
-        directory.close()
+        chores.cancel()
+        self.metrics.publish()
+        await self._prober.stop()
+        self.directory.close()
 
-    application = build_application(
-        pipeline=Pipeline(authenticator, directory, Router(metrics)),
-        authenticator=authenticator,
-        directory=directory,
-        accounting=accounting,
-        metrics=metrics,
-        max_body_bytes=settings.max_body_bytes,
-        cors_origins=settings.cors_origins,
-        lifespan=lifespan,
-    )
-    return Gateway(application, directory)
-
-
-async def _publish(metrics: Metrics) -> None:
-    while True:
-        await asyncio.sleep(_PUBLISH_INTERVAL_S)
-        with contextlib.suppress(OSError):
-            metrics.publish()
+    async def _do_chores(self) -> None:
+        while True:
+            await asyncio.sleep(_CHORES_INTERVAL_S)
+            self.directory.close_idle()
+            with contextlib.suppress(OSError):
+                self.metrics.publish()

@@ -141,6 +141,10 @@ class Metrics:
         self._call_series: dict[tuple[str, str, int], _CallSeries] = {}
         self._token_series: dict[str, _TokenSeries] = {}
 
+    def follow(self, pools: Mapping[str, Pool]) -> None:
+        """Report the gauges of these pools from now on."""
+        self._pools = pools
+
     def count_call(
         self, model: str, route: str, status: int, *, duration_s: float, first_byte_s: float
     ) -> None:

@@ -19,7 +19,7 @@ import uvloop
 
 from lmaas_gateway import logs
 from lmaas_gateway.api.protocol import GatewayProtocol
-from lmaas_gateway.app import build_gateway
+from lmaas_gateway.app import Gateway
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.greeting import greet_when_ready
 from lmaas_gateway.replicas.launcher import Launcher
@@ -89,9 +89,11 @@ async def serve_socket(
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(sys.stdout.buffer)
-    gateway = build_gateway(settings, log=writer.write, seat=seat, launches=launches)
+    gateway = Gateway(settings, log=writer.write, seat=seat, launches=launches)
     config = uvicorn.Config(
         gateway.application,
+        # A bound method that gives a coroutine, which uvicorn would take for the interface before this one.
+        interface="asgi3",
         http=GatewayProtocol,
         ws="none",
         lifespan="on",

@@ -44,6 +44,11 @@ class ReplicaSettings(BaseModel):
 
     model_config = _FROZEN
 
+    name: str = Field(
+        default="",
+        max_length=256,
+        description="Its name in metrics, logs and the admin API; default: the model's and a number.",
+    )
     url: str = Field(
         description="Where it listens: `http://host:port`, `https://host:port` or `unix:/path/to.sock`."
     )
@@ -133,6 +138,9 @@ class ModelSettings(BaseModel):
                 f"model {self.name!r} has an empty list of replicas; give one url, or a number to launch"
             )
             raise ValueError(message)
+        if not isinstance(self.replicas, int):
+            _check_distinct(self.name, "url", [replica.url for replica in self.replicas])
+            _check_distinct(self.name, "name", [replica.name for replica in self.replicas if replica.name])
         return self
 
     @property
@@ -272,6 +280,13 @@ class Settings(BaseModel):
             )
             raise ValueError(message)
         return self
+
+
+def _check_distinct(model: str, field: str, values: list[str]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            message = f"model {model!r} has two replicas with the {field} {value!r}; list it once"
+            raise ValueError(message)
 
 
 def _check_authority(url: str) -> None:

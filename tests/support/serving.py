@@ -11,7 +11,7 @@ import msgspec
 import uvicorn
 
 from lmaas_gateway.api.protocol import GatewayProtocol
-from lmaas_gateway.app import Gateway, build_gateway
+from lmaas_gateway.app import Gateway
 from lmaas_gateway.server import listen
 from lmaas_gateway.settings import Settings
 from support.stub import Response, ask, request_bytes
@@ -117,9 +117,10 @@ async def run_gateway(
         seat: Of one of several workers, its place among them.
     """
     lines: list[bytes] = []
-    gateway = build_gateway(settings, log=lines.append, seat=seat)
+    gateway = Gateway(settings, log=lines.append, seat=seat)
     config = uvicorn.Config(
         gateway.application,
+        interface="asgi3",
         http=GatewayProtocol,
         ws="none",
         lifespan="on",

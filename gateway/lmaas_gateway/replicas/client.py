@@ -373,6 +373,11 @@ class ReplicaClient:
         """Drop a connection that has ended."""
         self._idle.pop(connection, None)
 
+    def limit(self, timeouts: TimeoutSettings, max_connections: int) -> None:
+        """Change the deadlines and the bound of connections; what runs keeps the deadline it waits for."""
+        self.timeouts = timeouts
+        self._max_connections = max_connections
+
     def close(self) -> None:
         """Close every connection; exchanges in flight end with `ReplicaClosedError`."""
         for connection in (*self._idle, *self._busy):

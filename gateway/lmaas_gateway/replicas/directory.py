@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import time
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.call import ROUTES
@@ -14,23 +14,38 @@ from lmaas_gateway.replicas.client import Address, ReplicaClient
 from lmaas_gateway.replicas.pool import Pool, Replica, SharedLoad
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lmaas_gateway.board import SharedBoard
     from lmaas_gateway.call import Route
     from lmaas_gateway.replicas.pool import LaunchStatus
-    from lmaas_gateway.settings import ModelKind, ModelSettings, ReplicaSettings, Settings
+    from lmaas_gateway.settings import ModelKind, ReplicaSettings, Settings
 
     Launches = Callable[[str], Sequence[LaunchStatus]]
+    Identity = tuple[str, str, str | None, Path | None]
 
 _MAX_NAMES = 5
 
 
 class Directory:
-    """The pools by the public names of their models."""
+    """The pools by the public names of their models.
 
-    def __init__(self, pools: Mapping[str, Pool]) -> None:
+    Args:
+        pools: In the order of the configuration.
+        placed: The replicas of all pools, and what each is to be.
+        leaving: Replicas of former directories that are in none of the pools; they finish their calls.
+    """
+
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        placed: Mapping[Replica, ReplicaSettings] = MappingProxyType({}),
+        leaving: Mapping[Identity, Replica] = MappingProxyType({}),
+    ) -> None:
         self._pools = dict(pools)
+        self._placed = placed
+        self._leaving = dict(leaving)
 
     @property
     def pools(self) -> Mapping[str, Pool]:
@@ -58,10 +73,55 @@ class Directory:
             raise UnsupportedRouteError(message, param="model")
         return pool
 
-    def close(self) -> None:
-        """Close the connections to all replicas."""
-        for pool in self:
-            for replica in pool.replicas:
+    @property
+    def leaving(self) -> Collection[Replica]:
+        """The replicas that are in no pool any more and finish their last calls."""
+        return self._leaving.values()
+
+    def known(self) -> dict[Identity, Replica]:
+        """Give all replicas by what makes each of them another one."""
+        placed = (
+            (identify(pool.name, self._placed[replica]), replica)
+            for pool in self
+            for replica in pool.replicas
+            if replica in self._placed
+        )
+        return {**self._leaving, **dict(placed)}
+
+    def find_unserved(self, previous: Directory) -> str | None:
+        """Name a model that has a replica to serve it in `previous`, and would have none here."""
+        for name, pool in self._pools.items():
+            old = previous.pools.get(name)
+            will_serve = any(
+                replica.is_ready and not self._placed[replica].draining for replica in pool.replicas
+            )
+            if old is not None and old.candidates(()) and not will_serve:
+                return name
+        return None
+
+    def succeed(self, previous: Directory, settings: Settings) -> None:
+        """Take the place of `previous`: replicas that served before are now what this directory says.
+
+        Calls that hold a pool of `previous`, waiting for a replica, get those of its successor.
+        """
+        for replica, wanted in self._placed.items():
+            replica.client.limit(settings.timeouts, settings.max_connections_per_replica)
+            replica.weight, replica.is_draining = wanted.weight, wanted.draining
+        for old in previous:
+            old.successor = self._pools.get(old.name)
+
+    def close_idle(self) -> None:
+        """Close the connections of leaving replicas that have no call left."""
+        for identity, replica in tuple(self._leaving.items()):
+            if replica.in_flight == 0:
+                del self._leaving[identity]
+                replica.client.close()
+
+    def close(self, but: Collection[Replica] = ()) -> None:
+        """Close the connections to all replicas `but` some."""
+        kept = set(but)
+        for replica in (*self._leaving.values(), *(replica for pool in self for replica in pool.replicas)):
+            if replica not in kept:
                 replica.client.close()
 
     def _explain_missing(self, model: str) -> str:
@@ -79,42 +139,61 @@ def paths_of(kind: ModelKind) -> tuple[str, ...]:
     return tuple(route.path for route in ROUTES if kind in route.kinds)
 
 
+def identify(model: str, replica: ReplicaSettings) -> Identity:
+    """Tell what makes a replica another one: a change of these needs new connections."""
+    key = None if replica.api_key is None else replica.api_key.get_secret_value()
+    return model, replica.url, key, replica.ca_file
+
+
 def build_directory(
-    settings: Settings, launches: Launches | None = None, board: SharedBoard | None = None
+    settings: Settings,
+    launches: Launches | None = None,
+    board: SharedBoard | None = None,
+    previous: Directory | None = None,
 ) -> Directory:
-    """Make the pools of all models.
+    """Make the pools of all models. Nothing that serves is changed yet: that is for `Directory.succeed`.
 
     Args:
         settings: The replicas of its models must be addresses by now.
         launches: Tells what the launcher knows of a model's replicas.
         board: Where several workers share the load of each replica.
+        previous: Its replicas that are wanted again keep their connections, readiness and load.
+
+    Raises:
+        SettingsError: a replica's CA file cannot be used.
     """
-    created = int(time.time())
-    return Directory(
-        {model.name: _build_pool(model, settings, created, launches, board) for model in settings.models}
-    )
-
-
-def _build_pool(
-    model: ModelSettings,
-    settings: Settings,
-    created: int,
-    launches: Launches | None,
-    board: SharedBoard | None,
-) -> Pool:
-    addresses = () if isinstance(model.replicas, int) else model.replicas
-    replicas = tuple(
-        Replica(
-            f"{model.name}-{index}",
-            _build_client(address, settings),
-            shared=None if board is None else _share_load(board, model.name, address.url),
-            weight=address.weight,
-            is_draining=address.draining,
+    known = {} if previous is None else previous.known()
+    placed: dict[Replica, ReplicaSettings] = {}
+    pools = {}
+    for model in settings.models:
+        addresses = () if isinstance(model.replicas, int) else model.replicas
+        replicas = tuple(
+            known.pop(identity)
+            if (identity := identify(model.name, address)) in known
+            else _build_replica(f"{model.name}-{index}", model.name, address, settings, board)
+            for index, address in enumerate(addresses)
         )
-        for index, address in enumerate(addresses)
+        placed.update(zip(replicas, addresses, strict=True))
+        old = None if previous is None else previous.pools.get(model.name)
+        created = int(time.time()) if old is None else old.created
+        pool = Pool(model.name, model.kind or "chat", replicas, created, routing=model.routing)
+        if launches is not None:
+            pool.launches = partial(launches, model.name)
+        pools[model.name] = pool
+    return Directory(pools, placed, leaving=known)
+
+
+def _build_replica(
+    name: str, model: str, address: ReplicaSettings, settings: Settings, board: SharedBoard | None
+) -> Replica:
+    shared = None if board is None else _share_load(board, model, address.url)
+    return Replica(
+        address.name or name,
+        _build_client(address, settings),
+        weight=address.weight,
+        is_draining=address.draining,
+        shared=shared,
     )
-    pool = Pool(model.name, model.kind or "chat", replicas, created, routing=model.routing)
-    return pool if launches is None else dataclasses.replace(pool, launches=partial(launches, model.name))
 
 
 def _share_load(board: SharedBoard, model: str, url: str) -> SharedLoad:

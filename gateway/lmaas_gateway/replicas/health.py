@@ -11,7 +11,7 @@ import msgspec
 from lmaas_gateway.replicas.client import ReplicaError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from lmaas_gateway.replicas.client import ReplicaClient
     from lmaas_gateway.replicas.pool import Pool, Replica
@@ -38,7 +38,7 @@ class Prober:
     """Keeps the readiness of all replicas up to date, one task a replica.
 
     Args:
-        pools: The pools to watch.
+        pools: The pools to watch; `follow` changes them.
         interval_s: Pause between two probes of a ready replica; one that is not is asked more often.
         timeout_s: Deadline of one probe.
         sleep: Waits that many seconds.
@@ -53,34 +53,48 @@ class Prober:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._pools = tuple(pools)
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._timeout_s = timeout_s
         self._sleep = sleep
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Replica, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Begin to probe; returns when each replica has answered for the first time, or soon enough."""
-        first = (self.probe(pool, replica) for pool in self._pools for replica in pool.replicas)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_ROUND_S):
-                await asyncio.gather(*first)
-        self._tasks = [
-            asyncio.create_task(self._watch(pool, replica))
-            for pool in self._pools
+        await self.ask(self._pools, within_s=_FIRST_ROUND_S)
+        self.follow(self._pools)
+
+    async def ask(self, pools: Iterable[Pool], *, within_s: float | None = None) -> None:
+        """Probe those replicas of `pools` that are not watched yet, once each."""
+        new = (
+            self.probe(pool, replica)
+            for pool in pools
             for replica in pool.replicas
-        ]
+            if replica not in self._tasks
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await asyncio.gather(*new)
+
+    def follow(self, pools: Iterable[Pool]) -> None:
+        """Watch the replicas of `pools` from now on, and no others."""
+        wanted: Mapping[Replica, Pool] = {replica: pool for pool in pools for replica in pool.replicas}
+        for replica in self._tasks.keys() - wanted.keys():
+            self._tasks.pop(replica).cancel()
+        for replica, pool in wanted.items():
+            if replica not in self._tasks:
+                self._tasks[replica] = asyncio.create_task(self._watch(pool, replica))
 
     async def stop(self) -> None:
         """End all probing."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = tuple(self._tasks.values())
+        self.follow(())
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, pool: Pool, replica: Replica) -> None:
         while True:
             await self.probe(pool, replica)
             await self._sleep(
-                self._interval_s if replica.is_ready else min(_NOT_READY_INTERVAL_S, self._interval_s)
+                self.interval_s if replica.is_ready else min(_NOT_READY_INTERVAL_S, self.interval_s)
             )
 
     async def probe(self, pool: Pool, replica: Replica) -> None:

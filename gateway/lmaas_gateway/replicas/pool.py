@@ -115,14 +115,15 @@ class Replica:
         self.problem = problem
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Pool:
-    """The replicas that serve one public model name.
+    """The replicas that serve one public model name; never changed, but for its successor.
 
     Attributes:
         created: When the pool was made, in Unix seconds.
         routing: The policy that chooses one of several replicas.
         launches: Asks the launcher for the state of each replica; empty where none was launched here.
+        successor: The pool of a newer configuration; calls that hold this one find their replicas there.
     """
 
     name: str
@@ -132,9 +133,12 @@ class Pool:
     owned_by: str = "lmaas"
     routing: RoutingPolicy = "least_tokens"
     launches: Callable[[], Sequence[LaunchStatus]] = tuple
+    successor: Pool | None = None
 
     def candidates(self, tried: Container[Replica]) -> list[Replica]:
         """List the replicas that could take a call and have not been tried."""
+        if self.successor is not None:
+            return self.successor.candidates(tried)
         return [
             replica
             for replica in self.replicas
