@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.api.application import build_application
-from lmaas_gateway.auth import Authenticator
+from lmaas_gateway.auth import Authenticator, principals_of
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.metrics import Metrics
@@ -116,9 +116,7 @@ class Gateway:
 
     def _assemble(self, settings: Settings, directory: Directory) -> Snapshot:
         """Make a pipeline and its routes. Nothing in here may change what serves: it may never be adopted."""
-        authenticator = Authenticator(
-            None if settings.api_key is None else settings.api_key.get_secret_value()
-        )
+        authenticator = Authenticator(principals_of(settings))
         application = build_application(
             pipeline=Pipeline(authenticator, directory, Router(self.metrics)),
             authenticator=authenticator,

@@ -60,9 +60,16 @@ ROUTES = (
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who calls."""
+    """Who calls.
+
+    Attributes:
+        weight: Its part of a pool, relative to others', when calls wait.
+        priority: The best that its calls may have, as vLLM counts: lower is earlier.
+    """
 
     id: str
+    weight: float = 1.0
+    priority: int = 0
 
 
 class Call(msgspec.Struct, frozen=True):

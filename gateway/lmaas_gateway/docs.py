@@ -15,7 +15,15 @@ from pydantic_core import PydanticUndefined
 
 from lmaas_gateway import errors, metrics
 from lmaas_gateway.call import ROUTES
-from lmaas_gateway.settings import EngineSettings, ModelSettings, ReplicaSettings, Settings, TimeoutSettings
+from lmaas_gateway.settings import (
+    EngineSettings,
+    KeySettings,
+    ModelSettings,
+    QueueSettings,
+    ReplicaSettings,
+    Settings,
+    TimeoutSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,6 +90,8 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table(
         "## `timeouts`: deadlines of a call towards a replica", TimeoutSettings, "timeouts"
     )
+    yield from _settings_table("## `queue`: in front of each model's replicas", QueueSettings, "queue")
+    yield from _settings_table("## `keys`: one entry each", KeySettings, None)
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
     yield from _settings_table("## `models[].replicas`: replicas that already run", ReplicaSettings, None)

@@ -32,7 +32,7 @@ def write_greeting(settings: Settings, port: int) -> str:
     """Write the URL, a curl line and an SDK snippet that work when pasted."""
     host = _reachable(settings.host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    has_key = settings.api_key is not None
+    has_key = settings.api_key is not None or bool(settings.keys)
     parts = [f"Ready: {url}/v1 serves {', '.join(model.name for model in settings.models)}"]
     chat = _first(settings.models, "chat")
     embedding = _first(settings.models, "embedding")

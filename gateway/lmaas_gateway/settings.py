@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 ModelKind = Literal["chat", "completion", "embedding", "classify", "rerank"]
 RoutingPolicy = Literal["prefix_aware", "least_tokens", "power_of_two", "consistent_hash", "round_robin"]
 
+Priority = Literal["high", "normal", "low"]
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
+_MIN_KEY_CHARS = 16
+_TOO_SHORT = f"is shorter than {_MIN_KEY_CHARS} characters; make one with: openssl rand -hex 24"
+# Principals that are not in `keys`: the holder of `api_key`, and everybody where there is no key.
+_TAKEN_NAMES = frozenset({"api-key", "anonymous"})
 _PREFIX = "LMAAS_"
 # How pydantic names the branches of `replicas`, a number or a list, in the place of an error.
 _UNION_TAGS = {"constrained-int", "tuple[ReplicaSettings, ...]"}
@@ -195,6 +201,60 @@ class TimeoutSettings(BaseModel):
     total_s: float = Field(default=1800.0, gt=0, description="For the whole call.")
 
 
+class KeySettings(BaseModel):
+    """A key of one principal, and what it may."""
+
+    model_config = _FROZEN
+
+    name: str = Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="The principal's name, as it stands in the access log.",
+    )
+    key: SecretStr = Field(description="What it sends as a bearer token; at least 16 characters.")
+    weight: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=1000,
+        description="Its part of a pool, relative to others', when calls wait.",
+    )
+    priority: Priority = Field(
+        default="normal",
+        description="Its class: when calls wait, `high` goes first and `low` last. "
+        "A call may ask for a lower one.",
+    )
+
+    @field_validator("key")
+    @classmethod
+    def _check_key(cls, key: SecretStr) -> SecretStr:
+        if len(key.get_secret_value()) < _MIN_KEY_CHARS:
+            raise ValueError(_TOO_SHORT)
+        return key
+
+
+class QueueSettings(BaseModel):
+    """The queue of each pool, in front of the engines' own."""
+
+    model_config = _FROZEN
+
+    max_queued: int = Field(
+        default=1024, ge=0, description="Calls that may wait for one model; further ones get 503, or 429."
+    )
+    timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="A call that has waited this long, or would have to, gets 503, or 429.",
+    )
+    reserve: float = Field(
+        default=0.1,
+        ge=0,
+        le=0.5,
+        description="Part of a pool's places that is kept for keys with few calls in flight; "
+        "it matters only where there is more than one key.",
+    )
+
+
 class Settings(BaseModel):
     """All settings of one gateway."""
 
@@ -206,6 +266,9 @@ class Settings(BaseModel):
     models: tuple[ModelSettings, ...] = Field(default=(), description="The models to serve.")
     api_key: SecretStr | None = Field(
         default=None, description="The key that callers must send as a bearer token; none means open."
+    )
+    keys: tuple[KeySettings, ...] = Field(
+        default=(), description="Keys of several principals, beside `api_key` or in its place."
     )
     allow_unauthenticated: bool = Field(
         default=False, description="Listen on a non-loopback address although no key is set."
@@ -237,6 +300,7 @@ class Settings(BaseModel):
     )
     engine: EngineSettings = Field(default=EngineSettings(), description="Launched engines.")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
+    queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -268,12 +332,33 @@ class Settings(BaseModel):
                 raise ValueError(message)
         return models
 
+    @field_validator("keys")
+    @classmethod
+    def _check_key_names(cls, keys: tuple[KeySettings, ...]) -> tuple[KeySettings, ...]:
+        names = [key.name for key in keys]
+        for name in names:
+            if names.count(name) > 1 or name in _TAKEN_NAMES:
+                message = f"the name {name!r} is taken; give each key a `name` of its own"
+                raise ValueError(message)
+        return keys
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        secrets = [key.key.get_secret_value() for key in self.keys]
+        if self.api_key is not None:
+            secrets.append(self.api_key.get_secret_value())
+            if len(secrets[-1]) < _MIN_KEY_CHARS:
+                message = "api_key " + _TOO_SHORT
+                raise ValueError(message)
+        if len(set(secrets)) < len(secrets):
+            message = "two principals have the same key; give each one of its own"
+            raise ValueError(message)
+        return self
+
     @model_validator(mode="after")
     def _check_exposure(self) -> Self:
-        if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
-            message = "api_key is shorter than 16 characters; make one with: openssl rand -hex 24"
-            raise ValueError(message)
-        if self.api_key is None and not self.allow_unauthenticated and not is_loopback(self.host):
+        has_key = self.api_key is not None or self.keys
+        if not has_key and not self.allow_unauthenticated and not is_loopback(self.host):
             message = (
                 f"host {self.host} is reachable from other machines and no key is set; set LMAAS_API_KEY, "
                 "or say LMAAS_ALLOW_UNAUTHENTICATED=true if everybody on that network may use the models"
@@ -364,7 +449,7 @@ def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
             }
             values |= {name: group} if group else {}
         elif text := environ.get(variable, ""):
-            values[name] = _read_list(variable, text) if name == "models" else text
+            values[name] = _read_list(variable, text) if name in {"models", "keys"} else text
     return values
 
 

@@ -1,4 +1,4 @@
-"""The static key: who is let in."""
+"""The static keys: who is let in, and as whom."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaas_gateway.auth import Authenticator
+from lmaas_gateway.auth import Authenticator, principals_of
+from lmaas_gateway.call import Principal
 from lmaas_gateway.errors import AuthenticationError
+from lmaas_gateway.settings import Settings
 
 KEY = "0123456789abcdef"
+OTHER = "fedcba9876543210"
+HOLDER = Principal(id="api-key")
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -24,7 +28,7 @@ Headers = list[tuple[bytes, bytes]]
     ],
 )
 def test_key_holder_is_let_in(headers: Headers) -> None:
-    assert Authenticator(KEY).identify(headers).id == "api-key"
+    assert Authenticator({KEY: HOLDER}).identify(headers).id == "api-key"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_key_holder_is_let_in(headers: Headers) -> None:
 )
 def test_everybody_else_is_told_what_is_wrong(headers: Headers, says: str) -> None:
     with pytest.raises(AuthenticationError, match=says) as caught:
-        Authenticator(KEY).identify(headers)
+        Authenticator({KEY: HOLDER}).identify(headers)
     assert KEY not in caught.value.message
 
 
@@ -51,13 +55,42 @@ def test_everybody_else_is_told_what_is_wrong(headers: Headers, says: str) -> No
 def test_no_other_bytes_are_the_key(key: bytes) -> None:
     if key.strip() != KEY.encode():
         with pytest.raises(AuthenticationError):
-            Authenticator(KEY).identify([(b"x-api-key", key)])
+            Authenticator({KEY: HOLDER}).identify([(b"x-api-key", key)])
 
 
 def test_without_a_key_everybody_is_let_in() -> None:
-    assert Authenticator(None).identify([(b"authorization", b"Bearer anything")]).id == "anonymous"
+    assert Authenticator({}).identify([(b"authorization", b"Bearer anything")]).id == "anonymous"
 
 
 def test_key_of_any_characters_is_compared_as_utf8() -> None:
     key = "schlüssel-schlüssel"
-    assert Authenticator(key).identify([(b"api-key", key.encode())]).id == "api-key"
+    assert Authenticator({key: HOLDER}).identify([(b"api-key", key.encode())]).id == "api-key"
+
+
+def test_each_key_is_that_of_its_principal() -> None:
+    settings = Settings.model_validate(
+        {
+            "api_key": KEY,
+            "keys": [{"name": "batch", "key": OTHER, "weight": 0.5, "priority": "low"}],
+        }
+    )
+    authenticator = Authenticator(principals_of(settings))
+    for _ in range(2):
+        assert authenticator.identify([(b"x-api-key", KEY.encode())]) == Principal("api-key")
+        assert authenticator.identify([(b"api-key", OTHER.encode())]) == Principal("batch", 0.5, 1)
+
+
+def test_key_that_is_known_is_refused_beside_another_one() -> None:
+    authenticator = Authenticator({KEY: HOLDER, OTHER: Principal("other")})
+    known = (b"x-api-key", KEY.encode())
+    assert authenticator.identify([known]) is HOLDER
+    with pytest.raises(AuthenticationError, match="two different"):
+        authenticator.identify([known, (b"authorization", b"Bearer " + OTHER.encode())])
+
+
+def test_spellings_of_a_key_are_not_kept_without_end() -> None:
+    authenticator = Authenticator({KEY: HOLDER})
+    for blanks in range(100):
+        header = (b"authorization", b"Bearer" + b" " * (blanks + 1) + KEY.encode())
+        assert authenticator.identify([header]) is HOLDER
+    assert len(authenticator._known) <= 4

@@ -236,6 +236,32 @@ class TestSecrets:
         assert "shorter than 16" in says
         assert "sh0rt" not in says
 
+    def test_keys_of_several_principals(self, config: Path) -> None:
+        listed = '[{"name": "team-a", "key": "aaaaaaaaaaaaaaaaaaaa", "weight": 2, "priority": "high"}]'
+        (key,) = load(config, "host: 0.0.0.0", LMAAS_KEYS=listed).keys
+        assert (key.name, key.weight, key.priority) == ("team-a", 2, "high")
+
+    @pytest.mark.parametrize(
+        ("keys", "says"),
+        [
+            ("{name: a, key: sh0rt}", "keys.0.key: is shorter than 16"),
+            (f"{{name: a, key: {KEY}}}, {{name: a, key: {KEY}-2}}", "the name 'a' is taken"),
+            (f"{{name: anonymous, key: {KEY}}}", "the name 'anonymous' is taken"),
+            (f"{{name: a, key: {KEY}}}, {{name: b, key: {KEY}}}", "the same key"),
+            (f"{{name: 'a b', key: {KEY}}}", "keys.0.name"),
+            (f"{{name: a, key: {KEY}, weight: 0}}", "keys.0.weight"),
+            (f"{{name: a, key: {KEY}, priority: urgent}}", "keys.0.priority"),
+        ],
+    )
+    def test_keys_that_cannot_work_are_named_and_not_shown(self, config: Path, keys: str, says: str) -> None:
+        told = refusal(config, f"keys: [{keys}]")
+        assert says in told
+        assert KEY not in told
+        assert "sh0rt" not in told
+
+    def test_key_of_a_principal_that_is_the_api_key_is_refused(self, config: Path) -> None:
+        assert "the same key" in refusal(config, f"keys: [{{name: a, key: {KEY}}}]", LMAAS_API_KEY=KEY)
+
     def test_no_repr_shows_one(self) -> None:
         fields: dict[str, Any] = {"name": "a", "replicas": [{"url": "http://h", "api_key": KEY}]}
         settings = Settings.model_validate({"api_key": KEY, "models": [fields]})
