@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.pipeline import Pipeline
+from lmaas_gateway.replay.build import build_claims, build_replays
 from lmaas_gateway.replicas.directory import build_directory
 from lmaas_gateway.replicas.health import Prober
 from lmaas_gateway.routing.router import Router
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from lmaas_gateway.board import Seat
+    from lmaas_gateway.replay.stage import Replays
     from lmaas_gateway.replicas.directory import Directory, Launches
     from lmaas_gateway.settings import Settings
 
 _CHORES_INTERVAL_S = 1.0
+# What is stored and has expired is dropped after this many rounds of chores.
+_SWEEP_ROUNDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Snapshot:
 
     settings: Settings
     directory: Directory
+    replays: Replays
     application: ASGIApp
 
 
@@ -67,6 +73,7 @@ class Gateway:
         directory = build_directory(settings, launches, self._board)
         self.metrics = Metrics(directory.pools, folder=None if seat is None else TallyFolder(seat.folder))
         self._accounting = Accounting(self.metrics, log=log if settings.access_log else None)
+        self._claims = build_claims(settings.idempotency, None if seat is None else seat.folder)
         self._prober = Prober(directory, interval_s=settings.probe_interval_s)
         self._current = self._assemble(settings, directory)
 
@@ -117,8 +124,10 @@ class Gateway:
     def _assemble(self, settings: Settings, directory: Directory) -> Snapshot:
         """Make a pipeline and its routes. Nothing in here may change what serves: it may never be adopted."""
         authenticator = Authenticator(principals_of(settings))
+        # The response cache begins empty with each configuration, so it never answers for another engine.
+        replays = build_replays(settings, self._claims, self.metrics)
         application = build_application(
-            pipeline=Pipeline(authenticator, directory, Router(self.metrics)),
+            pipeline=Pipeline(authenticator, directory, Router(self.metrics), replays),
             authenticator=authenticator,
             directory=directory,
             accounting=self._accounting,
@@ -127,7 +136,7 @@ class Gateway:
             cors_origins=settings.cors_origins,
             lifespan=self._lifespan,
         )
-        return Snapshot(settings, directory, application)
+        return Snapshot(settings, directory, replays, application)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -138,10 +147,14 @@ class Gateway:
         self.metrics.publish()
         await self._prober.stop()
         self.directory.close()
+        if self._claims is not None:
+            self._claims.close()
 
     async def _do_chores(self) -> None:
-        while True:
+        for round_ in itertools.count(1):
             await asyncio.sleep(_CHORES_INTERVAL_S)
             self.directory.close_idle()
             with contextlib.suppress(OSError):
                 self.metrics.publish()
+            if round_ % _SWEEP_ROUNDS == 0:
+                await self._current.replays.sweep()

@@ -72,6 +72,18 @@ class Principal(msgspec.Struct, frozen=True):
     priority: int = 0
 
 
+class Idempotency(msgspec.Struct, frozen=True):
+    """What tells that a call is the same as an earlier one.
+
+    Attributes:
+        key: The client's `Idempotency-Key`.
+        fingerprint: SHA-256 of the body, as the client sent it.
+    """
+
+    key: bytes
+    fingerprint: bytes
+
+
 class Call(msgspec.Struct, frozen=True):
     """What a client asked.
 
@@ -87,6 +99,8 @@ class Call(msgspec.Struct, frozen=True):
         preamble: The raw JSON of what else decides the prompt: cache salt, tools, system text.
         session: Names the conversation or the user that the call belongs to; empty if nothing does.
         headers: Header lines for the replica, each ended by CRLF.
+        idempotency: Given if the call must not run twice.
+        cache_control: The client's `Cache-Control` header.
     """
 
     id: str
@@ -99,6 +113,8 @@ class Call(msgspec.Struct, frozen=True):
     tokens: int
     prompt: msgspec.Raw
     headers: bytes
+    idempotency: Idempotency | None = None
+    cache_control: bytes = b""
     preamble: bytes = b""
     session: bytes = b""
 

@@ -16,7 +16,9 @@ from pydantic_core import PydanticUndefined
 from lmaas_gateway import errors, metrics
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.settings import (
+    CacheSettings,
     EngineSettings,
+    IdempotencySettings,
     KeySettings,
     ModelSettings,
     QueueSettings,
@@ -92,6 +94,12 @@ def _configuration() -> Iterator[str]:
     )
     yield from _settings_table("## `queue`: in front of each model's replicas", QueueSettings, "queue")
     yield from _settings_table("## `keys`: one entry each", KeySettings, None)
+    yield from _settings_table(
+        "## `idempotency`: replies kept for retries with an `Idempotency-Key`",
+        IdempotencySettings,
+        "idempotency",
+    )
+    yield from _settings_table("## `cache`: replies kept for equal calls", CacheSettings, "cache")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
     yield from _settings_table("## `models[].replicas`: replicas that already run", ReplicaSettings, None)

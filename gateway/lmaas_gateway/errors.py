@@ -4,11 +4,14 @@
       BadRequestError                 400     invalid_request_error  -
         InvalidBodyError              400     invalid_request_error  invalid_body
         UnsupportedRouteError         400     invalid_request_error  unsupported_route
+        InvalidIdempotencyKeyError    400     invalid_request_error  invalid_idempotency_key
       AuthenticationError             401     authentication_error   invalid_api_key
       NotFoundError                   404     invalid_request_error  not_found
         ModelNotFoundError            404     invalid_request_error  model_not_found
       MethodNotAllowedError           405     invalid_request_error  method_not_allowed
+      IdempotencyInFlightError        409     invalid_request_error  idempotency_in_flight
       BodyTooLargeError               413     invalid_request_error  body_too_large
+      IdempotencyMismatchError        422     invalid_request_error  idempotency_mismatch
       InternalError                   500     api_error              internal_error
       BadReplicaReplyError            502     api_error              bad_replica_reply
       StreamInterruptedError          502     api_error              stream_interrupted
@@ -67,6 +70,12 @@ class UnsupportedRouteError(BadRequestError):
     code = "unsupported_route"
 
 
+class InvalidIdempotencyKeyError(BadRequestError):
+    """The `Idempotency-Key` header is not 1 to 255 visible characters."""
+
+    code = "invalid_idempotency_key"
+
+
 class AuthenticationError(GatewayError):
     """No key, or not the right one."""
 
@@ -95,6 +104,22 @@ class MethodNotAllowedError(GatewayError):
     status = 405
     type = "invalid_request_error"
     code = "method_not_allowed"
+
+
+class IdempotencyInFlightError(GatewayError):
+    """A call with the same `Idempotency-Key` and body is still under way."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "idempotency_in_flight"
+
+
+class IdempotencyMismatchError(GatewayError):
+    """The `Idempotency-Key` was used with another body."""
+
+    status = 422
+    type = "invalid_request_error"
+    code = "idempotency_mismatch"
 
 
 class BodyTooLargeError(GatewayError):

@@ -80,6 +80,27 @@ REPLICA_FAILURES = Spec(
     ("model", "replica", "reason"),
     "Attempts at a replica that failed: connect, busy, closed, deadline, protocol or status.",
 )
+IDEMPOTENT_REPLAYS = Spec(
+    "counter",
+    "lmaas_idempotent_replays",
+    ("model",),
+    "Calls answered with the reply that their `Idempotency-Key` had got before.",
+)
+CACHE_HITS = Spec(
+    "counter",
+    "lmaas_response_cache_hits",
+    ("model", "how"),
+    "Calls answered from the response cache: hit, or coalesced with an equal call that was under way.",
+)
+CACHE_MISSES = Spec(
+    "counter", "lmaas_response_cache_misses", ("model",), "Calls that the response cache could not answer."
+)
+CACHE_SAVED_TOKENS = Spec(
+    "counter",
+    "lmaas_response_cache_saved_tokens",
+    ("model",),
+    "Tokens, prompt and completion, of the replies that the response cache gave; in no other count.",
+)
 REPLICA_UP = Spec("gauge", "lmaas_replica_up", ("model", "replica"), "1 if the replica's last probe passed.")
 IN_FLIGHT = Spec(
     "gauge",
@@ -96,6 +117,10 @@ ALL = (
     CACHED_TOKENS,
     COMPLETION_TOKENS,
     REPLICA_FAILURES,
+    IDEMPOTENT_REPLAYS,
+    CACHE_HITS,
+    CACHE_MISSES,
+    CACHE_SAVED_TOKENS,
     REPLICA_UP,
     IN_FLIGHT,
 )
@@ -171,6 +196,10 @@ class Metrics:
     def count_failure(self, model: str, replica: str, reason: str) -> None:
         """Count an attempt at a replica that failed."""
         self._tallies.counter(REPLICA_FAILURES.name, (model, replica, reason)).value += 1
+
+    def count(self, spec: Spec, labels: tuple[str, ...], value: float = 1) -> None:
+        """Count what happens seldom enough to be looked up by name each time."""
+        self._tallies.counter(spec.name, labels).value += value
 
     def publish(self) -> None:
         """Leave the counts where the other workers find them."""

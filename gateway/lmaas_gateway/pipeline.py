@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.auth import Authenticator
     from lmaas_gateway.call import Call, Exits
     from lmaas_gateway.meter import Meter
+    from lmaas_gateway.replay.stage import Replays
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.reply import Reply
     from lmaas_gateway.routing.router import Router
@@ -24,12 +25,16 @@ class Pipeline:
         authenticator: Knows the callers.
         directory: Knows the models.
         router: Knows the replicas.
+        replays: Knows the replies that may be given again.
     """
 
-    def __init__(self, authenticator: Authenticator, directory: Directory, router: Router) -> None:
+    def __init__(
+        self, authenticator: Authenticator, directory: Directory, router: Router, replays: Replays
+    ) -> None:
         self._authenticator = authenticator
         self._directory = directory
         self._router = router
+        self._replays = replays
 
     async def handle(
         self,
@@ -54,11 +59,18 @@ class Pipeline:
         call = await read_call()
         pool = self._directory.find(call.model, call.route)
         meter.model, meter.is_stream = pool.name, call.is_stream
+        replay = None
+        if call.idempotency is not None or self._replays.is_caching:
+            replay = await self._replays.open(call, principal, pool, meter=meter, exits=exits)
+            if replay.reply is not None:
+                return replay.reply
         forwarded = await self._router.forward(call, pool)
         exits.append(forwarded.close)
         meter.replica = forwarded.replica_name
         if forwarded.exchange.status >= 300:
             raise await read_refusal(call, forwarded)
         reply = relay(call, forwarded, meter)
+        if replay is not None:
+            reply = replay.record(reply)
         exits.append(reply.note_usage)
         return reply

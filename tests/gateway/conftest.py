@@ -22,6 +22,9 @@ _ON_UVLOOP = {
     "test_logs",
     "test_protocol",
     "test_relay",
+    "test_replay_cache",
+    "test_replay_crash",
+    "test_replay_idempotency",
     "test_routing",
     "test_server",
 }

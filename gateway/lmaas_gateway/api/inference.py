@@ -15,6 +15,7 @@ from lmaas_gateway.call import Call
 from lmaas_gateway.errors import BodyTooLargeError, GatewayError, InternalError, ServerShuttingDownError
 from lmaas_gateway.meter import CLIENT_GONE_STATUS
 from lmaas_gateway.relay import error_body, error_event
+from lmaas_gateway.replay.keys import read_idempotency
 from lmaas_gateway.replicas.client import ReplicaError
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class InferenceEndpoint:
 
     async def _read_call(self, fields: Mapping[bytes, bytes], receive: Receive, meter: Meter) -> Call:
         body = await self._read_body(fields, receive)
+        idempotency = read_idempotency(fields, body)
         wanted = envelope.read(body)
         is_stream = bool(wanted.stream) and self._route.dialect != "plain"
         wants_usage = True
@@ -139,6 +141,8 @@ class InferenceEndpoint:
             tokens=envelope.estimate_tokens(wanted, body, choices),
             prompt=envelope.prompt_of(wanted),
             headers=_forwarded_headers(fields, meter.request_id),
+            idempotency=idempotency,
+            cache_control=fields.get(b"cache-control", b""),
             preamble=envelope.preamble_of(wanted),
             session=envelope.session_of(wanted, fields.get(b"x-session-id")),
         )

@@ -1,0 +1,138 @@
+"""The stage: answer a call from what is stored, or see to it that its reply is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from lmaas_gateway import metrics as specs
+from lmaas_gateway.replay.cache import CacheKeeper
+from lmaas_gateway.replay.keys import forbids_storing, wants_fresh
+from lmaas_gateway.replay.replies import Recorded, RecordedReply, StoredReply
+
+if TYPE_CHECKING:
+    from lmaas_gateway.call import Call, Exits, Principal
+    from lmaas_gateway.meter import Meter
+    from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.replay.cache import ResponseCache
+    from lmaas_gateway.replay.claims import Claim, Claims
+    from lmaas_gateway.replay.flights import Turn
+    from lmaas_gateway.replay.replies import Keeper
+    from lmaas_gateway.replicas.pool import Pool
+    from lmaas_gateway.reply import Reply
+
+
+class Replay:
+    """What the stage found out about one call.
+
+    Attributes:
+        reply: The stored reply, if there is one: the call need go no further.
+    """
+
+    __slots__ = ("_keepers", "_meter", "reply")
+
+    def __init__(self, meter: Meter, keepers: list[Keeper], reply: StoredReply | None = None) -> None:
+        self._meter = meter
+        self._keepers = keepers
+        self.reply = reply
+
+    def record(self, reply: Reply) -> Reply:
+        """Have the reply of the call recorded, if anybody wants it."""
+        return RecordedReply(reply, self._keepers, self._meter) if self._keepers else reply
+
+
+class Replays:
+    """Stored replies, by idempotency key and by content.
+
+    Args:
+        claims: Idempotency keys; None takes no notice of them.
+        cache: None caches nothing.
+    """
+
+    def __init__(self, claims: Claims | None, cache: ResponseCache | None, metrics: Metrics) -> None:
+        self._claims = claims
+        self._cache = cache
+        self._metrics = metrics
+        self.is_caching = cache is not None
+
+    async def open(
+        self, call: Call, principal: Principal, pool: Pool, *, meter: Meter, exits: Exits
+    ) -> Replay:
+        """Find the reply to a call, wait for that of its twin, or take the right to make it.
+
+        Raises:
+            IdempotencyInFlightError: another call with the same key and body is under way.
+            IdempotencyMismatchError: the key was used with another body.
+        """
+        keepers: list[Keeper] = []
+        claim: Claim | None = None
+        if call.idempotency is not None and self._claims is not None:
+            scope = (principal.id, call.route.path, call.idempotency.key)
+            found = await self._claims.claim(scope, call.idempotency.fingerprint)
+            if isinstance(found, Recorded):
+                return self._replayed(found, meter)
+            claim = found
+        if claim is not None:
+            exits.append(claim.release)
+            if not forbids_storing(call):
+                keepers.append(claim)
+        if self._cache is not None and self._cache.takes(call, pool):
+            cached = await self._cached(self._cache, call, principal, pool, meter=meter, exits=exits)
+            if isinstance(cached, Recorded):
+                for keeper in keepers:
+                    if (pending := keeper.keep(cached)) is not None:
+                        await pending
+                return Replay(meter, keepers, StoredReply(cached))
+            keepers += cached
+        return Replay(meter, keepers)
+
+    async def sweep(self) -> None:
+        """Drop what has expired."""
+        if self._claims is not None:
+            await self._claims.sweep()
+        if self._cache is not None:
+            self._cache.store.sweep()
+
+    def _replayed(self, recorded: Recorded, meter: Meter) -> Replay:
+        meter.cache = "replayed"
+        meter.reply_headers.append((b"idempotent-replayed", b"true"))
+        self._metrics.count(specs.IDEMPOTENT_REPLAYS, (meter.model,))
+        return Replay(meter, [], StoredReply(recorded))
+
+    async def _cached(
+        self,
+        cache: ResponseCache,
+        call: Call,
+        principal: Principal,
+        pool: Pool,
+        *,
+        meter: Meter,
+        exits: Exits,
+    ) -> Recorded | list[Keeper]:
+        """Give the cached reply, or those who want the one that will be made."""
+        key = cache.key_of(call, principal, pool)
+        turn: Recorded | Turn = "alone"
+        if not wants_fresh(call):
+            hit = cache.store.get(key)
+            if hit is not None:
+                meter.reply_headers.append((b"age", b"%d" % hit[1]))
+                return self._hit(hit[0], meter, "hit")
+            turn = await cache.flights.join(key)
+            if isinstance(turn, Recorded):
+                return self._hit(turn, meter, "coalesced")
+        meter.cache = "miss"
+        meter.reply_headers.append((b"x-lmaas-cache", b"miss"))
+        self._metrics.count(specs.CACHE_MISSES, (meter.model,))
+        keeper = CacheKeeper(cache, key, is_leading=turn == "lead")
+        exits.append(keeper.release)
+        return [keeper]
+
+    def _hit(self, recorded: Recorded, meter: Meter, how: Literal["hit", "coalesced"]) -> Recorded:
+        meter.cache = how
+        meter.reply_headers.append((b"x-lmaas-cache", how.encode()))
+        self._metrics.count(specs.CACHE_HITS, (meter.model, how))
+        if recorded.usage is not None:
+            usage = recorded.usage
+            self._metrics.count(
+                specs.CACHE_SAVED_TOKENS, (meter.model,), usage.prompt_tokens + usage.completion_tokens
+            )
+        return recorded
