@@ -18,6 +18,7 @@ from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.replay.build import build_claims, build_replays
 from lmaas_gateway.replicas.directory import build_directory
 from lmaas_gateway.replicas.health import Prober
+from lmaas_gateway.routing.fallbacks import PlanRouter
 from lmaas_gateway.routing.router import Router
 from lmaas_gateway.tallies import TallyFolder
 
@@ -126,8 +127,9 @@ class Gateway:
         authenticator = Authenticator(principals_of(settings))
         # The response cache begins empty with each configuration, so it never answers for another engine.
         replays = build_replays(settings, self._claims, self.metrics)
+        router = PlanRouter(Router(self.metrics), self.metrics)
         application = build_application(
-            pipeline=Pipeline(authenticator, directory, Router(self.metrics), replays),
+            pipeline=Pipeline(authenticator, directory, router, replays),
             authenticator=authenticator,
             directory=directory,
             accounting=self._accounting,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.settings import Settings
 
-_ANYBODY = Principal(id="anonymous")
+_ANYBODY = Principal(id="anonymous", is_shared=True)
 _KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 _PRIORITIES = {"high": -1, "normal": 0, "low": 1}
 
@@ -25,7 +25,7 @@ def principals_of(settings: Settings) -> dict[str, Principal]:
         for key in settings.keys
     }
     if settings.api_key is not None:
-        principals[settings.api_key.get_secret_value()] = Principal("api-key")
+        principals[settings.api_key.get_secret_value()] = Principal("api-key", is_shared=True)
     return principals
 
 

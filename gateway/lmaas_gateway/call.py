@@ -65,11 +65,13 @@ class Principal(msgspec.Struct, frozen=True):
     Attributes:
         weight: Its part of a pool, relative to others', when calls wait.
         priority: The best that its calls may have, as vLLM counts: lower is earlier.
+        is_shared: Whether many callers may go by it, so that it says nothing of who is the same.
     """
 
     id: str
     weight: float = 1.0
     priority: int = 0
+    is_shared: bool = False
 
 
 class Idempotency(msgspec.Struct, frozen=True):

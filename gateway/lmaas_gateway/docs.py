@@ -17,6 +17,7 @@ from lmaas_gateway import errors, metrics
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.settings import (
     CacheSettings,
+    CanarySettings,
     EngineSettings,
     IdempotencySettings,
     KeySettings,
@@ -102,6 +103,7 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `cache`: replies kept for equal calls", CacheSettings, "cache")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
+    yield from _settings_table("## `models[].canary`: a share of a model's calls", CanarySettings, None)
     yield from _settings_table("## `models[].replicas`: replicas that already run", ReplicaSettings, None)
 
 

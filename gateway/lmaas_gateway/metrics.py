@@ -101,6 +101,12 @@ CACHE_SAVED_TOKENS = Spec(
     ("model",),
     "Tokens, prompt and completion, of the replies that the response cache gave; in no other count.",
 )
+FALLBACKS = Spec(
+    "counter",
+    "lmaas_fallbacks",
+    ("model", "answered_by"),
+    "Calls for one model that another answered, because the first could not serve them.",
+)
 REPLICA_UP = Spec("gauge", "lmaas_replica_up", ("model", "replica"), "1 if the replica's last probe passed.")
 IN_FLIGHT = Spec(
     "gauge",
@@ -121,6 +127,7 @@ ALL = (
     CACHE_HITS,
     CACHE_MISSES,
     CACHE_SAVED_TOKENS,
+    FALLBACKS,
     REPLICA_UP,
     IN_FLIGHT,
 )

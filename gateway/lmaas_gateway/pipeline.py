@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replay.stage import Replays
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.reply import Reply
-    from lmaas_gateway.routing.router import Router
+    from lmaas_gateway.routing.fallbacks import PlanRouter
 
 
 class Pipeline:
@@ -24,12 +24,12 @@ class Pipeline:
     Args:
         authenticator: Knows the callers.
         directory: Knows the models.
-        router: Knows the replicas.
+        router: Knows the replicas, and which model stands in for which.
         replays: Knows the replies that may be given again.
     """
 
     def __init__(
-        self, authenticator: Authenticator, directory: Directory, router: Router, replays: Replays
+        self, authenticator: Authenticator, directory: Directory, router: PlanRouter, replays: Replays
     ) -> None:
         self._authenticator = authenticator
         self._directory = directory
@@ -57,14 +57,14 @@ class Pipeline:
         principal = self._authenticator.identify(headers)
         meter.principal = principal.id
         call = await read_call()
-        pool = self._directory.find(call.model, call.route)
-        meter.model, meter.is_stream = pool.name, call.is_stream
+        plan = self._directory.route(call, principal)
+        meter.model, meter.is_stream = plan[0].name, call.is_stream
         replay = None
         if call.idempotency is not None or self._replays.is_caching:
-            replay = await self._replays.open(call, principal, pool, meter=meter, exits=exits)
+            replay = await self._replays.open(call, principal, plan[0], meter=meter, exits=exits)
             if replay.reply is not None:
                 return replay.reply
-        forwarded = await self._router.forward(call, pool)
+        forwarded = await self._router.forward(call, plan, meter)
         exits.append(forwarded.close)
         meter.replica = forwarded.replica_name
         if forwarded.exchange.status >= 300:

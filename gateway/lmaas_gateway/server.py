@@ -23,6 +23,7 @@ from lmaas_gateway.app import Gateway
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.greeting import greet_when_ready
 from lmaas_gateway.replicas.launcher import Launcher
+from lmaas_gateway.settings import check_kinds
 from lmaas_gateway.workers import Workers
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ async def _serve(settings: Settings, listener: socket.socket, report: Callable[[
         settings.models, settings.engine, settings.runtime_dir, settings.cache_dir, report=report
     )
     resolved = settings.model_copy(update={"models": launcher.resolve_models()})
+    check_kinds(resolved.models)
     await launcher.start()
     greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ from pydantic import (
 from lmaas_gateway.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 ModelKind = Literal["chat", "completion", "embedding", "classify", "rerank"]
 RoutingPolicy = Literal["prefix_aware", "least_tokens", "power_of_two", "consistent_hash", "round_robin"]
@@ -85,6 +86,19 @@ class ReplicaSettings(BaseModel):
         return url.rstrip("/")
 
 
+class CanarySettings(BaseModel):
+    """A share of a model's calls that goes to another model."""
+
+    model_config = _FROZEN
+
+    model: str = Field(description="The `name` of the model that takes the share.")
+    percent: float = Field(
+        ge=0,
+        le=100,
+        description="How much of the calls, from 0 to 100; a session stays on its side, as does a principal.",
+    )
+
+
 class ModelSettings(BaseModel):
     """One public model: its name and the replicas that serve it."""
 
@@ -104,6 +118,15 @@ class ModelSettings(BaseModel):
     )
     replicas: Annotated[int, Field(ge=1, le=64)] | tuple[ReplicaSettings, ...] = Field(
         default=1, description="How many vLLM processes to launch here, or the list of those already running."
+    )
+    aliases: tuple[str, ...] = Field(default=(), description="Further names that callers may send.")
+    fallbacks: tuple[str, ...] = Field(
+        default=(),
+        description="The `name`s of models that answer, in this order, where this one cannot serve a call "
+        "before its first byte. A request that this one refuses is not tried elsewhere.",
+    )
+    canary: CanarySettings | None = Field(
+        default=None, description="Another model that takes a share of the calls: `{model: …, percent: 5}`."
     )
     routing: RoutingPolicy = Field(
         default="prefix_aware",
@@ -387,6 +410,8 @@ class Settings(BaseModel):
             if names.count(name) > 1:
                 message = f"two models are called {name!r}; give each a `name` of its own"
                 raise ValueError(message)
+        _check_aliases(models)
+        _check_stand_ins(models)
         return models
 
     @field_validator("keys")
@@ -429,6 +454,51 @@ def _check_distinct(model: str, field: str, values: list[str]) -> None:
         if values.count(value) > 1:
             message = f"model {model!r} has two replicas with the {field} {value!r}; list it once"
             raise ValueError(message)
+
+
+def _check_aliases(models: tuple[ModelSettings, ...]) -> None:
+    taken = {model.name for model in models}
+    for model in models:
+        for alias in model.aliases:
+            if not alias or alias in taken:
+                message = f"model {model.name!r} has the alias {alias!r}, which is taken; give it another one"
+                raise ValueError(message)
+            taken.add(alias)
+
+
+def _check_stand_ins(models: tuple[ModelSettings, ...]) -> None:
+    """Refuse fallbacks and canaries that do not exist, and chains that come back to where they began."""
+    chains = {model.name: model.fallbacks for model in models}
+    for model in models:
+        wanted = [("fallbacks", name) for name in model.fallbacks]
+        if model.canary is not None:
+            wanted.append(("canary", model.canary.model))
+        for setting, name in wanted:
+            if name not in chains or name == model.name:
+                message = f"{setting} of model {model.name!r} name {name!r}; name another model of the list"
+                raise ValueError(message)
+    try:
+        TopologicalSorter(chains).prepare()
+    except CycleError as error:
+        message = f"fallbacks go round in a circle: {' → '.join(error.args[1])}; take one of them out"
+        raise ValueError(message) from None
+
+
+def check_kinds(models: Iterable[ModelSettings]) -> None:
+    """Check, once all kinds are known, that no model is stood in for by one of another kind.
+
+    Raises:
+        SettingsError: one is.
+    """
+    kinds = {model.name: model.kind or "chat" for model in models}
+    for model in models:
+        names = model.fallbacks if model.canary is None else (*model.fallbacks, model.canary.model)
+        for name in names:
+            if kinds[name] != kinds[model.name]:
+                raise SettingsError(
+                    f"model {name!r} is of kind {kinds[name]} and cannot stand in for {model.name!r}, "
+                    f"which is of kind {kinds[model.name]}"
+                )
 
 
 def _check_authority(url: str) -> None:

@@ -25,6 +25,7 @@ _ON_UVLOOP = {
     "test_replay_cache",
     "test_replay_crash",
     "test_replay_idempotency",
+    "test_fallbacks",
     "test_routing",
     "test_server",
 }

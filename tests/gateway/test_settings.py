@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmaas_gateway.errors import SettingsError
-from lmaas_gateway.settings import ReplicaSettings, Settings, is_loopback, load_settings
+from lmaas_gateway.settings import (
+    CanarySettings,
+    ModelSettings,
+    ReplicaSettings,
+    Settings,
+    check_kinds,
+    is_loopback,
+    load_settings,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +102,59 @@ class TestSources:
     def test_result_is_frozen(self) -> None:
         with pytest.raises(ValueError, match="frozen"):
             load_settings(environ={}).port = 1
+
+
+class TestStandIns:
+    MODELS = """models:
+  - {{name: a, replicas: [{{url: "http://h:1"}}], {a}}}
+  - {{name: b, replicas: [{{url: "http://h:2"}}], {b}}}
+  - {{name: c, replicas: [{{url: "http://h:3"}}], aliases: [other]}}
+"""
+
+    @pytest.mark.parametrize(
+        ("a", "b", "says"),
+        [
+            ("aliases: [b]", "", "the alias 'b', which is taken"),
+            ("aliases: [x, x]", "", "the alias 'x', which is taken"),
+            ("aliases: [other]", "", "model 'c' has the alias 'other', which is taken"),
+            ("aliases: ['']", "", "the alias '', which is taken"),
+            ("fallbacks: [nobody]", "", "fallbacks of model 'a' name 'nobody'"),
+            ("fallbacks: [other]", "", "fallbacks of model 'a' name 'other'"),
+            ("fallbacks: [a]", "", "fallbacks of model 'a' name 'a'"),
+            ("fallbacks: [b]", "fallbacks: [c, a]", "go round in a circle"),
+            ("canary: {model: nobody, percent: 5}", "", "canary of model 'a' name 'nobody'"),
+            ("canary: {model: a, percent: 5}", "", "canary of model 'a' name 'a'"),
+            ("canary: {model: b, percent: 101}", "", "models.0.canary.percent"),
+            ("routing: best", "", "models.0.routing"),
+        ],
+    )
+    def test_names_that_cannot_stand_in_are_refused(self, config: Path, a: str, b: str, says: str) -> None:
+        with pytest.raises(SettingsError) as caught:
+            load(config, self.MODELS.format(a=a or "dtype: auto", b=b or "dtype: auto"))
+        assert says in str(caught.value)
+
+    def test_chains_without_a_circle_are_taken(self, config: Path) -> None:
+        text = self.MODELS.format(
+            a="fallbacks: [b, c], canary: {model: c, percent: 2.5}",
+            b="fallbacks: [c], canary: {model: a, percent: 1}",
+        )
+        a, b, c = load(config, text).models
+        assert (a.fallbacks, b.fallbacks, c.aliases) == (("b", "c"), ("c",), ("other",))
+        assert a.canary is not None
+        assert (a.canary.model, a.canary.percent) == ("c", 2.5)
+
+    def test_model_of_another_kind_cannot_stand_in(self) -> None:
+        chat, embedding = (
+            ModelSettings.model_validate({"name": kind, "kind": kind, "replicas": [{"url": "unix:/x"}]})
+            for kind in ("chat", "embedding")
+        )
+        check_kinds([chat, embedding])
+        for fields in (
+            {"fallbacks": ("embedding",)},
+            {"canary": CanarySettings(model="embedding", percent=1)},
+        ):
+            with pytest.raises(SettingsError, match="'embedding' is of kind embedding and cannot stand in"):
+                check_kinds([chat.model_copy(update=fields), embedding])
 
 
 class TestModels:

@@ -40,6 +40,20 @@ def settings_for(*replicas: FakeReplica | str, **fields: Any) -> Settings:
     return Settings.model_validate({"probe_interval_s": 0.05, "models": [model], **fields})
 
 
+def settings_of(models: dict[str, list[FakeReplica]], **fields: dict[str, Any]) -> Settings:
+    """Settings of several chat models at their replicas; `fields` are further settings by model."""
+    entries = [
+        {
+            "name": name,
+            "kind": "chat",
+            "replicas": [{"url": replica.url} for replica in replicas],
+            **fields.get(name, {}),
+        }
+        for name, replicas in models.items()
+    ]
+    return Settings.model_validate({"probe_interval_s": 0.05, "models": entries})
+
+
 @dataclass
 class Running:
     """A gateway that serves."""

@@ -32,18 +32,28 @@ class ModelRoutes:
     async def list_models(self, request: Request) -> Response:
         """Answer `GET /v1/models`."""
         self._authenticator.identify(request.scope["headers"])
-        return JSONResponse({"object": "list", "data": [describe(pool) for pool in self._directory]})
+        directory = self._directory
+        data = [describe(pool.name, pool) for pool in directory]
+        data += (describe(alias, pool) for alias, pool in directory.aliases.items())
+        return JSONResponse({"object": "list", "data": data})
 
     async def retrieve_model(self, request: Request) -> Response:
         """Answer `GET /v1/models/{id}`."""
         self._authenticator.identify(request.scope["headers"])
-        return JSONResponse(describe(self._directory.find(request.path_params["model"])))
+        name = request.path_params["model"]
+        return JSONResponse(describe(name, self._directory.find(name)))
 
 
-def describe(pool: Pool) -> dict[str, object]:
-    """Write a pool as OpenAI's model object, with vLLM's `max_model_len` and what else a client must know."""
+def describe(name: str, pool: Pool) -> dict[str, object]:
+    """Write a model as OpenAI's model object, with vLLM's `max_model_len` and what else a client must know.
+
+    Args:
+        name: One of the model's names; `root` tells, as vLLM does, the one that stands behind it.
+        pool: Serves it.
+    """
     return {
-        "id": pool.name,
+        "id": name,
+        "root": pool.name,
         "object": "model",
         "created": pool.created,
         "owned_by": pool.owned_by,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import random
 import time
 from functools import partial
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import ModelNotFoundError, UnsupportedRouteError
 from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.plans import Plan, build_plans
 from lmaas_gateway.replicas.pool import Pool, Replica, SharedLoad
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmaas_gateway.board import SharedBoard
-    from lmaas_gateway.call import Route
+    from lmaas_gateway.call import Call, Principal, Route
     from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import ModelKind, ReplicaSettings, Settings
 
@@ -33,6 +35,7 @@ class Directory:
 
     Args:
         pools: In the order of the configuration.
+        plans: Where the calls for each name go; default: each model's own pool.
         placed: The replicas of all pools, and what each is to be.
         leaving: Replicas of former directories that are in none of the pools; they finish their calls.
     """
@@ -40,10 +43,14 @@ class Directory:
     def __init__(
         self,
         pools: Mapping[str, Pool],
+        plans: Mapping[str, Plan] | None = None,
         placed: Mapping[Replica, ReplicaSettings] = MappingProxyType({}),
         leaving: Mapping[Identity, Replica] = MappingProxyType({}),
     ) -> None:
         self._pools = dict(pools)
+        self._plans = {name: Plan((pool,)) for name, pool in pools.items()} if plans is None else plans
+        # Which calls are a canary's must be spread, not secret.
+        self._uniform = random.Random().random  # noqa: S311
         self._placed = placed
         self._leaving = dict(leaving)
 
@@ -55,6 +62,26 @@ class Directory:
     def __iter__(self) -> Iterator[Pool]:
         return iter(self._pools.values())
 
+    @property
+    def aliases(self) -> Mapping[str, Pool]:
+        """The pools by the further names of their models."""
+        return {name: plan.pools[0] for name, plan in self._plans.items() if name not in self._pools}
+
+    def route(self, call: Call, principal: Principal) -> tuple[Pool, ...]:
+        """Give the pools that may serve `call`, in the order in which they are to be tried.
+
+        Raises:
+            ModelNotFoundError: no such model; close names are listed.
+            UnsupportedRouteError: the model is of another kind; its routes are listed.
+        """
+        plan = self._plans.get(call.model)
+        if plan is None or plan.pools[0].kind not in call.route.kinds:
+            return (self.find(call.model, call.route),)
+        canary = plan.canary
+        if canary is not None and canary.takes(call, principal, self._uniform):
+            return canary.pools
+        return plan.pools
+
     def find(self, model: str, route: Route | None = None) -> Pool:
         """Find the pool of `model`, which must have `route` if one is given.
 
@@ -62,9 +89,10 @@ class Directory:
             ModelNotFoundError: no such model; close names are listed.
             UnsupportedRouteError: the model is of another kind; its routes are listed.
         """
-        pool = self._pools.get(model)
-        if pool is None:
+        plan = self._plans.get(model)
+        if plan is None:
             raise ModelNotFoundError(self._explain_missing(model), param="model")
+        pool = plan.pools[0]
         if route is not None and pool.kind not in route.kinds:
             paths = ", ".join(paths_of(pool.kind))
             message = (
@@ -126,7 +154,7 @@ class Directory:
 
     def _explain_missing(self, model: str) -> str:
         shown = model if len(model) <= 100 else model[:97] + "..."
-        close = difflib.get_close_matches(model[:256], self._pools, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(model[:256], self._plans, n=3, cutoff=0.5)
         if close:
             return f"No model {shown!r} is served here. Did you mean {' or '.join(map(repr, close))}?"
         names = ", ".join(map(repr, list(self._pools)[:_MAX_NAMES])) or "none"
@@ -160,7 +188,7 @@ def build_directory(
         previous: Its replicas that are wanted again keep their connections, readiness and load.
 
     Raises:
-        SettingsError: a replica's CA file cannot be used.
+        SettingsError: a replica's CA file cannot be used, or a model stands in for one of another kind.
     """
     known = {} if previous is None else previous.known()
     placed: dict[Replica, ReplicaSettings] = {}
@@ -180,7 +208,7 @@ def build_directory(
         if launches is not None:
             pool.launches = partial(launches, model.name)
         pools[model.name] = pool
-    return Directory(pools, placed, leaving=known)
+    return Directory(pools, build_plans(settings.models, pools), placed, leaving=known)
 
 
 def _build_replica(

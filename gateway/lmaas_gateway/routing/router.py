@@ -62,7 +62,7 @@ class Router:
         tried: set[Replica] = set()
         failure: ReplicaError | None = None
         while candidates := pool.candidates(tried):
-            is_alone = len(pool.replicas) == 1
+            is_alone = len(candidates) == 1 == len(pool.replicas)
             replica = candidates[0] if is_alone else self._policies.of(pool).choose(call, candidates)
             tried.add(replica)
             try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
-from zlib import crc32
 
+from lmaas_gateway.draws import draw
 from lmaas_gateway.routing.load import least_loaded
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Call
     from lmaas_gateway.replicas.pool import Replica
 
-_MASK = (1 << 64) - 1
 # A replica takes this much more than its share before a session's calls go to its next one.
 _BOUND = 1.25
 # With so few calls nobody is overloaded.
@@ -46,23 +45,11 @@ def by_rendezvous(session: bytes, candidates: Sequence[Replica]) -> list[Replica
 
     Source: Schindelhauer and Schomaker 2005, "Weighted distributed hash tables", the logarithmic method.
     """
-    key = crc32(session)
     return sorted(
         candidates,
-        key=lambda replica: math.log(draw(key, crc32(replica.name.encode()))) / replica.weight,
+        key=lambda replica: math.log(draw(session, replica.name.encode())) / replica.weight,
         reverse=True,
     )
-
-
-def draw(key: int, seed: int) -> float:
-    """Mix two numbers into one that looks random, above 0 and below 1.
-
-    Source: MurmurHash3's 64-bit finalizer.
-    """
-    mixed = key << 32 | seed
-    mixed = (mixed ^ mixed >> 33) * 0xFF51AFD7ED558CCD & _MASK
-    mixed = (mixed ^ mixed >> 33) * 0xC4CEB9FE1A85EC53 & _MASK
-    return ((mixed ^ mixed >> 33) + 0.5) / (_MASK + 2.0)
 
 
 def _calls_per_weight(candidates: Sequence[Replica]) -> float:

@@ -1,0 +1,75 @@
+"""Along a call's plan: the next model's pool, where one cannot serve the call before its first byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from lmaas_gateway.errors import GatewayError
+from lmaas_gateway.metrics import FALLBACKS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmaas_gateway.call import Call
+    from lmaas_gateway.meter import Meter
+    from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.replicas.forwarded import Forwarded
+    from lmaas_gateway.replicas.pool import Pool
+    from lmaas_gateway.routing.router import Router
+
+# A replica's words about the gateway's own standing there; the client's request is not to blame.
+_NOT_THE_CLIENTS = frozenset({401, 403, 429})
+
+
+class PlanRouter:
+    """Sends calls to the pools of their plans.
+
+    Args:
+        router: Sends a call to the replicas of one pool.
+        metrics: Counts the calls that another model answered.
+    """
+
+    def __init__(self, router: Router, metrics: Metrics) -> None:
+        self._router = router
+        self._metrics = metrics
+
+    async def forward(self, call: Call, plan: Sequence[Pool], meter: Meter) -> Forwarded:
+        """Send `call` to the first pool of `plan` that can serve it, and note which it was.
+
+        Raises:
+            GatewayError: none could; what the first one to tell a reason said.
+        """
+        *earlier, last = plan
+        refusal = None
+        for pool in earlier:
+            try:
+                forwarded = await self._router.forward(call, pool)
+            except GatewayError as error:
+                if error.status < 500 and error.status not in _NOT_THE_CLIENTS:
+                    raise
+                refusal = refusal or error
+                continue
+            if not is_failure(forwarded.exchange.status):
+                return self._note(call, pool, plan, meter, forwarded)
+            forwarded.close()
+        try:
+            return self._note(call, last, plan, meter, await self._router.forward(call, last))
+        except GatewayError as error:
+            # Why the model that was asked for could not serve tells the caller more.
+            raise refusal or error from None
+
+    def _note(
+        self, call: Call, pool: Pool, plan: Sequence[Pool], meter: Meter, forwarded: Forwarded
+    ) -> Forwarded:
+        if pool is not plan[0]:
+            self._metrics.count(FALLBACKS, (plan[0].name, pool.name))
+            meter.model = pool.name
+        if pool.name != call.model:
+            meter.reply_headers.append((b"x-lmaas-model", quote(pool.name).encode()))
+        return forwarded
+
+
+def is_failure(status: int) -> bool:
+    """Tell whether a replica's answer says that it cannot serve, not that the request cannot be served."""
+    return status >= 500 or status in _NOT_THE_CLIENTS
