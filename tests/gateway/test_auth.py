@@ -76,7 +76,7 @@ def test_each_key_is_that_of_its_principal() -> None:
     )
     authenticator = Authenticator(principals_of(settings))
     for _ in range(2):
-        assert authenticator.identify([(b"x-api-key", KEY.encode())]) == Principal("api-key")
+        assert authenticator.identify([(b"x-api-key", KEY.encode())]) == Principal("api-key", is_shared=True)
         assert authenticator.identify([(b"api-key", OTHER.encode())]) == Principal("batch", 0.5, 1)
 
 
