@@ -127,15 +127,15 @@ class Gateway:
         authenticator = Authenticator(principals_of(settings))
         # The response cache begins empty with each configuration, so it never answers for another engine.
         replays = build_replays(settings, self._claims, self.metrics)
-        router = PlanRouter(Router(self.metrics), self.metrics)
+        replica_router = Router(self.metrics, max_extra_attempts=settings.retries.max_extra_attempts)
+        router = PlanRouter(replica_router, self.metrics)
         application = build_application(
             pipeline=Pipeline(authenticator, directory, router, replays),
             authenticator=authenticator,
             directory=directory,
             accounting=self._accounting,
             metrics=self.metrics,
-            max_body_bytes=settings.max_body_bytes,
-            cors_origins=settings.cors_origins,
+            settings=settings,
             lifespan=self._lifespan,
         )
         return Snapshot(settings, directory, replays, application)

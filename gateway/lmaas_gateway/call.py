@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -103,6 +105,8 @@ class Call(msgspec.Struct, frozen=True):
         headers: Header lines for the replica, each ended by CRLF.
         idempotency: Given if the call must not run twice.
         cache_control: The client's `Cache-Control` header.
+        deadline_s: When it ends at the latest, by the event loop's clock.
+        is_deadline_given: Whether that is the client's own wish, which the replica is told too.
     """
 
     id: str
@@ -119,6 +123,12 @@ class Call(msgspec.Struct, frozen=True):
     cache_control: bytes = b""
     preamble: bytes = b""
     session: bytes = b""
+    deadline_s: float = math.inf
+    is_deadline_given: bool = False
+
+    def is_over(self) -> bool:
+        """Tell whether its deadline has passed."""
+        return self.deadline_s != math.inf and asyncio.get_running_loop().time() >= self.deadline_s
 
 
 class Usage(msgspec.Struct, frozen=True):

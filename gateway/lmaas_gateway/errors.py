@@ -3,6 +3,7 @@
     GatewayError                      status  type                   code
       BadRequestError                 400     invalid_request_error  -
         InvalidBodyError              400     invalid_request_error  invalid_body
+        InvalidHeaderError            400     invalid_request_error  invalid_header
         UnsupportedRouteError         400     invalid_request_error  unsupported_route
         InvalidIdempotencyKeyError    400     invalid_request_error  invalid_idempotency_key
       AuthenticationError             401     authentication_error   invalid_api_key
@@ -23,6 +24,7 @@
       ModelFailedError                503     api_error              model_failed
       ServerShuttingDownError         503     api_error              server_shutting_down
       ReplicaTimeoutError             504     api_error              replica_timeout
+        DeadlineExceededError         504     api_error              deadline_exceeded
     SettingsError                     (a setting that cannot work; never reaches a caller)
 
 Messages are for callers: they never hold a path, an address, a secret or a prompt.
@@ -38,11 +40,13 @@ class GatewayError(Exception):
         message: What was wrong, where, and what to do.
         param: The request field at fault, if one is.
         retry_after_s: Seconds after which a retry makes sense, if it does.
+        should_retry: Whether the client should try again, where status and code do not say enough.
     """
 
     status: int = 500
     type: str = "api_error"
     code: str | None = None
+    should_retry: bool | None = None
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(message)
@@ -62,6 +66,12 @@ class InvalidBodyError(BadRequestError):
     """The body is not the JSON object that the route takes."""
 
     code = "invalid_body"
+
+
+class InvalidHeaderError(BadRequestError):
+    """A header that the gateway acts on has a value that cannot be used."""
+
+    code = "invalid_header"
 
 
 class UnsupportedRouteError(BadRequestError):
@@ -186,6 +196,7 @@ class ModelFailedError(GatewayError):
 
     status = 503
     code = "model_failed"
+    should_retry = False
 
 
 class ServerShuttingDownError(GatewayError):
@@ -193,6 +204,7 @@ class ServerShuttingDownError(GatewayError):
 
     status = 503
     code = "server_shutting_down"
+    should_retry = True
 
 
 class ReplicaTimeoutError(GatewayError):
@@ -200,6 +212,13 @@ class ReplicaTimeoutError(GatewayError):
 
     status = 504
     code = "replica_timeout"
+
+
+class DeadlineExceededError(ReplicaTimeoutError):
+    """The call's deadline, which its client or `timeouts.total_s` set, has passed."""
+
+    code = "deadline_exceeded"
+    should_retry = False
 
 
 class SettingsError(Exception):

@@ -20,7 +20,10 @@ _MAX_EVENT_BYTES = 8 * 2**20
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
 _LINE = rb"(?<![^\r\n])"
-_ERROR_EVENT = re.compile(_LINE + rb'(?:data: ?\{"error"|data: ?\{"object": ?"error"|event: ?error\b)')
+_ERROR_EVENT = re.compile(_LINE + rb'(?:data: ?\{ ?"error"|data: ?\{ ?"object": ?"error"|event: ?error\b)')
+_DONE_EVENT = re.compile(_LINE + rb"data: ?\[DONE\]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FIELD_LINE = re.compile(_LINE + rb"[^:\r\n]")
 _USAGE_OBJECT = re.compile(rb'"usage": ?\{')
 _NO_CHOICES = re.compile(rb'"choices": ?\[\]')
 
@@ -153,6 +156,27 @@ class EventTap:
             return data
         self.is_broken = True
         return data[: match.start()]
+
+
+def first(data: bytes) -> bytes | None:
+    """Give the first whole event in `data` that is more than a comment; None if there is none yet."""
+    end = data.find(b"\n\n")
+    if end >= 0 and data.startswith((b"data:", b"event:")):
+        return data[:end]
+    for event in _AFTER_EVENT.split(data.removeprefix(_BYTE_ORDER_MARK))[:-1]:
+        if _FIELD_LINE.search(event) is not None:
+            return event
+    return None
+
+
+def is_error(event: bytes) -> bool:
+    """Tell whether one event reports an error, in any of the dialects that replicas have for it."""
+    return b"error" in event and _ERROR_EVENT.search(event) is not None
+
+
+def is_done(event: bytes) -> bool:
+    """Tell whether one event is `[DONE]`."""
+    return b"[DONE]" in event and _DONE_EVENT.search(event) is not None
 
 
 def _is_usage_event(event: bytes) -> bool:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from lmaas_gateway.replicas.pool import REPLICA_STATES
 from lmaas_gateway.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -78,7 +79,21 @@ REPLICA_FAILURES = Spec(
     "counter",
     "lmaas_replica_failures",
     ("model", "replica", "reason"),
-    "Attempts at a replica that failed: connect, busy, closed, deadline, protocol or status.",
+    "Attempts at a replica that failed: connect, busy, closed, deadline, protocol, status, reply (a 200 that "
+    "was none) or interrupted (after its first byte).",
+)
+RETRIES = Spec(
+    "counter",
+    "lmaas_retries",
+    ("model", "outcome"),
+    "Calls that failed before their first byte and went to another replica (made), or had no retry left "
+    "(denied).",
+)
+EJECTIONS = Spec(
+    "counter",
+    "lmaas_replica_ejections",
+    ("model", "replica"),
+    "Times that a replica was taken out of service.",
 )
 IDEMPOTENT_REPLAYS = Spec(
     "counter",
@@ -108,6 +123,14 @@ FALLBACKS = Spec(
     "Calls for one model that another answered, because the first could not serve them.",
 )
 REPLICA_UP = Spec("gauge", "lmaas_replica_up", ("model", "replica"), "1 if the replica's last probe passed.")
+REPLICA_STATE = Spec(
+    "gauge",
+    "lmaas_replica_state",
+    ("model", "replica", "state"),
+    "1 for the state that the replica is in: ready, down (its probe fails), ejected (its calls fail) or "
+    "cooling (it asked for a pause).",
+)
+RETRY_BUDGET = Spec("gauge", "lmaas_retry_budget", ("model",), "Retries that the pool's calls have left.")
 IN_FLIGHT = Spec(
     "gauge",
     "lmaas_requests_in_flight",
@@ -123,12 +146,16 @@ ALL = (
     CACHED_TOKENS,
     COMPLETION_TOKENS,
     REPLICA_FAILURES,
+    RETRIES,
+    EJECTIONS,
     IDEMPOTENT_REPLAYS,
     CACHE_HITS,
     CACHE_MISSES,
     CACHE_SAVED_TOKENS,
     FALLBACKS,
     REPLICA_UP,
+    REPLICA_STATE,
+    RETRY_BUDGET,
     IN_FLIGHT,
 )
 
@@ -231,14 +258,16 @@ class Metrics:
         yield from self._gauges()
 
     def _gauges(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily(REPLICA_UP.name, REPLICA_UP.text, labels=REPLICA_UP.labels)
-        in_flight = GaugeMetricFamily(IN_FLIGHT.name, IN_FLIGHT.text, labels=IN_FLIGHT.labels)
+        up, state, budget, in_flight = map(_gauge, (REPLICA_UP, REPLICA_STATE, RETRY_BUDGET, IN_FLIGHT))
         for pool in self._pools.values():
+            budget.add_metric((pool.name,), pool.retries.tokens)
             for replica in pool.replicas:
-                up.add_metric((pool.name, replica.name), float(replica.is_ready))
-                in_flight.add_metric((pool.name, replica.name), replica.load()[1])
-        yield up
-        yield in_flight
+                labels = (pool.name, replica.name)
+                up.add_metric(labels, float(replica.is_ready))
+                in_flight.add_metric(labels, replica.load()[1])
+                for name in REPLICA_STATES:
+                    state.add_metric((*labels, name), float(replica.state == name))
+        yield from (up, state, budget, in_flight)
 
 
 class _Collector(Collector):
@@ -254,6 +283,10 @@ class _Collector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Give the metrics of this moment."""
         return self._metrics.families()
+
+
+def _gauge(spec: Spec) -> GaugeMetricFamily:
+    return GaugeMetricFamily(spec.name, spec.text, labels=spec.labels)
 
 
 def _counter(spec: Spec, tallies: Tallies) -> Metric:

@@ -10,7 +10,6 @@ import msgspec
 from lmaas_gateway import usage
 from lmaas_gateway.call import Call
 from lmaas_gateway.errors import (
-    BadReplicaReplyError,
     GatewayError,
     ReplicaRefusalError,
     StreamInterruptedError,
@@ -33,16 +32,10 @@ _MAX_PROBLEMS = 3
 
 
 def relay(call: Call, forwarded: Forwarded, meter: Meter) -> Reply:
-    """Make the reply to `call` out of what its replica began to answer.
-
-    Raises:
-        BadReplicaReplyError: a stream was asked for, something else came.
-    """
-    content_type = forwarded.exchange.headers.get(b"content-type", b"application/json")
+    """Make the reply to `call` out of what its replica began to answer."""
     if not call.is_stream:
+        content_type = forwarded.exchange.headers.get(b"content-type", b"application/json")
         return PlainReply(forwarded, meter, content_type)
-    if not content_type.startswith(b"text/event-stream"):
-        raise BadReplicaReplyError(f"The model {call.model!r} did not answer with a stream.")
     return StreamReply(call, forwarded, meter)
 
 
@@ -144,6 +137,7 @@ class StreamReply:
         if self._tap.is_complete and not self._tap.is_broken:
             return b""
         self._meter.outcome = "interrupted"
+        self._forwarded.note_broken()
         error = StreamInterruptedError(
             f"The replica of {self._call.model!r} broke off; what came before is incomplete. Retry the call."
         )
@@ -217,17 +211,7 @@ async def read_refusal(call: Call, forwarded: Forwarded) -> GatewayError:
 
 
 def refusal(status: int, body: bytes, model: str) -> GatewayError:
-    """Turn a replica's error reply into ours.
-
-    A 4xx is about the request, and its text is kept; a 5xx is about the replica, and its text, which may
-    hold the inside of a server, is not.
-    """
-    if not 400 <= status < 500 or status in {401, 403, 429}:
-        if status in {429, 503}:
-            return ReplicaRefusalError(503, f"The model {model!r} is busy; retry shortly.", retry_after_s=1)
-        return ReplicaRefusalError(
-            502, f"The replica of {model!r} failed on this call; retry, or tell its operator."
-        )
+    """Turn a replica's refusal of the request into ours; its text is kept."""
     try:
         wire = _ERRORS.decode(body)
         error = wire.error or _WireError(wire.message)

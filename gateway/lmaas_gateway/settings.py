@@ -331,6 +331,58 @@ class CacheSettings(BaseModel):
     )
 
 
+class RetrySettings(BaseModel):
+    """When a call that failed before its first byte goes to another replica."""
+
+    model_config = _FROZEN
+
+    max_extra_attempts: int = Field(
+        default=2, ge=0, le=8, description="Further replicas that one call may try; none twice."
+    )
+    percent: float = Field(
+        default=10.0, ge=0, le=100, description="Retries that a pool's calls earn, of 100 that go well."
+    )
+    burst: int = Field(
+        default=500,
+        ge=0,
+        description="The most retries a pool can save up, and has at the start: the calls that one dying "
+        "replica may leave to be moved at once.",
+    )
+
+
+class EjectionSettings(BaseModel):
+    """When a replica that passes its health checks but fails its calls is taken out of service."""
+
+    model_config = _FROZEN
+
+    consecutive_failures: int = Field(default=5, ge=1, description="Failures in a row that eject a replica.")
+    failure_percent: float = Field(
+        default=50.0, ge=1, le=100, description="More failures than this, of its latest calls, eject it too."
+    )
+    min_calls: int = Field(
+        default=20, ge=1, description="Latest calls that `failure_percent` needs at least."
+    )
+    window_s: float = Field(default=30.0, gt=0, description="Calls longer ago than this are not latest.")
+    base_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long the first ejection lasts; the n-th in a row lasts n times as long.",
+    )
+    max_s: float = Field(default=300.0, gt=0, description="How long an ejection lasts at most.")
+    max_percent: float = Field(
+        default=50.0, ge=0, le=100, description="The most of a pool's replicas that are ejected at a time."
+    )
+    panic_percent: float = Field(
+        default=25.0,
+        ge=0,
+        le=100,
+        description="With fewer of its replicas in service than this, or none, a pool uses ejected ones too.",
+    )
+    max_cooling_s: float = Field(
+        default=30.0, ge=0, description="The longest pause that a replica's `Retry-After` can ask for."
+    )
+
+
 class Settings(BaseModel):
     """All settings of one gateway."""
 
@@ -381,6 +433,8 @@ class Settings(BaseModel):
     cache: CacheSettings = Field(default=CacheSettings(), description="Replies kept for equal calls.")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
     queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
+    retries: RetrySettings = Field(default=RetrySettings(), description="Trying other replicas.")
+    ejection: EjectionSettings = Field(default=EjectionSettings(), description="Leaving bad replicas out.")
 
     @field_validator("cors_origins", mode="before")
     @classmethod

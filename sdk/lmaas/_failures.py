@@ -23,6 +23,7 @@ _BOOLEANS: Final = {"true": True, "false": False}
 
 _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "invalid_body": errors.BadRequestError,
+    "invalid_header": errors.BadRequestError,
     "unsupported_route": errors.BadRequestError,
     "invalid_request": errors.BadRequestError,
     "context_length_exceeded": errors.ContextLengthExceededError,
@@ -45,6 +46,7 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "model_failed": errors.ServiceUnavailableError,
     "server_shutting_down": errors.ServiceUnavailableError,
     "replica_timeout": errors.GatewayTimeoutError,
+    "deadline_exceeded": errors.GatewayTimeoutError,
 }
 
 

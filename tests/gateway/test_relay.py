@@ -198,7 +198,7 @@ class TestBrokenStreams:
 class TestBrokenReplies:
     @pytest.mark.parametrize("framing", [Framing.LENGTH, Framing.CHUNKED])
     async def test_connection_ends_short_so_that_the_client_sees_it(self, framing: Framing) -> None:
-        body = json.dumps({"text": "x" * 200_000})
+        body = json.dumps({"text": "x" * 800_000})
         script = Script(body=body, fault=Fault.RESET, fault_at=Point.INSIDE_EVENT, framing=framing)
         async with FakeReplica(script=script) as replica, run_gateway(settings_for(replica)) as running:
             async with raw_client(running.port) as client:
@@ -220,10 +220,6 @@ class TestBrokenReplies:
         assert reply.body.decode() == body
         assert line["outcome"] == "ok"
 
-    async def test_empty_reply(self) -> None:
-        reply, _, _ = await outcome_of(CHAT, ASK, Script(body=""))
-        assert (reply.status, reply.body) == (200, b"")
-
 
 def wire(**error: Any) -> bytes:
     return json.dumps({"error": error}).encode()
@@ -238,17 +234,6 @@ class TestRefusals:
     def test_context_length_has_a_code_of_its_own(self) -> None:
         message = "This model's maximum context length is 2048 tokens."
         assert refusal(400, wire(message=message), "mock").code == "context_length_exceeded"
-
-    @pytest.mark.parametrize("status", [500, 501, 401, 403, 302, 399, 600])
-    def test_what_is_about_the_replica_hides_its_text(self, status: int) -> None:
-        error = refusal(status, wire(message="Traceback /opt/secret.py"), "mock")
-        assert (error.status, error.code) == (502, "replica_error")
-        assert "secret" not in error.message
-
-    @pytest.mark.parametrize("status", [503, 429])
-    def test_busy_replica_says_when_to_retry(self, status: int) -> None:
-        error = refusal(status, b"", "mock")
-        assert (error.status, error.code, error.retry_after_s) == (503, "replica_busy", 1)
 
     @pytest.mark.parametrize(
         "body",

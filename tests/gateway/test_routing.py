@@ -15,6 +15,7 @@ from lmaas_gateway.errors import (
     GatewayError,
     ModelFailedError,
     ModelNotReadyError,
+    ReplicaRefusalError,
     ReplicaTimeoutError,
     ReplicaUnavailableError,
 )
@@ -29,9 +30,11 @@ from lmaas_gateway.replicas.client import (
     ReplicaProtocolError,
 )
 from lmaas_gateway.replicas.pool import LaunchStatus, Pool, Replica
+from lmaas_gateway.routing.failures import ReplicaReplyError, ReplicaStatusError
 from lmaas_gateway.routing.verdicts import explain
 from lmaas_gateway.settings import TimeoutSettings
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Point, Script
+from support.calls import make_call
 from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
 from support.stub import raw_client, request_bytes
 
@@ -78,7 +81,10 @@ class Launch:
         (None, False, ModelNotReadyError),
         (None, True, ReplicaUnavailableError),
         (ReplicaConnectError("x"), True, ReplicaUnavailableError),
-        (ReplicaBusyError("x"), True, ReplicaUnavailableError),
+        (ReplicaBusyError("x"), True, ReplicaRefusalError),
+        (ReplicaReplyError("x"), True, BadReplicaReplyError),
+        (ReplicaStatusError(500, None), True, ReplicaRefusalError),
+        (ReplicaStatusError(503, None), True, ReplicaRefusalError),
         (ReplicaClosedError("x"), True, ReplicaUnavailableError),
         (ReplicaDeadlineError("connect"), True, ReplicaUnavailableError),
         (ReplicaDeadlineError("first_byte"), True, ReplicaTimeoutError),
@@ -91,7 +97,7 @@ def test_last_failure_decides_what_the_caller_is_told(
 ) -> None:
     only = replica(is_ready=was_ready)
     only.mark_failed("gone")
-    error = explain(Pool("mock", "chat", (only,), 0), failure)
+    error = explain(make_call(), Pool("mock", "chat", (only,), 0), failure)
     assert type(error) is expected
     assert "'mock'" in error.message
     assert (error.retry_after_s is not None) == (error.status == 503)
@@ -100,7 +106,7 @@ def test_last_failure_decides_what_the_caller_is_told(
 def test_model_that_was_given_up_is_not_said_to_be_starting() -> None:
     launches: tuple[LaunchStatus, ...] = (Launch(),)
     pool = Pool("mock", "chat", (replica(is_ready=False),), 0, launches=lambda: launches)
-    assert type(explain(pool, None)) is ModelFailedError
+    assert type(explain(make_call(), pool, None)) is ModelFailedError
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +176,7 @@ class TestFailover:
                 for _ in range(3):
                     assert (await running.post(CHAT, ASK)).status == 200
                 assert running.pool.state == "degraded"
-                assert "no connection" in running.pool.replicas[0].problem
+                assert running.pool.replicas[0].problem
             assert second.requests == 3
 
     @pytest.mark.parametrize(

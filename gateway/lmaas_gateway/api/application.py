@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.pipeline import Pipeline
     from lmaas_gateway.replicas.directory import Directory
+    from lmaas_gateway.settings import Settings
 
 
 def build_application(
@@ -38,14 +39,17 @@ def build_application(
     directory: Directory,
     accounting: Accounting,
     metrics: Metrics,
-    max_body_bytes: int,
-    cors_origins: Sequence[str],
+    settings: Settings,
     lifespan: Lifespan[Starlette],
 ) -> ASGIApp:
     """Put the routes together. Starlette knows the inference routes too, to refuse other methods on them."""
     endpoints: dict[str, ASGIApp] = {
         route.path: InferenceEndpoint(
-            route, pipeline=pipeline, accounting=accounting, max_body_bytes=max_body_bytes
+            route,
+            pipeline=pipeline,
+            accounting=accounting,
+            max_body_bytes=settings.max_body_bytes,
+            total_s=settings.timeouts.total_s,
         )
         for route in ROUTES
     }
@@ -69,7 +73,7 @@ def build_application(
     )
     # A redirect would be built from the client's Host header.
     starlette.router.redirect_slashes = False
-    return _with_cors(Dispatcher(endpoints, starlette), cors_origins)
+    return _with_cors(Dispatcher(endpoints, starlette), settings.cors_origins)
 
 
 def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
@@ -81,7 +85,7 @@ def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_methods=["GET", "POST"],
         # Client libraries add many of their own; no cookie of the browser comes along.
         allow_headers=["*"],
-        expose_headers=["x-request-id", "retry-after"],
+        expose_headers=["x-request-id", "retry-after", "x-should-retry"],
     )
 
 

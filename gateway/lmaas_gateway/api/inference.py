@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from lmaas_gateway import envelope
 from lmaas_gateway.api.protocol import CONNECTION
 from lmaas_gateway.call import Call
-from lmaas_gateway.errors import BodyTooLargeError, GatewayError, InternalError, ServerShuttingDownError
+from lmaas_gateway.errors import (
+    BodyTooLargeError,
+    GatewayError,
+    InternalError,
+    InvalidHeaderError,
+    ServerShuttingDownError,
+)
 from lmaas_gateway.meter import CLIENT_GONE_STATUS
 from lmaas_gateway.relay import error_body, error_event
 from lmaas_gateway.replay.keys import read_idempotency
@@ -41,6 +47,7 @@ _RANDOM = random.Random()  # noqa: S311
 _FORWARDED = frozenset({b"traceparent", b"tracestate", b"anthropic-version", b"anthropic-beta"})
 
 
+_MAX_DEADLINE_DIGITS = 12
 # So that no proxy keeps or gathers events.
 _STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -72,11 +79,13 @@ class InferenceEndpoint:
         pipeline: Does the work.
         accounting: Keeps the record of each call.
         max_body_bytes: Longer bodies are refused before they are read.
+        total_s: How long a call may last at most.
     """
 
     def __init__(
-        self, route: Route, *, pipeline: Pipeline, accounting: Accounting, max_body_bytes: int
+        self, route: Route, *, pipeline: Pipeline, accounting: Accounting, max_body_bytes: int, total_s: float
     ) -> None:
+        self._total_s = total_s
         self._route = route
         self._pipeline = pipeline
         self._accounting = accounting
@@ -120,6 +129,8 @@ class InferenceEndpoint:
             self._accounting.close(meter)
 
     async def _read_call(self, fields: Mapping[bytes, bytes], receive: Receive, meter: Meter) -> Call:
+        limit_s = read_deadline(fields)
+        deadline_s = asyncio.get_running_loop().time() + min(limit_s or self._total_s, self._total_s)
         body = await self._read_body(fields, receive)
         idempotency = read_idempotency(fields, body)
         wanted = envelope.read(body)
@@ -145,6 +156,8 @@ class InferenceEndpoint:
             cache_control=fields.get(b"cache-control", b""),
             preamble=envelope.preamble_of(wanted),
             session=envelope.session_of(wanted, fields.get(b"x-session-id")),
+            deadline_s=deadline_s,
+            is_deadline_given=limit_s is not None,
         )
 
     async def _read_body(self, fields: Mapping[bytes, bytes], receive: Receive) -> bytes:
@@ -208,6 +221,23 @@ def read_request_id(fields: Mapping[bytes, bytes]) -> str:
     return f"req_{_RANDOM.getrandbits(128):032x}"
 
 
+def read_deadline(fields: Mapping[bytes, bytes]) -> float | None:
+    """Read how many seconds the client gives the call (`x-request-deadline-ms`); None if it does not say.
+
+    Raises:
+        InvalidHeaderError: what it says is no number of milliseconds.
+    """
+    text = fields.get(b"x-request-deadline-ms")
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > _MAX_DEADLINE_DIGITS or not int(text):
+        raise InvalidHeaderError(
+            "The header `x-request-deadline-ms` must be a whole number of milliseconds, at least 1.",
+            param="x-request-deadline-ms",
+        )
+    return int(text) / 1e3
+
+
 def error_headers(error: GatewayError, meter: Meter, body: bytes) -> list[tuple[bytes, bytes]]:
     """Write the head of an error reply."""
     headers = [
@@ -218,6 +248,8 @@ def error_headers(error: GatewayError, meter: Meter, body: bytes) -> list[tuple[
     ]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers

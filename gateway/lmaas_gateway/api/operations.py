@@ -67,6 +67,8 @@ def describe(pool: Pool) -> dict[str, object]:
             {
                 "name": replica.name,
                 "ready": replica.is_ready,
+                "state": replica.state,
+                "consecutive_failures": replica.breaker.consecutive_failures,
                 "in_flight": replica.load()[1],
                 "problem": replica.problem,
             }

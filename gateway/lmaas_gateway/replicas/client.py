@@ -8,6 +8,7 @@ Deadlines are kept by one sweep over the connections in use instead of timers a 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
@@ -118,12 +119,12 @@ class _Connection(asyncio.Protocol):
 
     # What the exchange asks for.
 
-    def begin(self, request: tuple[bytes, bytes]) -> None:
+    def begin(self, request: tuple[bytes, bytes], deadline_s: float) -> None:
         """Send a request; the reply's state starts empty."""
         timeouts = self._client.timeouts
         now = self._loop.time()
         self.deadline_s = now + timeouts.first_byte_s
-        self.total_deadline_s = now + timeouts.total_s
+        self.total_deadline_s = min(now + timeouts.total_s, deadline_s)
         self._chunks = []
         self._buffered_bytes = self._head_bytes = 0
         self.is_head_complete = self.is_complete = self.has_data = False
@@ -339,8 +340,12 @@ class ReplicaClient:
             self._common_headers += f"authorization: Bearer {api_key}\r\n"
         self._heads: dict[str, bytes] = {}
 
-    def post(self, path: str, body: bytes, headers: bytes = b"") -> Awaitable[Exchange]:
+    def post(
+        self, path: str, body: bytes, headers: bytes = b"", deadline_s: float = math.inf
+    ) -> Awaitable[Exchange]:
         """Send a JSON body; give the exchange once the reply's head is in.
+
+        Nothing lasts longer than `deadline_s`, by the event loop's clock, nor than the client's own timeouts.
 
         A kept connection that the replica closed while we wrote is replaced once by a new one, if no byte
         of a reply had come. One that closes later has been at work on the request, which may have killed it.
@@ -354,11 +359,12 @@ class ReplicaClient:
         if head is None:
             text = f"POST {path} HTTP/1.1\r\n{self._common_headers}content-type: application/json\r\n"
             head = self._heads[path] = text.encode()
-        return self._exchange((b"%b%bcontent-length: %d\r\n\r\n" % (head, headers, len(body)), body))
+        request = (b"%b%bcontent-length: %d\r\n\r\n" % (head, headers, len(body)), body)
+        return self._exchange(request, deadline_s)
 
     def get(self, path: str) -> Awaitable[Exchange]:
         """Ask for `path`; give the exchange once the reply's head is in."""
-        return self._exchange((f"GET {path} HTTP/1.1\r\n{self._common_headers}\r\n".encode(), b""))
+        return self._exchange((f"GET {path} HTTP/1.1\r\n{self._common_headers}\r\n".encode(), b""), math.inf)
 
     def release(self, connection: _Connection) -> None:
         """Take a connection back from its exchange."""
@@ -386,24 +392,26 @@ class ReplicaClient:
             self._sweeper.cancel()
             self._sweeper = None
 
-    async def _exchange(self, request: tuple[bytes, bytes]) -> Exchange:
+    async def _exchange(self, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
         connection = self._take_idle()
         if connection is not None:
             loop = asyncio.get_running_loop()
             begun_s = loop.time()
             try:
-                return await self._run(connection, request)
+                return await self._run(connection, request, deadline_s)
             except ReplicaClosedError:
                 if connection.has_data or loop.time() - begun_s > _STALE_AFTER_S:
                     raise
-        return await self._run(await self._connect(), request)
+        return await self._run(await self._connect(deadline_s), request, deadline_s)
 
-    async def _run(self, connection: _Connection, request: tuple[bytes, bytes]) -> Exchange:
+    async def _run(
+        self, connection: _Connection, request: tuple[bytes, bytes], deadline_s: float
+    ) -> Exchange:
         self._busy.add(connection)
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
         try:
-            connection.begin(request)
+            connection.begin(request, deadline_s)
             while not connection.is_head_complete:
                 await connection.news()
         except BaseException:
@@ -421,13 +429,13 @@ class ReplicaClient:
             connection.abort()
         return None
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self, deadline_s: float) -> _Connection:
         if len(self._busy) + self._connecting >= self._max_connections:
             raise ReplicaBusyError(f"{self._max_connections} connections are in use")
         loop = asyncio.get_running_loop()
         self._connecting += 1
         try:
-            async with asyncio.timeout(self.timeouts.connect_s):
+            async with asyncio.timeout_at(min(loop.time() + self.timeouts.connect_s, deadline_s)):
                 return await self._open(loop)
         except TimeoutError:
             raise ReplicaDeadlineError("connect") from None

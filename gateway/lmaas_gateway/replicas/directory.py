@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import ModelNotFoundError, UnsupportedRouteError
+from lmaas_gateway.replicas.breaker import Breaker
 from lmaas_gateway.replicas.client import Address, ReplicaClient
 from lmaas_gateway.replicas.plans import Plan, build_plans
 from lmaas_gateway.replicas.pool import Pool, Replica, SharedLoad
+from lmaas_gateway.replicas.retry_budget import RetryBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.board import SharedBoard
     from lmaas_gateway.call import Call, Principal, Route
     from lmaas_gateway.replicas.pool import LaunchStatus
-    from lmaas_gateway.settings import ModelKind, ReplicaSettings, Settings
+    from lmaas_gateway.settings import ModelKind, ReplicaSettings, RetrySettings, Settings
 
     Launches = Callable[[str], Sequence[LaunchStatus]]
     Identity = tuple[str, str, str | None, Path | None]
@@ -134,6 +136,7 @@ class Directory:
         """
         for replica, wanted in self._placed.items():
             replica.client.limit(settings.timeouts, settings.max_connections_per_replica)
+            replica.breaker.follow(settings.ejection)
             replica.weight, replica.is_draining = wanted.weight, wanted.draining
         for old in previous:
             old.successor = self._pools.get(old.name)
@@ -204,7 +207,15 @@ def build_directory(
         placed.update(zip(replicas, addresses, strict=True))
         old = None if previous is None else previous.pools.get(model.name)
         created = int(time.time()) if old is None else old.created
-        pool = Pool(model.name, model.kind or "chat", replicas, created, routing=model.routing)
+        pool = Pool(
+            model.name,
+            model.kind or "chat",
+            replicas,
+            created,
+            routing=model.routing,
+            ejection=settings.ejection,
+            retries=_build_budget(settings.retries, old),
+        )
         if launches is not None:
             pool.launches = partial(launches, model.name)
         pools[model.name] = pool
@@ -221,7 +232,14 @@ def _build_replica(
         weight=address.weight,
         is_draining=address.draining,
         shared=shared,
+        breaker=Breaker(settings.ejection),
     )
+
+
+def _build_budget(wanted: RetrySettings, old: Pool | None) -> RetryBudget:
+    """A new configuration gives nobody new retries."""
+    saved = None if old is None else old.retries.tokens
+    return RetryBudget(percent=wanted.percent, burst=wanted.burst, saved=saved)
 
 
 def _share_load(board: SharedBoard, model: str, url: str) -> SharedLoad:

@@ -5,23 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmaas_gateway.replicas.client import Exchange
-    from lmaas_gateway.replicas.pool import Replica
+    from lmaas_gateway.replicas.pool import Pool, Replica
+
+    Report = Callable[[Pool, Replica], None]
 
 
 class Forwarded:
     """A call that a replica has begun to answer. Whoever holds it must `close` it; closing never waits.
 
-    Attributes:
+    Args:
+        pool: That of the replica.
+        replica: Who answers.
+        tokens: What the call was said to cost when it entered the replica.
         exchange: The reply, its head read.
         first: The first bytes of the reply's body, already read from `exchange`.
+        report: Told if the reply breaks.
     """
 
-    __slots__ = ("_replica", "_tokens", "exchange", "first")
+    __slots__ = ("_pool", "_replica", "_report", "_tokens", "exchange", "first")
 
-    def __init__(self, replica: Replica, tokens: int, exchange: Exchange, first: bytes) -> None:
+    def __init__(
+        self, pool: Pool, replica: Replica, tokens: int, *, exchange: Exchange, first: bytes, report: Report
+    ) -> None:
+        self._pool = pool
         self._replica = replica
         self._tokens = tokens
+        self._report = report
         self.exchange = exchange
         self.first = first
 
@@ -29,6 +41,10 @@ class Forwarded:
     def replica_name(self) -> str:
         """The replica's name, for records."""
         return self._replica.name
+
+    def note_broken(self) -> None:
+        """Take note that the replica did not bring its reply to a good end."""
+        self._report(self._pool, self._replica)
 
     def close(self) -> None:
         """Give the connection back, or drop it if the reply is not whole; the replica's load falls."""

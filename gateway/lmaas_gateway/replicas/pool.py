@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
+from lmaas_gateway.replicas.breaker import Breaker
 from lmaas_gateway.replicas.prefixes import HeldPrefixes
+from lmaas_gateway.replicas.retry_budget import RetryBudget
+from lmaas_gateway.settings import EjectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import ModelKind, RoutingPolicy
 
 PoolState = Literal["starting", "ready", "degraded", "unavailable", "failed"]
+ReplicaState = Literal["ready", "down", "ejected", "cooling"]
+REPLICA_STATES: tuple[ReplicaState, ...] = get_args(ReplicaState)
 
 NEVER = 1 << 62
 """More calls than a replica can have."""
@@ -63,6 +68,7 @@ class Replica:
         foreign_calls: Calls that others sent to it, at the last look at its metrics.
         queues_above: With more calls in flight than this some of them wait, by the last look at its metrics.
         prefixes: Which prompts it has read lately.
+        breaker: What its answers to calls say of it.
     """
 
     name: str
@@ -80,6 +86,16 @@ class Replica:
     foreign_calls: int = 0
     queues_above: int = NEVER
     prefixes: HeldPrefixes = field(default_factory=HeldPrefixes)
+    breaker: Breaker = field(default_factory=Breaker)
+
+    @property
+    def state(self) -> ReplicaState:
+        """Whether it takes calls, and if not, why."""
+        if not self.is_ready:
+            return "down"
+        if self.breaker.is_ejected:
+            return "ejected"
+        return "cooling" if self.breaker.is_cooling() else "ready"
 
     def enter(self, tokens: int) -> None:
         """Take note of a call that is sent to it; a `leave` with the same number must follow, always."""
@@ -124,6 +140,8 @@ class Pool:
         routing: The policy that chooses one of several replicas.
         launches: Asks the launcher for the state of each replica; empty where none was launched here.
         successor: The pool of a newer configuration; calls that hold this one find their replicas there.
+        ejection: How many of the replicas may be ejected.
+        retries: How many calls may be tried again.
     """
 
     name: str
@@ -133,16 +151,57 @@ class Pool:
     owned_by: str = "lmaas"
     routing: RoutingPolicy = "least_tokens"
     launches: Callable[[], Sequence[LaunchStatus]] = tuple
+    ejection: EjectionSettings = field(default_factory=EjectionSettings)
+    retries: RetryBudget = field(default_factory=RetryBudget)
     successor: Pool | None = None
 
     def candidates(self, tried: Container[Replica]) -> list[Replica]:
         """List the replicas that could take a call and have not been tried."""
         if self.successor is not None:
             return self.successor.candidates(tried)
-        return [
+        found = [
             replica
             for replica in self.replicas
-            if replica.is_ready and not replica.is_draining and replica not in tried
+            if replica.is_ready
+            and not replica.is_draining
+            and not replica.breaker.is_tripped
+            and replica not in tried
+        ]
+        return found if len(found) == len(self.replicas) else self._look_closer(tried)
+
+    def note_success(self, replica: Replica) -> None:
+        """Take note of a call that a replica answered well."""
+        replica.breaker.note_success()
+        self.retries.note_success()
+
+    def note_failure(self, replica: Replica) -> bool:
+        """Take note of a call that a replica failed; eject it if it must be and can be, and tell whether."""
+        if self.successor is not None:
+            return self.successor.note_failure(replica)
+        if not replica.breaker.note_failure() or replica.breaker.is_ejected:
+            return False
+        ejected = 1 + sum(other.breaker.is_ejected for other in self.replicas)
+        if ejected * 100 > len(self.replicas) * self.ejection.max_percent:
+            return False
+        replica.breaker.eject()
+        return True
+
+    def retry_after_s(self) -> float:
+        """Give the seconds until the first replica that waits out a pause may take calls; 0 if none does."""
+        pauses = (replica.breaker.remaining_s() for replica in self.replicas if replica.is_ready)
+        return min((pause for pause in pauses if pause), default=0.0)
+
+    def _look_closer(self, tried: Container[Replica]) -> list[Replica]:
+        """Let pauses end, and use the ejected ones too where too few others are left."""
+        ready = [replica for replica in self.replicas if replica.is_ready and not replica.is_draining]
+        in_service = sum(not replica.breaker.is_ejected for replica in ready)
+        is_panic = not in_service or in_service * 100 < len(self.replicas) * self.ejection.panic_percent
+        return [
+            replica
+            for replica in ready
+            if replica not in tried
+            and (is_panic or not replica.breaker.is_ejected)
+            and not replica.breaker.is_cooling()
         ]
 
     @property
@@ -150,7 +209,7 @@ class Pool:
         """How much of the pool serves; a replica that drains is no part of it."""
         serving = [replica for replica in self.replicas if not replica.is_draining]
         ready = sum(replica.is_ready for replica in serving)
-        if ready == len(serving) > 0:
+        if ready == len(serving) > 0 and not any(replica.breaker.is_ejected for replica in serving):
             return "ready"
         if ready:
             return "degraded"

@@ -46,7 +46,7 @@ class PlanRouter:
             try:
                 forwarded = await self._router.forward(call, pool)
             except GatewayError as error:
-                if error.status < 500 and error.status not in _NOT_THE_CLIENTS:
+                if call.is_over() or (error.status < 500 and error.status not in _NOT_THE_CLIENTS):
                     raise
                 refusal = refusal or error
                 continue

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from lmaas_gateway import envelope
+from lmaas_gateway import metrics
 from lmaas_gateway.replicas.client import (
     ReplicaBusyError,
     ReplicaClosedError,
@@ -13,16 +14,18 @@ from lmaas_gateway.replicas.client import (
     ReplicaError,
     ReplicaProtocolError,
 )
-from lmaas_gateway.replicas.forwarded import Forwarded
+from lmaas_gateway.routing.attempt import attempt
 from lmaas_gateway.routing.balancing import Policies
+from lmaas_gateway.routing.failures import ReplicaReplyError, ReplicaStatusError
 from lmaas_gateway.routing.verdicts import explain
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
     from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.replicas.forwarded import Forwarded
     from lmaas_gateway.replicas.pool import Pool, Replica
 
-_ERROR_EVENT = b'data: {"error"'
+_LOG = logging.getLogger("lmaas.gateway")
 
 _REASONS: dict[type[ReplicaError], str] = {
     ReplicaConnectError: "connect",
@@ -30,6 +33,8 @@ _REASONS: dict[type[ReplicaError], str] = {
     ReplicaClosedError: "closed",
     ReplicaDeadlineError: "deadline",
     ReplicaProtocolError: "protocol",
+    ReplicaReplyError: "reply",
+    ReplicaStatusError: "status",
 }
 
 
@@ -37,16 +42,22 @@ class Router:
     """Sends calls to the replicas of a pool.
 
     Args:
-        metrics: Counts failures.
+        metrics: Where failures are counted.
         policies: Choose between replicas.
+        max_extra_attempts: How many further replicas a call may try after its first.
     """
 
-    def __init__(self, metrics: Metrics, policies: Policies | None = None) -> None:
+    def __init__(
+        self, metrics: Metrics, policies: Policies | None = None, *, max_extra_attempts: int = 2
+    ) -> None:
         self._metrics = metrics
         self._policies = policies or Policies()
+        self._max_extra_attempts = max_extra_attempts
+        # Made once: to make a bound method costs each call as much as to use it.
+        self._report = self._note_broken
 
     async def forward(self, call: Call, pool: Pool) -> Forwarded:
-        """Send `call` to a replica; return once the first bytes of its reply are in.
+        """Send `call` to a replica; return once its reply has begun well, or is a refusal of the request.
 
         Tries each replica at most once, and only while no byte has reached the client.
 
@@ -55,50 +66,83 @@ class Router:
             ModelFailedError: none could be started.
             ReplicaUnavailableError: none could take the call.
             ReplicaTimeoutError: the last one tried did not begin to answer in time.
-            BadReplicaReplyError: the last one tried did not answer in HTTP.
+            DeadlineExceededError: the call's deadline has passed.
+            BadReplicaReplyError: the last one tried did not answer with a reply.
+            ReplicaRefusalError: the last one tried failed, or is busy.
 
         Source: RFC 9110 §9.2.2, on replaying a POST.
         """
-        tried: set[Replica] = set()
+        tried: list[Replica] = []
         failure: ReplicaError | None = None
-        while candidates := pool.candidates(tried):
-            is_alone = len(candidates) == 1 == len(pool.replicas)
-            replica = candidates[0] if is_alone else self._policies.of(pool).choose(call, candidates)
-            tried.add(replica)
+        while (replica := self._next(call, pool, tried, failure)) is not None:
+            tried.append(replica)
             try:
-                forwarded = await _attempt(call, replica)
+                forwarded = await attempt(call, pool, replica, self._report)
             except ReplicaError as error:
                 failure = error
                 self._note_failure(pool, replica, error)
                 continue
-            if forwarded.exchange.status < 500 or not pool.candidates(tried):
-                return forwarded
-            self._metrics.count_failure(pool.name, replica.name, "status")
-            forwarded.close()
-        raise explain(pool, failure)
+            if forwarded.exchange.status < 300:
+                pool.note_success(replica)
+            return forwarded
+        verdict = explain(call, pool, failure)
+        if len(tried) > 1:
+            # One loop of retries is enough: the client's would multiply ours.
+            verdict.should_retry = False
+        raise verdict
+
+    def _next(
+        self, call: Call, pool: Pool, tried: list[Replica], failure: ReplicaError | None
+    ) -> Replica | None:
+        candidates = pool.candidates(tried)
+        if failure is not None:
+            candidates = self._worth_a_retry(call, pool, candidates, tried, failure)
+        if not candidates:
+            return None
+        if len(candidates) == 1 == len(pool.replicas):
+            return candidates[0]
+        return self._policies.of(pool).choose(call, candidates)
+
+    def _worth_a_retry(
+        self, call: Call, pool: Pool, candidates: list[Replica], tried: list[Replica], failure: ReplicaError
+    ) -> list[Replica]:
+        """Leave those replicas that may do better, if the call may be tried again at all.
+
+        One that failed its latest calls too is only kept in service because there is no better: in an outage
+        a retry there is nothing but more load.
+        """
+        candidates = [replica for replica in candidates if not replica.breaker.is_suspect]
+        if not candidates or len(tried) > self._max_extra_attempts or call.is_over():
+            return []
+        # Where nothing was sent, no replica has had any work with the call.
+        is_free = isinstance(failure, ReplicaConnectError | ReplicaBusyError)
+        if not is_free and not pool.retries.take():
+            self._metrics.count(metrics.RETRIES, (pool.name, "denied"))
+            return []
+        self._metrics.count(metrics.RETRIES, (pool.name, "made"))
+        return candidates
 
     def _note_failure(self, pool: Pool, replica: Replica, error: ReplicaError) -> None:
         self._metrics.count_failure(pool.name, replica.name, _REASONS.get(type(error), "other"))
+        if isinstance(error, ReplicaStatusError) and error.is_pause:
+            if error.retry_after_s:
+                replica.breaker.cool(error.retry_after_s)
+            return
+        if isinstance(error, ReplicaBusyError):
+            return
+        if isinstance(error, ReplicaDeadlineError) and error.deadline == "total":
+            # Of the call as a whole: it says nothing of the replica.
+            return
         is_unreachable = isinstance(error, ReplicaDeadlineError) and error.deadline == "connect"
         if is_unreachable or isinstance(error, ReplicaConnectError):
             replica.mark_failed(str(error))
+        self._count_against(pool, replica, str(error))
 
+    def _note_broken(self, pool: Pool, replica: Replica) -> None:
+        self._metrics.count_failure(pool.name, replica.name, "interrupted")
+        self._count_against(pool, replica, "its reply broke off")
 
-async def _attempt(call: Call, replica: Replica) -> Forwarded:
-    body = call.body
-    name = replica.served_model_name
-    if name is not None and name != call.model:
-        body = envelope.with_model(body, name)
-    replica.enter(call.tokens)
-    exchange = None
-    try:
-        exchange = await replica.client.post(call.route.replica_path, body, call.headers)
-        first = exchange.take() or await exchange.read()
-        if call.is_stream and exchange.status == 200 and (not first or first.startswith(_ERROR_EVENT)):
-            raise ReplicaClosedError("the stream failed before its first event")
-    except BaseException:
-        replica.leave(call.tokens)
-        if exchange is not None:
-            exchange.close()
-        raise
-    return Forwarded(replica, call.tokens, exchange, first)
+    def _count_against(self, pool: Pool, replica: Replica, problem: str) -> None:
+        if pool.note_failure(replica):
+            self._metrics.count(metrics.EJECTIONS, (pool.name, replica.name))
+            _LOG.warning("replica %s is ejected: its calls fail, the last one so: %s", replica.name, problem)

@@ -1,0 +1,143 @@
+"""What a replica's answers say of its health: one that fails too often is ejected, one that asks is spared.
+
+A breaker only counts and remembers; `pool.py` decides whether the pool can spare the replica, and
+`health.py` asks an ejected one, when its time is over, whether it can work again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from lmaas_gateway.settings import EjectionSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NEVER_S = float("-inf")
+# So many of the last failures are looked at; more would say nothing new of a replica.
+_MAX_FAILURES = 64
+# An ejection this many times its base ago no longer makes the next one longer.
+_FORGOTTEN_AFTER = 10
+
+
+class Breaker:
+    """The record of one replica.
+
+    Args:
+        rules: When it is ejected, and for how long.
+        clock: Monotonic seconds.
+
+    Attributes:
+        is_tripped: It is ejected, or was asked to be left alone and may still be: look closer before a call.
+        is_ejected: It takes no calls until a probe has passed.
+        consecutive_failures: Since the last call that went well.
+        ejections: How often it was ejected, since the start.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_cooled_until_s",
+        "_ejected_until_s",
+        "_failures",
+        "_readmitted_s",
+        "_row",
+        "_rules",
+        "_successes",
+        "consecutive_failures",
+        "ejections",
+        "is_ejected",
+        "is_tripped",
+    )
+
+    def __init__(
+        self, rules: EjectionSettings | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rules = rules or EjectionSettings()
+        self._clock = clock
+        self._successes = 0
+        # When each of the last failures was, and how many calls had gone well before it.
+        self._failures: deque[tuple[float, int]] = deque(maxlen=_MAX_FAILURES)
+        self._row = 0
+        self._readmitted_s = self._ejected_until_s = self._cooled_until_s = _NEVER_S
+        self.consecutive_failures = 0
+        self.ejections = 0
+        self.is_ejected = self.is_tripped = False
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it failed so often in a row that only the lack of others keeps it in service."""
+        return self.consecutive_failures >= self._rules.consecutive_failures
+
+    @property
+    def is_probe_due(self) -> bool:
+        """Whether it has been ejected for long enough to be asked again."""
+        return self.is_ejected and self._clock() >= self._ejected_until_s
+
+    def follow(self, rules: EjectionSettings) -> None:
+        """Go by other rules from now on."""
+        self._rules = rules
+
+    def note_success(self) -> None:
+        """Take note of a call that went well."""
+        self.consecutive_failures = 0
+        self._successes += 1
+
+    def note_failure(self) -> bool:
+        """Take note of a call that failed by the replica's fault; tell whether it now fails too often."""
+        rules = self._rules
+        now = self._clock()
+        failures = self._failures
+        self.consecutive_failures += 1
+        failures.append((now, self._successes))
+        while failures[0][0] < now - rules.window_s:
+            failures.popleft()
+        # Of the calls since the oldest failure in sight: what went well before says nothing of what is now.
+        failed = len(failures) - 1
+        calls = failed + self._successes - failures[0][1]
+        is_often = calls >= rules.min_calls and failed * 100 > calls * rules.failure_percent
+        return is_often or self.is_suspect
+
+    def eject(self) -> None:
+        """Take it out of service; each time in a row for longer."""
+        now = self._clock()
+        if now - self._readmitted_s > self._rules.base_s * _FORGOTTEN_AFTER:
+            self._row = 0
+        self._row += 1
+        self.ejections += 1
+        self._eject_for(now)
+
+    def extend(self) -> None:
+        """Leave it out of service for longer: its probe has failed."""
+        self._row += 1
+        self._eject_for(self._clock())
+
+    def readmit(self) -> None:
+        """Take it back into service: its probe has passed."""
+        self._readmitted_s = self._clock()
+        self._failures.clear()
+        self.consecutive_failures = 0
+        self.is_ejected = False
+        self.is_tripped = self.is_cooling()
+
+    def cool(self, seconds: float) -> None:
+        """Leave it alone for as long as it asks, within bounds."""
+        until_s = self._clock() + min(seconds, self._rules.max_cooling_s)
+        self._cooled_until_s = max(self._cooled_until_s, until_s)
+        self.is_tripped = True
+
+    def is_cooling(self) -> bool:
+        """Tell whether it still wants to be left alone."""
+        is_cooling = self._clock() < self._cooled_until_s
+        self.is_tripped = is_cooling or self.is_ejected
+        return is_cooling
+
+    def remaining_s(self) -> float:
+        """Give the seconds until it may take calls again, as far as that is known; 0 if it may now."""
+        until_s = max(self._cooled_until_s, self._ejected_until_s if self.is_ejected else _NEVER_S)
+        return max(0.0, until_s - self._clock())
+
+    def _eject_for(self, now: float) -> None:
+        self._ejected_until_s = now + min(self._rules.base_s * self._row, self._rules.max_s)
+        self.is_ejected = self.is_tripped = True

@@ -1,0 +1,36 @@
+"""How an attempt at a replica can fail besides its connection: by its status, or by a reply that is none."""
+
+from __future__ import annotations
+
+from lmaas_gateway.replicas.client import ReplicaError
+
+# Statuses of a replica that are about itself, not about the request.
+_OF_ITS_OWN = frozenset({401, 403, 429})
+_PAUSES = frozenset({429, 503})
+
+
+class ReplicaStatusError(ReplicaError):
+    """The replica answered with a status that is about itself.
+
+    Attributes:
+        retry_after_s: How long it asks to be left alone, if it does.
+    """
+
+    def __init__(self, status: int, retry_after_s: float | None) -> None:
+        super().__init__(f"it answered {status}")
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+    @property
+    def is_pause(self) -> bool:
+        """Whether it only has too much to do: that is not a fault."""
+        return self.status in _PAUSES
+
+
+class ReplicaReplyError(ReplicaError):
+    """The replica answered 200 with something that is not a reply to the call."""
+
+
+def is_about_replica(status: int) -> bool:
+    """Tell whether another replica may answer better than with this status."""
+    return not 200 <= status < 500 or 300 <= status < 400 or status in _OF_ITS_OWN
