@@ -1,0 +1,150 @@
+"""Recording a reply: bytes pass untouched, and only what is whole is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmaas_gateway.call import Usage
+from lmaas_gateway.meter import Meter
+from lmaas_gateway.replay.replies import Recorded, RecordedReply, StoredReply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from lmaas_gateway.reply import Reply
+
+USAGE = Usage(3, 4)
+
+
+class Piecewise:
+    """A reply of these pieces."""
+
+    def __init__(
+        self, pieces: Sequence[bytes], meter: Meter, *, is_stream: bool = False, status: int = 200
+    ) -> None:
+        self.pieces = list(pieces)
+        self.meter = meter
+        self.status = status
+        self.content_type = b"text/plain"
+        self.content_length = None if is_stream else b"%d" % len(b"".join(pieces))
+        self.is_stream = is_stream
+        self.is_over = False
+        self.noted = 0
+
+    def begin(self) -> bytes:
+        return self._next()
+
+    async def read(self) -> bytes:
+        return self._next()
+
+    def note_usage(self) -> None:
+        self.noted += 1
+        self.meter.usage = USAGE
+
+    def _next(self) -> bytes:
+        piece = self.pieces.pop(0) if self.pieces else b""
+        self.is_over = not self.pieces
+        return piece
+
+
+class Shelf:
+    """A keeper that notes what it gets, at once or later."""
+
+    def __init__(self, max_entry_bytes: int = 100, *, is_slow: bool = False) -> None:
+        self.max_entry_bytes = max_entry_bytes
+        self.kept: list[Recorded] = []
+        self.forgone = 0
+        self._is_slow = is_slow
+
+    def keep(self, recorded: Recorded) -> Awaitable[object] | None:
+        if self._is_slow:
+            return self._later(recorded)
+        self.kept.append(recorded)
+        return None
+
+    def forgo(self) -> None:
+        self.forgone += 1
+
+    async def _later(self, recorded: Recorded) -> None:
+        await asyncio.sleep(0)
+        self.kept.append(recorded)
+
+
+def new_meter() -> Meter:
+    return Meter("req_1", "/v1/x", lambda: 0.0)
+
+
+async def drain(reply: Reply) -> bytes:
+    """Read as the endpoint does."""
+    data = reply.begin()
+    if not data and not reply.is_over:
+        data = await reply.read()
+    parts = [data]
+    while not reply.is_over:
+        parts.append(await reply.read())
+    return b"".join(parts)
+
+
+@given(
+    pieces=st.lists(st.binary(max_size=40), min_size=1, max_size=6),
+    is_stream=st.booleans(),
+    is_slow=st.lists(st.booleans(), min_size=1, max_size=2),
+)
+def test_any_reply_passes_untouched_and_is_kept_if_it_fits(
+    pieces: list[bytes], is_stream: bool, is_slow: list[bool]
+) -> None:
+    body, meter = b"".join(pieces), new_meter()
+    shelves = [Shelf(is_slow=slow) for slow in is_slow]
+    source = Piecewise(pieces, meter, is_stream=is_stream)
+    reply = RecordedReply(source, shelves, meter)
+    assert asyncio.run(drain(reply)) == body
+    reply.note_usage()
+    assert source.noted == 1
+    expected = [Recorded(b"text/plain", is_stream, body, USAGE)] if len(body) <= 100 else []
+    assert [shelf.kept for shelf in shelves] == [expected] * len(shelves)
+    assert [shelf.forgone for shelf in shelves] == [int(not expected)] * len(shelves)
+    if expected:
+        assert asyncio.run(drain(StoredReply(expected[0]))) == body
+
+
+async def test_only_the_beginning_was_read() -> None:
+    meter, shelf = new_meter(), Shelf()
+    reply = RecordedReply(Piecewise([b"a", b"b"], meter), [shelf], meter)
+    assert reply.begin() == b"a"
+    assert shelf.kept == []
+
+
+async def test_reply_that_came_to_a_bad_end_is_not_kept() -> None:
+    meter, shelf = new_meter(), Shelf()
+    reply = RecordedReply(Piecewise([b"a", b"error"], meter, is_stream=True), [shelf], meter)
+    reply.begin()
+    meter.outcome = "interrupted"
+    assert await reply.read() == b"error"
+    assert reply.is_over
+    assert shelf.kept == []
+
+
+async def test_reply_without_a_length_is_not_kept() -> None:
+    meter, shelf = new_meter(), Shelf()
+    source = Piecewise([b"a"], meter)
+    source.content_length = None
+    assert await drain(RecordedReply(source, [shelf], meter)) == b"a"
+    assert (shelf.kept, shelf.forgone) == ([], 1)
+
+
+async def test_keepers_have_bounds_of_their_own() -> None:
+    meter, small, large = new_meter(), Shelf(3), Shelf(10)
+    await drain(RecordedReply(Piecewise([b"abcde"], meter), [small, large], meter))
+    # Whoever gets more than it wants leaves it; the recorder knows the largest bound only.
+    assert len(large.kept) == 1
+
+
+async def test_stored_reply_tells_its_length_and_ends_after_its_beginning() -> None:
+    reply = StoredReply(Recorded(b"application/json", False, b"{}"))
+    assert (reply.status, reply.content_length, reply.is_stream) == (200, b"2", False)
+    assert (reply.begin(), reply.is_over, await reply.read()) == (b"{}", True, b"")
+    assert StoredReply(Recorded(b"text/event-stream", True, b"data: 1\n\n")).content_length is None

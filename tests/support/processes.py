@@ -1,0 +1,53 @@
+"""The gateway as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from lmaas_gateway.testing import FakeReplica
+
+
+@contextlib.asynccontextmanager
+async def served(
+    replica: FakeReplica, tmp_path: Path, *lines: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """Run `lmaas serve` and wait for its greeting; give the process and its port."""
+    config = tmp_path / "lmaas.yaml"
+    model = f"models: [{{name: mock, kind: chat, replicas: [{{url: '{replica.url}'}}]}}]"
+    config.write_text("\n".join(["port: 0", model, *lines]))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "import sys; from lmaas.cli import main; sys.exit(main())"),
+        *("serve", "--config", str(config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(30):
+            greeting = b""
+            while not greeting.startswith(b"Ready: "):
+                greeting = await process.stderr.readline()
+                assert greeting, "it ended before it was ready"
+        yield process, int(greeting.split(b"/v1")[0].rpartition(b":")[2])
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def stop(process: asyncio.subprocess.Process, number: signal.Signals = signal.SIGTERM) -> list[bytes]:
+    """Signal the process; give the lines of its standard output."""
+    process.send_signal(number)
+    async with asyncio.timeout(15):
+        out, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert b"Traceback" not in err
+    return out.splitlines()
