@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.api.application import build_application
+from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.auth import Authenticator, principals_of
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
@@ -74,6 +75,7 @@ class Gateway:
         directory = build_directory(settings, launches, self._board)
         self.metrics = Metrics(directory.pools, folder=None if seat is None else TallyFolder(seat.folder))
         self._accounting = Accounting(self.metrics, log=log if settings.access_log else None)
+        self.connections = Connections(settings.connections, self.metrics)
         self._claims = build_claims(settings.idempotency, None if seat is None else seat.folder)
         self._prober = Prober(directory, interval_s=settings.probe_interval_s)
         self._current = self._assemble(settings, directory)
@@ -114,6 +116,7 @@ class Gateway:
         """Serve by a prepared configuration from the next call on."""
         snapshot.directory.succeed(self.directory, snapshot.settings)
         self.metrics.follow(snapshot.directory.pools)
+        self.connections.follow(snapshot.settings.connections)
         self._prober.interval_s = snapshot.settings.probe_interval_s
         self._prober.follow(snapshot.directory)
         self._current = snapshot

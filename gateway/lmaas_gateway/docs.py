@@ -18,6 +18,7 @@ from lmaas_gateway.call import ROUTES
 from lmaas_gateway.settings import (
     CacheSettings,
     CanarySettings,
+    ConnectionSettings,
     EjectionSettings,
     EngineSettings,
     IdempotencySettings,
@@ -105,6 +106,7 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `cache`: replies kept for equal calls", CacheSettings, "cache")
     yield from _settings_table("## `retries`: trying other replicas", RetrySettings, "retries")
     yield from _settings_table("## `ejection`: leaving bad replicas out", EjectionSettings, "ejection")
+    yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
     yield from _settings_table("## `models[].canary`: a share of a model's calls", CanarySettings, None)

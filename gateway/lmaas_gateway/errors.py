@@ -10,9 +10,13 @@
       NotFoundError                   404     invalid_request_error  not_found
         ModelNotFoundError            404     invalid_request_error  model_not_found
       MethodNotAllowedError           405     invalid_request_error  method_not_allowed
+      RequestTimeoutError             408     invalid_request_error  request_timeout
       IdempotencyInFlightError        409     invalid_request_error  idempotency_in_flight
       BodyTooLargeError               413     invalid_request_error  body_too_large
+      UriTooLongError                 414     invalid_request_error  uri_too_long
+      UnsupportedEncodingError        415     invalid_request_error  unsupported_encoding
       IdempotencyMismatchError        422     invalid_request_error  idempotency_mismatch
+      HeadersTooLargeError            431     invalid_request_error  headers_too_large
       InternalError                   500     api_error              internal_error
       BadReplicaReplyError            502     api_error              bad_replica_reply
       StreamInterruptedError          502     api_error              stream_interrupted
@@ -22,6 +26,7 @@
       ModelNotReadyError              503     api_error              model_not_ready
       ReplicaUnavailableError         503     api_error              replica_unavailable
       ModelFailedError                503     api_error              model_failed
+      TooManyConnectionsError         503     api_error              too_many_connections
       ServerShuttingDownError         503     api_error              server_shutting_down
       ReplicaTimeoutError             504     api_error              replica_timeout
         DeadlineExceededError         504     api_error              deadline_exceeded
@@ -116,6 +121,14 @@ class MethodNotAllowedError(GatewayError):
     code = "method_not_allowed"
 
 
+class RequestTimeoutError(GatewayError):
+    """The client did not send its request in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
 class IdempotencyInFlightError(GatewayError):
     """A call with the same `Idempotency-Key` and body is still under way."""
 
@@ -138,6 +151,30 @@ class BodyTooLargeError(GatewayError):
     status = 413
     type = "invalid_request_error"
     code = "body_too_large"
+
+
+class UriTooLongError(GatewayError):
+    """The request target is longer than any route here."""
+
+    status = 414
+    type = "invalid_request_error"
+    code = "uri_too_long"
+
+
+class UnsupportedEncodingError(GatewayError):
+    """The body is compressed: it could unpack to any size, so it is not unpacked."""
+
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_encoding"
+
+
+class HeadersTooLargeError(GatewayError):
+    """The request's head is too long, or has too many headers."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
 
 
 class InternalError(GatewayError):
@@ -197,6 +234,13 @@ class ModelFailedError(GatewayError):
     status = 503
     code = "model_failed"
     should_retry = False
+
+
+class TooManyConnectionsError(GatewayError):
+    """This address, or all together, hold as many connections as they may."""
+
+    status = 503
+    code = "too_many_connections"
 
 
 class ServerShuttingDownError(GatewayError):

@@ -122,6 +122,13 @@ FALLBACKS = Spec(
     ("model", "answered_by"),
     "Calls for one model that another answered, because the first could not serve them.",
 )
+CONNECTIONS_ENDED = Spec(
+    "counter",
+    "lmaas_client_connections_ended",
+    ("reason",),
+    "Client connections ended by a rule: too_many_total, too_many_address, head_timeout, body_timeout or "
+    "slow_reader.",
+)
 REPLICA_UP = Spec("gauge", "lmaas_replica_up", ("model", "replica"), "1 if the replica's last probe passed.")
 REPLICA_STATE = Spec(
     "gauge",
@@ -153,6 +160,7 @@ ALL = (
     CACHE_MISSES,
     CACHE_SAVED_TOKENS,
     FALLBACKS,
+    CONNECTIONS_ENDED,
     REPLICA_UP,
     REPLICA_STATE,
     RETRY_BUDGET,

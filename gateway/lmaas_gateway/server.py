@@ -12,7 +12,8 @@ import gc
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 import uvloop
@@ -29,12 +30,12 @@ from lmaas_gateway.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+    from lmaas_gateway.app import Gateway
     from lmaas_gateway.board import Seat
     from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import Settings
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_KEEP_ALIVE_S = 75
 _BACKLOG = 2048
 
 
@@ -91,11 +92,23 @@ async def serve_socket(
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(sys.stdout.buffer)
     gateway = Gateway(settings, log=writer.write, seat=seat, launches=launches)
-    config = uvicorn.Config(
+    config = uvicorn_config(settings, gateway)
+    # What exists by now lives as long as the process: the collector need not look at it again.
+    gc.freeze()
+    try:
+        await _Server(config).serve(sockets=[listener])
+    finally:
+        writer.close()
+
+
+def uvicorn_config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
+    """Tell uvicorn to serve `gateway` with our protocol, which keeps all deadlines of clients itself."""
+    protocol = partial(GatewayProtocol, connections=gateway.connections)
+    return uvicorn.Config(
         gateway.application,
         # A bound method that gives a coroutine, which uvicorn would take for the interface before this one.
         interface="asgi3",
-        http=GatewayProtocol,
+        http=cast("type[asyncio.Protocol]", protocol),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -103,15 +116,8 @@ async def serve_socket(
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
-    # What exists by now lives as long as the process: the collector need not look at it again.
-    gc.freeze()
-    try:
-        await _Server(config).serve(sockets=[listener])
-    finally:
-        writer.close()
 
 
 def run(main: Coroutine[object, object, None]) -> None:

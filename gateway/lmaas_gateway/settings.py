@@ -383,6 +383,63 @@ class EjectionSettings(BaseModel):
     )
 
 
+class ConnectionSettings(BaseModel):
+    """How many client connections there may be, and how long and how much each may take."""
+
+    model_config = _FROZEN
+
+    max_connections: int = Field(
+        default=16384, ge=1, description="Open client connections of one process; further ones get 503."
+    )
+    max_connections_per_address: int = Field(
+        default=1024,
+        ge=1,
+        description="Open connections from one address (of IPv6: one /64 network); further ones get 503.",
+    )
+    exempt_addresses: tuple[str, ...] = Field(
+        default=("127.0.0.0/8", "::1/128"),
+        description="Addresses and networks without a cap of their own, such as a proxy in front.",
+    )
+    header_timeout_s: float = Field(
+        default=10.0, gt=0, description="For a new connection's, or request's, whole head; then 408."
+    )
+    body_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="For a request's body, unless it comes at `min_bytes_per_s` or faster; then 408.",
+    )
+    min_bytes_per_s: int = Field(
+        default=1024, ge=1, description="The slowest pace of an honest client, sending or reading."
+    )
+    write_stall_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="A client that reads its reply more slowly than that for so long is cut off.",
+    )
+    keep_alive_s: float = Field(
+        default=75.0, gt=0, description="How long a connection may wait for its next request."
+    )
+    max_header_bytes: int = Field(default=65536, ge=1024, description="Longest head; a longer one gets 431.")
+    max_headers: int = Field(default=128, ge=8, description="Most headers of one request; more get 431.")
+    max_url_bytes: int = Field(default=8192, ge=64, description="Longest URL; a longer one gets 414.")
+
+    @field_validator("exempt_addresses", mode="before")
+    @classmethod
+    def _split_addresses(cls, value: Any) -> Any:
+        return _split_names(value)
+
+    @field_validator("exempt_addresses")
+    @classmethod
+    def _check_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                message = f"{address!r} is no address or network; write 10.0.0.7 or 10.0.0.0/24"
+                raise ValueError(message) from None
+        return addresses
+
+
 class Settings(BaseModel):
     """All settings of one gateway."""
 
@@ -435,15 +492,14 @@ class Settings(BaseModel):
     queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
     retries: RetrySettings = Field(default=RetrySettings(), description="Trying other replicas.")
     ejection: EjectionSettings = Field(default=EjectionSettings(), description="Leaving bad replicas out.")
+    connections: ConnectionSettings = Field(
+        default=ConnectionSettings(), description="Client connections: caps and deadlines."
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return _split_names(value)
 
     @field_validator("cors_origins")
     @classmethod
@@ -553,6 +609,12 @@ def check_kinds(models: Iterable[ModelSettings]) -> None:
                     f"model {name!r} is of kind {kinds[name]} and cannot stand in for {model.name!r}, "
                     f"which is of kind {kinds[model.name]}"
                 )
+
+
+def _split_names(value: Any) -> Any:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
 
 
 def _check_authority(url: str) -> None:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvicorn
 
-from lmaas_gateway.api.protocol import GatewayProtocol
 from lmaas_gateway.app import Gateway
-from lmaas_gateway.server import listen
+from lmaas_gateway.server import listen, uvicorn_config
 from lmaas_gateway.settings import Settings
 from support.stub import Response, ask, request_bytes
 
@@ -132,20 +131,8 @@ async def run_gateway(
     """
     lines: list[bytes] = []
     gateway = Gateway(settings, log=lines.append, seat=seat)
-    config = uvicorn.Config(
-        gateway.application,
-        interface="asgi3",
-        http=GatewayProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=settings.shutdown_timeout_s,
-    )
     with listen("127.0.0.1", 0) as listener:
-        server = _Server(config)
+        server = _Server(uvicorn_config(settings, gateway))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         running = Running(listener.getsockname()[1], gateway, server, lines)
         try:

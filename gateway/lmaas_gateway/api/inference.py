@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway import envelope
-from lmaas_gateway.api.protocol import CONNECTION
+from lmaas_gateway.api.protocol import CONNECTION, FIELDS
 from lmaas_gateway.call import Call
 from lmaas_gateway.errors import (
     BodyTooLargeError,
@@ -18,6 +18,7 @@ from lmaas_gateway.errors import (
     InternalError,
     InvalidHeaderError,
     ServerShuttingDownError,
+    UnsupportedEncodingError,
 )
 from lmaas_gateway.meter import CLIENT_GONE_STATUS
 from lmaas_gateway.relay import error_body, error_event
@@ -93,7 +94,7 @@ class InferenceEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. What was opened is closed here, without waiting, however the call ends."""
-        fields = dict(scope["headers"])
+        fields: Mapping[bytes, bytes] = scope[FIELDS]
         meter = self._accounting.open(read_request_id(fields), self._route.path)
         watch = _Watch()
         connection: ClientConnection = scope[CONNECTION]
@@ -101,7 +102,7 @@ class InferenceEndpoint:
         reply = None
         exits: Exits = []
         try:
-            read_call = partial(self._read_call, fields, receive, meter)
+            read_call = partial(self._read_call, scope, receive, meter)
             reply = await self._pipeline.handle(scope["headers"], read_call, meter, exits)
             await _send_reply(reply, meter, send, connection)
         except GatewayError as error:
@@ -128,10 +129,11 @@ class InferenceEndpoint:
                 exits.pop()()
             self._accounting.close(meter)
 
-    async def _read_call(self, fields: Mapping[bytes, bytes], receive: Receive, meter: Meter) -> Call:
+    async def _read_call(self, scope: Scope, receive: Receive, meter: Meter) -> Call:
+        fields: Mapping[bytes, bytes] = scope[FIELDS]
         limit_s = read_deadline(fields)
         deadline_s = asyncio.get_running_loop().time() + min(limit_s or self._total_s, self._total_s)
-        body = await self._read_body(fields, receive)
+        body = await self._read_body(scope, receive)
         idempotency = read_idempotency(fields, body)
         wanted = envelope.read(body)
         is_stream = bool(wanted.stream) and self._route.dialect != "plain"
@@ -160,7 +162,10 @@ class InferenceEndpoint:
             is_deadline_given=limit_s is not None,
         )
 
-    async def _read_body(self, fields: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
+        fields: Mapping[bytes, bytes] = scope[FIELDS]
+        if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise UnsupportedEncodingError("The body is compressed; send it without Content-Encoding.")
         if int(fields.get(b"content-length", 0)) > self._max_body_bytes:
             raise self._too_large()
         message = await receive()
@@ -171,9 +176,12 @@ class InferenceEndpoint:
             raise self._too_large()
         if not message["more_body"]:
             return body
+        connection: ClientConnection = scope[CONNECTION]
         parts = [body]
         size = len(body)
         while message["more_body"]:
+            if connection.refusal is not None:
+                raise connection.refusal
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
@@ -196,6 +204,7 @@ class InferenceEndpoint:
             "status": error.status,
             "headers": error_headers(error, meter, body),
         }
+        connection.close_if_unread()
         connection.cork()
         await send(start)
         await send({"type": "http.response.body", "body": body})

@@ -1,40 +1,78 @@
 """uvicorn's HTTP protocol, with what it lacks.
 
-It tells at once that a client left, writes a reply's head and body in one system call, and answers
-malformed bytes with OpenAI's error object.
+It tells at once that a client left, writes a reply's head and body in one system call, answers malformed
+bytes with OpenAI's error object, and gives a client only so long and so much: for a head, for a body, for
+reading its reply (`connections.py`, `heads.py`).
 
-An endpoint finds its `ClientConnection` under `scope[CONNECTION]`.
+An endpoint finds its `ClientConnection` under `scope[CONNECTION]`, its headers by name under `scope[FIELDS]`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from lmaas_gateway.errors import BadRequestError
+from lmaas_gateway.api.connections import NEVER
+from lmaas_gateway.api.heads import without_upgrade
+from lmaas_gateway.errors import BadRequestError, MethodNotAllowedError, RequestTimeoutError
 from lmaas_gateway.relay import error_body
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    import uvicorn
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+    from uvicorn.server import ServerState
+
+    from lmaas_gateway.api.connections import Connections
+    from lmaas_gateway.errors import GatewayError
+
 CONNECTION = "lmaas.connection"
+FIELDS = "lmaas.fields"
+
+# Where a connection stands. Up to `_REPLY`, bytes that come are parsed.
+_IDLE, _HEAD, _BODY, _REPLY, _DEAF, _TURNED_AWAY, _ENDING = range(7)
+
+# How long a client that was refused while it still sent may take to read why, before the connection is cut.
+_LINGER_S = 2.0
+# Takes headers that nobody shall see.
+_NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+# Requests sent ahead of their replies cost memory before anything counts them.
+_MAX_PIPELINED = 32
+_STATUS_LINES = {
+    400: b"400 Bad Request",
+    405: b"405 Method Not Allowed",
+    408: b"408 Request Timeout",
+    414: b"414 URI Too Long",
+    431: b"431 Request Header Fields Too Large",
+    503: b"503 Service Unavailable",
+}
 
 
 class ClientConnection:
     """A client's transport that can hold writes back for a moment.
 
+    Args:
+        transport: The client's own.
+        owner: Closes it in a way that lets the client read what was written; none closes it at once.
+
     Attributes:
         watchers: Called once the connection has ended. To wait on `receive()` beside the work instead would
             cost every call a task.
+        refusal: Why the request whose body is being read cannot be served any more.
     """
 
-    __slots__ = ("_parts", "_transport", "watchers", "write")
+    __slots__ = ("_owner", "_parts", "_transport", "refusal", "watchers", "write")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, owner: GatewayProtocol | None = None) -> None:
         self._transport = transport
+        self._owner = owner
         self._parts: list[bytes] = []
+        self.refusal: GatewayError | None = None
         self.watchers: set[Callable[[], object]] = set()
         # The transport's own method while nothing is held, so that streams pay nothing.
         self.write: Callable[[bytes], object] = transport.write
@@ -53,42 +91,345 @@ class ClientConnection:
     def close(self) -> None:
         """Close the transport after what was written."""
         self.uncork()
-        self._transport.close()
+        if self._owner is None:
+            self._transport.close()
+        else:
+            self._owner.end()
+
+    def close_if_unread(self) -> None:
+        """Let the reply that follows be the last one if its request's body has not come whole."""
+        if self._owner is not None and self._owner.cycle.more_body:
+            self._owner.cycle.keep_alive = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
 
+class _RefusedError(Exception):
+    """Stops the parser at a head that is refused."""
+
+    def __init__(self, refusal: GatewayError) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
 class GatewayProtocol(HttpToolsProtocol):
-    """One client connection."""
+    """One client connection.
+
+    Args:
+        config: uvicorn's.
+        server_state: uvicorn's.
+        app_state: uvicorn's.
+        _loop: uvicorn's.
+        connections: All of them, with their rules.
+
+    Attributes:
+        deadline_s: When the client must have gone on, by the loop's clock.
+        write_deadline_s: When the client must have read something.
+        group: What the connection is counted under.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        connections: Connections,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._connections = connections
+        self._settings = connections.settings
+        self._rules = connections.rules
+        self._phase = _HEAD
+        self._head_bytes = self._fed_bytes = self._body_bytes = 0
+        self._body_begun_s = 0.0
+        self._stalled_bytes = 0
+        self._is_upgrade = False
+        self._turn_away: GatewayError | None = None
+        self.deadline_s = self.write_deadline_s = NEVER
+        self.group: str | None = None
+
+    # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Begin a connection."""
-        self._client_connection = ClientConnection(transport)
+        """Begin a connection, or turn it away if there are too many."""
+        self._raw = transport
+        self._client_connection = ClientConnection(transport, self)
         super().connection_made(self._client_connection)  # type: ignore[arg-type]  # it has a transport's methods
+        self._expect_head()
+        self._turn_away = self._connections.admit(self, self._address)
+        if self._turn_away is not None:
+            self._phase = _TURNED_AWAY
+            self.deadline_s = self.loop.time() + _LINGER_S
+            if self._connections.is_crowded:
+                transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every watcher, those of pipelined requests too."""
+        self._phase = _ENDING
+        self._connections.leave(self, was_admitted=self._turn_away is None)
         super().connection_lost(exc)
         for watcher in tuple(self._client_connection.watchers):
             watcher()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, unless nothing that comes counts any more."""
+        if self._phase > _REPLY:
+            if self._turn_away is not None and self._phase == _TURNED_AWAY:
+                self._write_refusal(self._turn_away)
+            return
+        if self._phase == _IDLE:
+            self._expect_head()
+        was_head = self._phase == _HEAD
+        self._fed_bytes = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            self._refuse(cause.refusal if isinstance(cause, _RefusedError) else _malformed())
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(_malformed())
+        if self._phase == _HEAD:
+            # Of a head that began behind another request in the same piece, `check_size` sees the rest.
+            self._head_bytes += len(data) if was_head else 1
+            if self._head_bytes > self._settings.max_header_bytes:
+                self._refuse(self._rules.too_long())
+
+    def pause_writing(self) -> None:
+        """Begin to watch how fast the client reads."""
+        super().pause_writing()
+        self._stalled_bytes = self._raw.get_write_buffer_size()
+        self.write_deadline_s = self.loop.time() + self._settings.write_stall_s
+
+    def resume_writing(self) -> None:
+        """The client has read enough."""
+        super().resume_writing()
+        self.write_deadline_s = NEVER
+
+    # httptools callbacks
 
     def on_message_begin(self) -> None:
         """Begin a request: let its endpoint find the connection."""
         super().on_message_begin()
         self.scope[CONNECTION] = self._client_connection  # type: ignore[literal-required]  # a scope may hold more
+        if self._phase != _HEAD:
+            self._expect_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header; trailers, which come after the request was begun, go nowhere."""
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Refuse the request or begin it."""
+        headers = self.headers
+        fields = dict(headers)
+        refusal = self._rules.check(self.parser.get_http_version(), self.url, headers, fields)
+        if refusal is None and self._head_bytes + self._fed_bytes > self._settings.max_header_bytes:
+            refusal = self._rules.check_size(headers, self.url)
+        if refusal is not None:
+            raise _RefusedError(refusal)
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            raise _RefusedError(BadRequestError("Too many requests were sent ahead of their replies."))
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise _RefusedError(MethodNotAllowedError("This gateway is no proxy."))
+            self._is_upgrade = True
+            return
+        expect = fields.get(b"expect")
+        self.expect_100_continue = expect is not None and expect.lower() == b"100-continue"
+        if len(fields) != len(headers):
+            fields = dict(headers)
+        self.scope[FIELDS] = fields  # type: ignore[literal-required]  # a scope may hold more
+        super().on_headers_complete()
+        self.headers = _NOWHERE  # type: ignore[assignment]  # trailers are appended to it, and are gone
+        self._phase = _BODY
+        self._body_bytes = 0
+        self._body_begun_s = self.loop.time()
+        self.deadline_s = self._body_begun_s + self._settings.body_timeout_s
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request; go on reading, or a long body would leave the client's departure unseen."""
+        if self._is_upgrade:
+            return
         super().on_message_complete()
+        self._phase = _REPLY
+        self.deadline_s = NEVER
         if not self.pipeline:
             self.flow.resume_reading()
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse bytes that are not HTTP."""
-        body = error_body(BadRequestError(f"{msg} The connection is closed."), None)
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    # What uvicorn asks for.
+
+    def on_response_complete(self) -> None:
+        """Begin the next request of the pipe, or wait for one; the sweep ends a wait that is too long."""
+        self.server_state.total_requests += 1
+        if self._raw.is_closing() or self._phase == _ENDING:
+            return
+        if self.cycle.response_complete and self.cycle.more_body:
+            # The rest of the body has nobody to read it.
+            self.end()
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self._phase == _REPLY:
+            self._phase = _IDLE
+            self.deadline_s = self.loop.time() + self._settings.keep_alive_s
+        elif self._phase == _HEAD:
+            self.deadline_s = self.loop.time() + self._settings.header_timeout_s
+
+    # What the sweep asks for.
+
+    def expire(self, now_s: float) -> None:
+        """A deadline has passed."""
+        if now_s >= self.write_deadline_s:
+            self._check_reader(now_s)
+        if now_s < self.deadline_s:
+            return
+        if self._phase == _HEAD:
+            self._end_head(now_s)
+        elif self._phase == _BODY:
+            self._end_body(now_s)
+        elif self._phase == _IDLE:
+            self._raw.close()
+        else:
+            self._give_up()
+
+    def _check_reader(self, now_s: float) -> None:
+        """Cut a client that reads more slowly than an honest one could."""
+        stalled_s = now_s - self.write_deadline_s + self._settings.write_stall_s
+        read_bytes = self._stalled_bytes - self._raw.get_write_buffer_size()
+        if read_bytes < stalled_s * self._settings.min_bytes_per_s:
+            self._connections.count_ended("slow_reader")
+            self._raw.abort()
+            return
+        # Its pace is fine so far: measure anew from here.
+        self._stalled_bytes -= read_bytes
+        self.write_deadline_s = now_s + self._settings.write_stall_s
+
+    def _end_head(self, now_s: float) -> None:
+        if self._newest is not None and not self._newest.response_complete:
+            # It waits for us, not we for it.
+            self.deadline_s = now_s + self._settings.header_timeout_s
+            return
+        self._connections.count_ended("head_timeout")
+        if self._head_bytes:
+            self._refuse(
+                RequestTimeoutError(
+                    f"The request's head was not complete after {self._settings.header_timeout_s:g} s."
+                )
+            )
+        else:
+            self._raw.close()
+
+    def _end_body(self, now_s: float) -> None:
+        due_s = (
+            self._body_begun_s
+            + self._settings.body_timeout_s
+            + self._body_bytes / self._settings.min_bytes_per_s
         )
-        self.transport.close()
+        if self.flow.read_paused:
+            # We do not take it in: no fault of the client.
+            due_s = now_s + self._settings.body_timeout_s
+        if due_s > now_s:
+            self.deadline_s = due_s
+            return
+        self._connections.count_ended("body_timeout")
+        self._refuse(
+            RequestTimeoutError(
+                f"The body was not complete after {now_s - self._body_begun_s:.0f} s, and comes more slowly "
+                f"than {self._settings.min_bytes_per_s} bytes a second."
+            )
+        )
+
+    def _give_up(self) -> None:
+        """Cut what was given time to end and has not."""
+        refusal, cycle = self._client_connection.refusal, self.cycle
+        if self._phase == _DEAF and refusal is not None and not cycle.response_started:
+            # Its application waits for the rest of a body that will not come.
+            self._write_refusal(refusal)
+            cycle.message_event.set()
+        else:
+            self._raw.abort()
+
+    # The ends of a connection.
+
+    def _expect_head(self) -> None:
+        self._phase = _HEAD
+        self._head_bytes = 0
+        self.deadline_s = self.loop.time() + self._settings.header_timeout_s
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer `error` and close, after the replies that are under way."""
+        if self._phase >= _DEAF:
+            return
+        cycle = self._newest
+        if cycle is None or cycle.response_complete:
+            self._write_refusal(error)
+            return
+        self._phase = _DEAF
+        self.deadline_s = NEVER
+        cycle.keep_alive = False
+        if cycle.more_body:
+            # Its endpoint is told the next time it asks for the body, and answers in its own way.
+            self._client_connection.refusal = error
+            self.deadline_s = self.loop.time() + _LINGER_S
+            cycle.message_event.set()
+
+    def _write_refusal(self, error: GatewayError) -> None:
+        body = error_body(error, None)
+        retry = b"" if error.retry_after_s is None else b"retry-after: %d\r\n" % error.retry_after_s
+        self._raw.write(
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\n%bconnection: close\r\n"
+            b"content-length: %d\r\n\r\n%b" % (_STATUS_LINES[error.status], retry, len(body), body)
+        )
+        self._phase = _DEAF
+        self.end()
+
+    def end(self) -> None:
+        """Close, but not over a client that still sends: its bytes would wipe out what it has not read."""
+        cycle = self._newest
+        if self._raw.is_closing() or self._phase == _ENDING:
+            return
+        is_sending = self._phase == _DEAF or (cycle is not None and cycle.more_body)
+        if not is_sending or not self._raw.can_write_eof():
+            self._raw.close()
+            return
+        self._phase = _ENDING
+        self.deadline_s = self.loop.time() + _LINGER_S
+        if cycle is not None:
+            cycle.disconnected = True
+        self.flow.resume_reading()
+        self._raw.write_eof()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Serve a request that asks for another protocol as if it had not asked; uvicorn loses its body."""
+        head = without_upgrade(
+            self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+        )
+        self._is_upgrade = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(head + rest)
+
+    @property
+    def _newest(self) -> RequestResponseCycle | None:
+        """The request whose head came last; uvicorn does not say that there may be none."""
+        return self.cycle
+
+    @property
+    def _address(self) -> str | None:
+        return None if self.client is None else self.client[0]
+
+
+def _malformed() -> GatewayError:
+    return BadRequestError("Invalid HTTP request received. The connection is closed.")
