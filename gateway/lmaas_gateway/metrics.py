@@ -144,6 +144,24 @@ IN_FLIGHT = Spec(
     ("model", "replica"),
     "Calls that the replica works on for this process.",
 )
+RUNNING = Spec(
+    "gauge",
+    "lmaas_replica_requests_running",
+    ("model", "replica"),
+    "Requests that the replica works on, whoever sent them, as it said last.",
+)
+WAITING = Spec(
+    "gauge",
+    "lmaas_replica_requests_waiting",
+    ("model", "replica"),
+    "Requests that wait inside the replica, as it said last.",
+)
+KV_CACHE_USAGE = Spec(
+    "gauge",
+    "lmaas_replica_kv_cache_usage_ratio",
+    ("model", "replica"),
+    "How much of the replica's KV cache is in use, from 0 to 1, as it said last.",
+)
 
 ALL = (
     CALLS,
@@ -165,6 +183,9 @@ ALL = (
     REPLICA_STATE,
     RETRY_BUDGET,
     IN_FLIGHT,
+    RUNNING,
+    WAITING,
+    KV_CACHE_USAGE,
 )
 
 
@@ -264,6 +285,7 @@ class Metrics:
             elif spec.kind == "histogram":
                 yield _histogram(spec, tallies)
         yield from self._gauges()
+        yield from self._engine_gauges()
 
     def _gauges(self) -> Iterator[Metric]:
         up, state, budget, in_flight = map(_gauge, (REPLICA_UP, REPLICA_STATE, RETRY_BUDGET, IN_FLIGHT))
@@ -276,6 +298,20 @@ class Metrics:
                 for name in REPLICA_STATES:
                     state.add_metric((*labels, name), float(replica.state == name))
         yield from (up, state, budget, in_flight)
+
+    def _engine_gauges(self) -> Iterator[Metric]:
+        running, waiting, usage = (
+            GaugeMetricFamily(spec.name, spec.text, labels=spec.labels)
+            for spec in (RUNNING, WAITING, KV_CACHE_USAGE)
+        )
+        for pool in self._pools.values():
+            for replica in pool.replicas:
+                if (stats := replica.stats) is not None:
+                    labels = (pool.name, replica.name)
+                    running.add_metric(labels, stats.running)
+                    waiting.add_metric(labels, stats.waiting)
+                    usage.add_metric(labels, stats.kv_cache_usage)
+        yield from (running, waiting, usage)
 
 
 class _Collector(Collector):

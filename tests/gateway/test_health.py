@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.engine_stats import EngineStats
 from lmaas_gateway.replicas.health import Prober
 from lmaas_gateway.replicas.pool import Pool, Replica
 from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Script
+from support.stub import read_request, stub_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -111,3 +113,43 @@ async def test_replicas_are_asked_again_and_again_sooner_while_not_ready() -> No
         await asyncio.sleep(0.05)
         assert fake.record.probes["/health"] == asked
     assert pauses[:4] == [9, 9, 0.5, 9]
+
+
+async def test_metrics_of_a_replica_are_read_with_its_probe() -> None:
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        fake.waiting, fake.kv_cache_usage_perc = 4, 0.5
+        replica = await probe(pool)
+        assert replica.stats == EngineStats(running=0, waiting=4, kv_cache_usage=0.5)
+        assert replica.foreign_calls == 4
+
+
+async def test_replica_without_metrics_is_ready_all_the_same() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await read_request(reader):
+            body = b'{"data":[{"id":"mock"}]}' if b"/v1/models" in request else b""
+            status = b"404 Not Found" if b"/metrics" in request else b"200 OK"
+            writer.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
+
+    async with stub_server(answer) as port:
+        client = ReplicaClient(Address("127.0.0.1", port), timeouts=TimeoutSettings())
+        replica = Replica("mock-0", client)
+        await probe(Pool("mock", "chat", (replica,), 0))
+        assert replica.is_ready
+        assert replica.stats is None
+        client.close()
+
+
+async def test_metrics_that_do_not_come_in_time_are_no_problem() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await read_request(reader):
+            if b"/metrics" in request:
+                continue
+            body = b'{"data":[{"id":"mock"}]}'
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    async with stub_server(answer) as port:
+        client = ReplicaClient(Address("127.0.0.1", port), timeouts=TimeoutSettings())
+        replica = Replica("mock-0", client)
+        await probe(Pool("mock", "chat", (replica,), 0), timeout_s=0.1)
+        assert (replica.is_ready, replica.stats) == (True, None)
+        client.close()

@@ -1,4 +1,4 @@
-"""Ask every replica, again and again, whether it is well and what it serves."""
+"""Ask every replica, again and again, whether it is well, what it serves and how busy it is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lmaas_gateway.replicas.client import ReplicaError
+from lmaas_gateway.replicas.engine_stats import read_stats
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from lmaas_gateway.replicas.client import ReplicaClient
+    from lmaas_gateway.replicas.engine_stats import EngineStats
     from lmaas_gateway.replicas.pool import Pool, Replica
 
 _NOT_READY_INTERVAL_S = 0.5
@@ -113,6 +115,17 @@ class Prober:
             replica.mark_failed(f"its health check answered {health}, its model list {status}")
             return
         _take_note(pool, replica, body)
+        if replica.is_ready:
+            replica.note_stats(await self._read_stats(replica))
+
+    async def _read_stats(self, replica: Replica) -> EngineStats | None:
+        """Read its metrics; a replica that has none, or is slow to give them, is none the worse for it."""
+        with contextlib.suppress(TimeoutError, ReplicaError):
+            async with asyncio.timeout(self._timeout_s):
+                status, text = await _get(replica.client, "/metrics")
+            if status == 200:
+                return read_stats(text)
+        return None
 
 
 def _take_note(pool: Pool, replica: Replica, body: bytes) -> None:

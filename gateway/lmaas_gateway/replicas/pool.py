@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from lmaas_gateway.replicas.breaker import Breaker
-from lmaas_gateway.replicas.prefixes import HeldPrefixes
+from lmaas_gateway.replicas.prefixes import BYTES_PER_TOKEN, HeldPrefixes
 from lmaas_gateway.replicas.retry_budget import RetryBudget
 from lmaas_gateway.settings import EjectionSettings
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.board import SharedNumber
     from lmaas_gateway.replicas.client import ReplicaClient
+    from lmaas_gateway.replicas.engine_stats import EngineStats
     from lmaas_gateway.settings import ModelKind, RoutingPolicy
 
 PoolState = Literal["starting", "ready", "degraded", "unavailable", "failed"]
@@ -65,8 +66,9 @@ class Replica:
         served_model_name: How it calls the model, once a probe has told.
         max_model_len: Its context length in tokens, once a probe has told.
         problem: Why it is not ready, for people.
-        foreign_calls: Calls that others sent to it, at the last look at its metrics.
-        queues_above: With more calls in flight than this some of them wait, by the last look at its metrics.
+        stats: What it last said of itself; None where it does not tell.
+        foreign_calls: Calls that others had sent to it by then.
+        queues_above: With more calls in flight than this, some of them wait, as far as it told.
         prefixes: Which prompts it has read lately.
         breaker: What its answers to calls say of it.
     """
@@ -83,6 +85,7 @@ class Replica:
     served_model_name: str | None = None
     max_model_len: int | None = None
     problem: str = "has not been asked yet"
+    stats: EngineStats | None = None
     foreign_calls: int = 0
     queues_above: int = NEVER
     prefixes: HeldPrefixes = field(default_factory=HeldPrefixes)
@@ -121,6 +124,10 @@ class Replica:
 
     def mark_ready(self, served_model_name: str, max_model_len: int | None) -> None:
         """Take note of a probe that passed."""
+        has_come_back = self.was_ready and not self.is_ready
+        if has_come_back and (self.stats is None or self.stats.started_at is None):
+            # Most of what is back after it was away has been started anew.
+            self.prefixes.clear()
         self.served_model_name, self.max_model_len = served_model_name, max_model_len
         self.is_ready = self.was_ready = True
         self.problem = ""
@@ -129,6 +136,21 @@ class Replica:
         """Take note of a probe or a connection that failed."""
         self.is_ready = False
         self.problem = problem
+
+    def note_stats(self, stats: EngineStats | None) -> None:
+        """Take note of what it says of itself now; None if it tells nothing."""
+        old, self.stats = self.stats, stats
+        self.foreign_calls, self.queues_above = 0, NEVER
+        if stats is None:
+            return
+        if old is not None and old.started_at != stats.started_at:
+            self.prefixes.clear()
+        calls = self.load()[1]
+        self.foreign_calls = max(0, stats.running + stats.waiting - calls)
+        if stats.waiting:
+            self.queues_above = calls - stats.waiting
+        if stats.kv_cache_tokens is not None:
+            self.prefixes.capacity_bytes = stats.kv_cache_tokens * BYTES_PER_TOKEN
 
 
 @dataclass(slots=True, eq=False)

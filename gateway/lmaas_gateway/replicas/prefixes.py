@@ -16,6 +16,8 @@ from zlib import crc32
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Of English text in most vocabularies.
+BYTES_PER_TOKEN = 4
 # Text of 128 tokens or so, a block of vLLM's own cache on a CPU.
 _BLOCK_BYTES = 512
 # After so many blocks they double: a prompt costs the logarithm of its length and is known to 1/32 of it.

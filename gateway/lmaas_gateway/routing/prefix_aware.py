@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lmaas_gateway.replicas.prefixes import Chain, bytes_of
+from lmaas_gateway.replicas.prefixes import BYTES_PER_TOKEN, Chain, bytes_of
 from lmaas_gateway.routing.load import least_loaded, load_of
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Call
     from lmaas_gateway.replicas.pool import Replica
 
-_BYTES_PER_TOKEN = 4
 # How many outstanding tokens of a replica weigh as much as one token that another would have to read. Reading
 # is work at once and delays all others in the batch; most outstanding tokens are decoded beside each other.
 _TOKENS_PER_READ = 4.0
@@ -55,7 +54,7 @@ def cheapest(loads: Sequence[float], held: Sequence[int]) -> int:
     best = 0
     best_cost = float("inf")
     for index, load in enumerate(loads):
-        cost = load - held[index] * (_TOKENS_PER_READ / _BYTES_PER_TOKEN)
+        cost = load - held[index] * (_TOKENS_PER_READ / BYTES_PER_TOKEN)
         if cost < best_cost:
             best, best_cost = index, cost
     return best
