@@ -134,8 +134,8 @@ REPLICA_STATE = Spec(
     "gauge",
     "lmaas_replica_state",
     ("model", "replica", "state"),
-    "1 for the state that the replica is in: ready, down (its probe fails), ejected (its calls fail) or "
-    "cooling (it asked for a pause).",
+    "1 for the state that the replica is in: ready, draining (no new calls), down (its probe fails), "
+    "ejected (its calls fail) or cooling (it asked for a pause).",
 )
 RETRY_BUDGET = Spec("gauge", "lmaas_retry_budget", ("model",), "Retries that the pool's calls have left.")
 IN_FLIGHT = Spec(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import ModelKind, RoutingPolicy
 
 PoolState = Literal["starting", "ready", "degraded", "unavailable", "failed"]
-ReplicaState = Literal["ready", "down", "ejected", "cooling"]
+ReplicaState = Literal["ready", "draining", "down", "ejected", "cooling"]
 REPLICA_STATES: tuple[ReplicaState, ...] = get_args(ReplicaState)
 
 NEVER = 1 << 62
@@ -94,6 +94,8 @@ class Replica:
     @property
     def state(self) -> ReplicaState:
         """Whether it takes calls, and if not, why."""
+        if self.is_draining:
+            return "draining"
         if not self.is_ready:
             return "down"
         if self.breaker.is_ejected:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.pool import Pool
     from lmaas_gateway.routing.router import Router
 
-# A replica's words about the gateway's own standing there; the client's request is not to blame.
-_NOT_THE_CLIENTS = frozenset({401, 403, 429})
-
 
 class PlanRouter:
     """Sends calls to the pools of their plans.
@@ -44,19 +41,15 @@ class PlanRouter:
         refusal = None
         for pool in earlier:
             try:
-                forwarded = await self._router.forward(call, pool)
+                return self._note(call, pool, plan, meter, await self._router.forward(call, pool))
             except GatewayError as error:
-                if call.is_over() or (error.status < 500 and error.status not in _NOT_THE_CLIENTS):
-                    raise
+                # Why the model that was asked for could not serve tells the caller most.
                 refusal = refusal or error
-                continue
-            if not is_failure(forwarded.exchange.status):
-                return self._note(call, pool, plan, meter, forwarded)
-            forwarded.close()
+                if call.is_over():
+                    raise refusal from None
         try:
             return self._note(call, last, plan, meter, await self._router.forward(call, last))
         except GatewayError as error:
-            # Why the model that was asked for could not serve tells the caller more.
             raise refusal or error from None
 
     def _note(
@@ -68,8 +61,3 @@ class PlanRouter:
         if pool.name != call.model:
             meter.reply_headers.append((b"x-lmaas-model", quote(pool.name).encode()))
         return forwarded
-
-
-def is_failure(status: int) -> bool:
-    """Tell whether a replica's answer says that it cannot serve, not that the request cannot be served."""
-    return status >= 500 or status in _NOT_THE_CLIENTS
