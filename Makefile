@@ -15,7 +15,7 @@ BOOTSTRAP := $(PYTHON) gateway/bootstrap
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fmt bench docs lock clean dev python
+.PHONY: help serve test check fmt faults bench docs lock clean dev python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ check: dev ## Check format, lint, types and the layers of imports
 fmt: dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+faults: dev ## Break everything on purpose and check what is promised; writes the table in docs/reliability.md [ARGS="-k NAME"]
+	@$(BOOTSTRAP) env engine-cpu >/dev/null
+	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" LMAAS_TEST_FAULTS_PAGE=docs/reliability.md \
+		$(BIN)/python -m pytest tests/faults $(ARGS)
 
 bench: dev ## Measure the gateway beside others; writes docs/benchmarks.md [ARGS=…]
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine)" $(BIN)/python tests/bench/run.py $(ARGS)

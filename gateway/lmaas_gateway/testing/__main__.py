@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import uvloop
 
 from lmaas_gateway.settings import ModelKind
 from lmaas_gateway.testing.fake_replica import FakeReplica, Listen
 from lmaas_gateway.testing.fast import FastConnection, FastReplies, Timing
+from lmaas_gateway.testing.journal import Journal
 from lmaas_gateway.testing.model import FakeModel
 from lmaas_gateway.testing.script import Script
 
@@ -26,21 +28,28 @@ def main() -> None:
     parser.add_argument("--kind", default="chat", choices=get_args(ModelKind), help="which routes exist")
     parser.add_argument("--ttft-ms", type=float, default=0.0, help="milliseconds before the first token")
     parser.add_argument("--itl-ms", type=float, default=0.0, help="milliseconds between two tokens")
+    parser.add_argument("--keep-alive-s", type=float, help="close connections idle for this long")
+    parser.add_argument("--script", default="{}", help="what happens to every call, as a JSON object")
+    parser.add_argument("--journal", type=Path, help="write down in this file what is seen (journal.py)")
     parser.add_argument("--fast", action="store_true", help="chat and embeddings from precomputed bytes")
     options = parser.parse_args()
     model = FakeModel(options.model, options.kind)
-    listen = Listen(options.port, options.uds)
+    listen = Listen(options.port, options.uds, keep_alive_s=options.keep_alive_s)
     timing = Timing(options.ttft_ms / 1e3, options.itl_ms / 1e3)
-    serve = _serve_fast if options.fast else _serve
     try:
-        uvloop.run(serve(model, listen, timing))
+        if options.fast:
+            uvloop.run(_serve_fast(model, listen, timing))
+        else:
+            pauses = {"first_token_delay_s": timing.first_token_s, "token_gap_s": timing.token_gap_s}
+            script = Script.from_mapping(pauses | msgspec.json.decode(options.script))
+            uvloop.run(_serve(model, listen, script, options.journal))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-async def _serve(model: FakeModel, listen: Listen, timing: Timing) -> None:
-    script = Script(first_token_delay_s=timing.first_token_s, token_gap_s=timing.token_gap_s)
-    async with FakeReplica(model, listen=listen, script=script) as replica:
+async def _serve(model: FakeModel, listen: Listen, script: Script, journal: Path | None) -> None:
+    notes = None if journal is None else Journal(journal)
+    async with FakeReplica(model, listen=listen, script=script, journal=notes) as replica:
         _announce(replica.url)
         await asyncio.get_running_loop().create_future()
 

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from lmaas_gateway.testing.plan import Finish, Wait, steps
+from lmaas_gateway.testing.plan import Finish, Generated, Wait, steps
 from lmaas_gateway.testing.script import Fault, Script
 from lmaas_gateway.testing.seen import Outcome, Record
 from lmaas_gateway.testing.wire import Answer, Request
@@ -23,6 +23,10 @@ class Desk(Protocol):
     """What a connection asks of the replica that it belongs to."""
 
     record: Record
+
+    @property
+    def keep_alive_s(self) -> float | None:
+        """How long an idle connection is kept; None is for ever."""
 
     def reply(self, request: Request) -> tuple[Answer, Script]:
         """Decide what a request gets, and how it is sent."""
@@ -129,6 +133,8 @@ class Connection(asyncio.Protocol):
             match step:
                 case bytes():
                     await self._write(step, script.slice_bytes or max(len(step), 1), call)
+                case Generated(tokens):
+                    self._desk.record.generated(call, tokens)
                 case Wait(seconds):
                     await asyncio.sleep(seconds)
                 case Fault():
@@ -157,9 +163,10 @@ class Connection(asyncio.Protocol):
     def _finish(self, finish: Finish, script: Script) -> None:
         if finish is Finish.CLOSE:
             self._transport.close()
-        elif script.close_idle_after_s is not None:
-            loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(script.close_idle_after_s, self._transport.close)
+            return
+        keep_s = self._desk.keep_alive_s if script.close_idle_after_s is None else script.close_idle_after_s
+        if keep_s is not None:
+            self._idle = asyncio.get_running_loop().call_later(keep_s, self._transport.close)
 
     def reset(self) -> None:
         """Drop the connection at once, with an RST where the socket knows one."""

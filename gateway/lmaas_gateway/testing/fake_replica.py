@@ -33,6 +33,8 @@ from lmaas_gateway.testing.wire import Answer, Request, json_answer
 if TYPE_CHECKING:
     import ssl
 
+    from lmaas_gateway.testing.journal import Journal
+
 
 @dataclass(frozen=True, slots=True)
 class Listen:
@@ -40,11 +42,14 @@ class Listen:
 
     Attributes:
         tls: Serve TLS on the TCP port.
+        keep_alive_s: Close a connection this long after a reply, unless its script says otherwise; uvicorn,
+            which vLLM runs on, does so after 5 s. None keeps it.
     """
 
     port: int = 0
     uds: Path | None = None
     tls: ssl.SSLContext | None = None
+    keep_alive_s: float | None = None
 
 
 class FakeReplica:
@@ -68,6 +73,7 @@ class FakeReplica:
         script: Script | None = None,
         api_key: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        journal: Journal | None = None,
     ) -> None:
         self.model = model or FakeModel()
         self.script = script or Script()
@@ -75,7 +81,7 @@ class FakeReplica:
         self.probe_script = Script()
         self.waiting = 0
         self.kv_cache_usage_perc = 0.0
-        self.record = Record(clock)
+        self.record = Record(clock, journal)
         self._listen = listen or Listen()
         self._api_key = api_key
         self._port = self._listen.port
@@ -89,6 +95,11 @@ class FakeReplica:
         if self._listen.uds is not None:
             return f"unix:{self._listen.uds}"
         return f"http{'s' if self._listen.tls else ''}://127.0.0.1:{self._port}"
+
+    @property
+    def keep_alive_s(self) -> float | None:
+        """How long it keeps an idle connection."""
+        return self._listen.keep_alive_s
 
     @property
     def calls(self) -> tuple[Seen, ...]:

@@ -17,6 +17,13 @@ class Wait:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """So many tokens have just gone out."""
+
+    tokens: int
+
+
 class Finish(StrEnum):
     """The reply has gone out whole; what becomes of the connection."""
 
@@ -24,7 +31,7 @@ class Finish(StrEnum):
     CLOSE = "close"
 
 
-Step = Wait | bytes | Fault | Finish
+Step = Wait | bytes | Generated | Fault | Finish
 
 
 def steps(answer: Answer, script: Script) -> Iterator[Step]:
@@ -78,6 +85,8 @@ def _body(frames: Iterator[Frame], script: Script, *, is_chunked: bool) -> Itera
             yield fault
             return
         yield data
+        if frame.tokens:
+            yield Generated(frame.tokens)
         pause = script.token_gap_s if frame.is_token else 0.0
     if script.fault:
         yield script.fault

@@ -104,7 +104,7 @@ def _generated(request: Request, said: Generation, script: Script) -> Answer:
     if request.fields.get("stream"):
         dialect = events(said, request.fields)
         return Answer(200, streams.frames(dialect, said, script.ending), EVENT_STREAM, is_stream=True)
-    return json_answer(plain(said, request.fields))
+    return json_answer(plain(said, request.fields), tokens=said.completion_tokens)
 
 
 def _scripted(script: Script) -> Answer | None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lmaas_gateway.testing.journal import Journal
     from lmaas_gateway.testing.wire import Request
 
 
@@ -35,6 +36,7 @@ class Seen:
         outcome: None while the reply is under way.
         ended_at_s: When `outcome` was known.
         sent_bytes: Bytes handed to the transport so far.
+        tokens: Generated tokens among them.
     """
 
     request: Request
@@ -43,13 +45,20 @@ class Seen:
     outcome: Outcome | None = None
     ended_at_s: float | None = None
     sent_bytes: int = 0
+    tokens: int = 0
 
 
 class Record:
-    """Everything one fake replica has seen, in order of arrival."""
+    """Everything one fake replica has seen, in order of arrival.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        clock: Gives the times.
+        journal: Takes every piece of news too, so that it outlives the process.
+    """
+
+    def __init__(self, clock: Callable[[], float], journal: Journal | None = None) -> None:
         self._clock = clock
+        self._journal = journal
         self._calls: list[Seen] = []
         self._changed = asyncio.Event()
         self.connections = 0
@@ -84,9 +93,13 @@ class Record:
 
     def open(self, request: Request, connection: int) -> int:
         """Note a call and give its index in `calls`."""
-        self._calls.append(Seen(request, connection, self._clock()))
+        call = Seen(request, connection, self._clock())
+        self._calls.append(call)
         self._changed.set()
-        return len(self._calls) - 1
+        index = len(self._calls) - 1
+        if self._journal is not None:
+            self._journal.opened(index, request.headers.get("x-request-id", ""), call.at_s)
+        return index
 
     def sent(self, index: int, count: int) -> None:
         """Add bytes to what a call's reply has sent."""
@@ -94,10 +107,22 @@ class Record:
         self._calls[index] = replace(call, sent_bytes=call.sent_bytes + count)
         self._changed.set()
 
+    def generated(self, index: int | None, tokens: int) -> None:
+        """Add tokens to what a call's reply has sent; None is a request that is no call."""
+        if index is None:
+            return
+        call = self._calls[index]
+        self._calls[index] = replace(call, tokens=call.tokens + tokens)
+        if self._journal is not None:
+            self._journal.generated(index, tokens)
+
     def settle(self, index: int, outcome: Outcome) -> None:
         """Note how a call ended."""
-        self._calls[index] = replace(self._calls[index], outcome=outcome, ended_at_s=self._clock())
+        call = replace(self._calls[index], outcome=outcome, ended_at_s=self._clock())
+        self._calls[index] = call
         self._changed.set()
+        if self._journal is not None:
+            self._journal.settled(index, outcome.value, call.ended_at_s or 0.0)
 
     async def until(self, condition: Callable[[], bool], *, within_s: float = 1.0) -> None:
         """Wait for `condition`, looked at whenever something new was seen.

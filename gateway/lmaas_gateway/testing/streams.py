@@ -41,7 +41,7 @@ def frames(dialect: Dialect, generation: Generation, ending: Ending) -> Iterator
     for number, text in enumerate(generation.pieces()):
         is_last = has_finish and number == generation.tokens - 1
         for data in dialect.token(number, text, is_last=is_last):
-            yield Frame(data, is_token=True)
+            yield Frame(data, is_token=True, tokens=1)
     if has_finish:
         yield from map(Frame, dialect.closing())
     if ending in {Ending.COMPLETE, Ending.NO_FINISH_REASON}:

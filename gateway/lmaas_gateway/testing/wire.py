@@ -40,10 +40,16 @@ class Request:
 
 
 class Frame(NamedTuple):
-    """One event of a stream, or a whole plain body."""
+    """One event of a stream, or a whole plain body.
+
+    Attributes:
+        is_token: Whether the pause between two tokens follows it.
+        tokens: How many generated tokens it brings.
+    """
 
     data: bytes
     is_token: bool = False
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +68,9 @@ def json_bytes(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-def json_answer(value: object, status: int = 200) -> Answer:
-    """Make a plain answer of a JSON value."""
-    return Answer(status, (Frame(json_bytes(value)),))
+def json_answer(value: object, status: int = 200, *, tokens: int = 0) -> Answer:
+    """Make a plain answer of a JSON value, which brings so many generated tokens."""
+    return Answer(status, (Frame(json_bytes(value), tokens=tokens),))
 
 
 def event(value: object, name: str | None = None) -> bytes:
