@@ -14,6 +14,7 @@ from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.auth import Authenticator, principals_of
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.loop_watch import LoopWatch
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.replay.build import build_claims, build_replays
@@ -146,9 +147,12 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         await self._prober.start()
+        watch = LoopWatch(self.metrics.observe_lag)
+        watch.start()
         chores = asyncio.create_task(self._do_chores())
         yield
         chores.cancel()
+        watch.stop()
         self.metrics.publish()
         await self._prober.stop()
         self.directory.close()

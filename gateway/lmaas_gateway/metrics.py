@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from lmaas_gateway.loop_watch import count_tasks
 from lmaas_gateway.replicas.pool import REPLICA_STATES
 from lmaas_gateway.tallies import Tallies
 
@@ -30,6 +31,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _FIRST_BYTE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 60, 120)
+_LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,14 @@ KV_CACHE_USAGE = Spec(
     ("model", "replica"),
     "How much of the replica's KV cache is in use, from 0 to 1, as it said last.",
 )
+LOOP_LAG = Spec(
+    "histogram",
+    "lmaas_event_loop_lag_seconds",
+    (),
+    "How late a timer of the event loop came, four times a second: what blocks the loop delays every call.",
+    _LAG_BUCKETS_S,
+)
+LOOP_TASKS = Spec("gauge", "lmaas_event_loop_tasks", (), "Tasks of this process's event loop.")
 
 ALL = (
     CALLS,
@@ -186,6 +196,8 @@ ALL = (
     RUNNING,
     WAITING,
     KV_CACHE_USAGE,
+    LOOP_LAG,
+    LOOP_TASKS,
 )
 
 
@@ -264,6 +276,10 @@ class Metrics:
         """Count what happens seldom enough to be looked up by name each time."""
         self._tallies.counter(spec.name, labels).value += value
 
+    def observe_lag(self, seconds: float) -> None:
+        """Take note of how late the event loop was."""
+        self._tallies.histogram(LOOP_LAG.name, (), LOOP_LAG.buckets).observe(seconds)
+
     def publish(self) -> None:
         """Leave the counts where the other workers find them."""
         if self._folder is not None:
@@ -298,6 +314,9 @@ class Metrics:
                 for name in REPLICA_STATES:
                     state.add_metric((*labels, name), float(replica.state == name))
         yield from (up, state, budget, in_flight)
+        tasks = _gauge(LOOP_TASKS)
+        tasks.add_metric((), count_tasks())
+        yield tasks
 
     def _engine_gauges(self) -> Iterator[Metric]:
         running, waiting, usage = (
