@@ -47,10 +47,8 @@ faults: dev ## Break everything on purpose and check what is promised; writes th
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" LMAAS_TEST_FAULTS_PAGE=docs/reliability.md \
 		$(BIN)/python -m pytest tests/faults $(ARGS)
 
-bench: dev ## Measure the gateway beside others; writes docs/benchmarks.md [ARGS=…]
+bench: dev ## Measure the gateway and the SDK; writes docs/benchmarks.md [ARGS="--only streams" or --quick]
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine)" $(BIN)/python tests/bench/run.py $(ARGS)
-	@$(BIN)/python tests/bench/sdk.py --write
-	@$(BIN)/python tests/bench/sdk_behaviour.py --write
 
 docs: dev ## Write the generated documents, such as docs/configuration.md
 	$(BIN)/python -m lmaas_gateway.docs

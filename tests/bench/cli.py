@@ -1,71 +1,103 @@
-"""The benchmark's command line: what to measure, how much of it, and where the page goes."""
+"""The benchmark's command line: what to measure, how much of it, and the page that comes of it."""
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import shlex
-import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from bench import engine, report, side_by_side
-from bench.gateways import ROOT, contestants
-from bench.processes import ServerError
+from bench import contest, engine, open_streams, records, report
+from bench.gateways import ROOT
+from bench.section import Section
 
-PAGE = ROOT / "docs" / "benchmarks.md"
-PEERS = ("lmaas", "vllm-router", "smg", "litellm")
+SECTIONS: tuple[Section[Any], ...] = (contest.SECTION, open_streams.SECTION, engine.SECTION)
+SCRIPTS: Mapping[str, Sequence[str]] = {"sdk": ("sdk.py", "sdk_behaviour.py")}
+"""Benchmarks with pages of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where figures are kept and shown."""
+
+    folder: Path = records.FOLDER
+    page: Path = ROOT / "docs" / "benchmarks.md"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, write the page, print the verdict; 1 if a goal was missed, 2 if something did not start."""
+    """Measure, write the pages, print the verdict; 1 if a goal was missed, 2 if a section failed."""
     options = _parser().parse_args(arguments)
-    # An exception unwinds the run, so that an ended benchmark leaves no server behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        measured = _measure(options, shlex.join(["tests/bench/run.py", *arguments]))
-    except ServerError as error:
-        _say(str(error))
-        return 2
-    page = report.markdown(measured)
-    options.output.write_text(page)
-    _say(page)
-    return int(any("missed" in verdict.word for verdict in report.verdicts(measured)))
+    chosen = () if options.page else options.only
+    sections = [section for section in SECTIONS if section.name in chosen]
+    scripts = [file for name in SCRIPTS if name in chosen for file in SCRIPTS[name]]
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        place = Place(Path(name), Path(name) / "page.md") if options.quick else Place()
+        status = run(sections, place, is_quick=options.quick)
+        if options.quick:
+            _say(place.page.read_text())
+    done = [_attempt(file, partial(_run_script, file, is_quick=options.quick)) for file in scripts]
+    return status if all(done) else 2
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tests/bench/run.py", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a short run, to see that everything works")
-    parser.add_argument("--only", choices=("mock", "engine"), help="one half of the benchmark")
-    parser.add_argument("--gateways", nargs="+", default=list(PEERS), choices=PEERS, help="which to compare")
-    parser.add_argument("--output", type=Path, default=PAGE, help="the page to write")
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    names = [*(section.name for section in SECTIONS), *SCRIPTS]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="sections to measure")
+    parser.add_argument("--quick", action="store_true", help="short runs that are shown and not kept")
+    parser.add_argument("--page", action="store_true", help="measure nothing, write the page anew")
     return parser
 
 
-def _measure(options: argparse.Namespace, command: str) -> report.Measured:
-    load_before = os.getloadavg()[0]
-    contests: list[side_by_side.Contest] = []
-    comparisons: list[engine.Comparison] = []
-    absent: list[str] = []
-    if options.only != "engine":
-        found = contestants(os.environ, names=options.gateways)
-        absent = [gateway.name for gateway in found if gateway.python is None]
-        size = side_by_side.QUICK if options.quick else side_by_side.Size()
-        contests = side_by_side.compare(found, size, _say)
-    if options.only != "mock":
-        comparisons = engine.compare(engine.QUICK if options.quick else engine.EngineSize(), _say)
-    return report.Measured(
-        date=datetime.datetime.now(tz=datetime.UTC).date(),
-        command=command,
-        machine=report.machine(),
-        load_before=load_before,
-        load_after=os.getloadavg()[0],
-        contests=tuple(contests),
-        engine=tuple(comparisons),
-        absent=tuple(absent),
+def run(chosen: Sequence[Section[Any]], place: Place, *, is_quick: bool) -> int:
+    """Measure the chosen sections and write the page of all; return the exit status."""
+    failed = []
+    for section in chosen:
+        _say(f"— {section.name}: {section.title}")
+        if not _attempt(section.name, partial(_measure, section, place, is_quick=is_quick)):
+            failed.append(section.name)
+    place.page.write_text(report.page(SECTIONS, place.folder))
+    judged = report.verdicts(SECTIONS, place.folder)
+    for verdict in judged:
+        _say(f"{verdict.word:12}  {verdict.shown:>8}  {verdict.goal}")
+    if failed:
+        _say(f"failed, and keep their last figures: {', '.join(failed)}")
+        return 2
+    return int(any("missed" in verdict.word for verdict in judged))
+
+
+def _attempt(name: str, work: Callable[[], None]) -> bool:
+    """Do one part of the benchmark; a failure is told, and costs the others nothing."""
+    begun_s = time.monotonic()
+    try:
+        work()
+    except Exception:  # whatever it was, the other sections can still be measured
+        _say(f"— {name} failed:\n{traceback.format_exc()}")
+        return False
+    _say(f"— {name}: done in {time.monotonic() - begun_s:.0f} s")
+    return True
+
+
+def _measure(section: Section[Any], place: Place, *, is_quick: bool) -> None:
+    quick = " --quick" if is_quick else ""
+    setting, result = records.measured(
+        f'make bench ARGS="--only {section.name}{quick}"',
+        lambda is_short: section.measure(is_short, _say),
+        is_quick=is_quick,
     )
+    records.save(section, setting, result, place.folder)
+    place.page.write_text(report.page(SECTIONS, place.folder))
+
+
+def _run_script(file: str, *, is_quick: bool) -> None:
+    command = [sys.executable, str(Path(__file__).with_name(file))]
+    subprocess.run(command if is_quick else [*command, "--write"], check=True)
 
 
 def _say(text: str) -> None:

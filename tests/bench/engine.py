@@ -1,4 +1,4 @@
-"""lmaas beside direct vLLM: the same calls to the same engine, with and without a gateway.
+"""The section `engine`: lmaas beside direct vLLM, the same calls to the same engines with and without it.
 
 lmaas launches the two embedded models as `make serve` does; the direct runs talk to the engines' own sockets.
 """
@@ -11,38 +11,39 @@ import os
 import socket
 import sys
 import tempfile
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from bench.confidence import median_interval
+from bench.configuration import ALWAYS_ON, FEATURES, KEY
 from bench.loadgen import Figures, Load
 from bench.processes import ServerError, free_port, serving, wait_until
-from bench.side_by_side import run_load
+from bench.running import answers, run_load
+from bench.section import Say, Section, Verdict, table
 
 CHAT, EMBEDDINGS = "smollm2-135m-instruct", "all-minilm-l6-v2"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSize:
-    """How much is measured; a round is one direct run and one through the gateway, of each kind."""
+    """How much is measured; a round is one direct run and one through the gateway."""
 
-    rounds: int = 5
-    streams: int = 64
+    chat_rounds: int = 8
+    streams: int = 32
     tokens: int = 64
-    embeddings: int = 400
+    embedding_rounds: int = 20
+    embeddings: int = 256
 
 
-QUICK = EngineSize(rounds=2, streams=32, tokens=16, embeddings=64)
+QUICK = EngineSize(chat_rounds=2, tokens=16, embedding_rounds=2, embeddings=64)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One round of one kind of call; rates in tokens or calls per second."""
+    """One round; rates in tokens or calls per second."""
 
     direct_per_s: float
     through_per_s: float
@@ -73,54 +74,67 @@ class Comparison:
         return sum(pair.errors for pair in self.pairs)
 
 
-def compare(size: EngineSize, say: Say) -> list[Comparison]:
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """Both kinds of call."""
+
+    chat: Comparison
+    embeddings: Comparison
+
+
+def measure(is_quick: bool, say: Say) -> Comparisons:
     """Measure streams of the chat model, then calls of the embedding model.
 
     Raises:
         ServerError: the gateway or an engine did not start.
     """
+    size = QUICK if is_quick else EngineSize()
     with _stack() as (address, sockets):
         streams = Load(
             address=address,
             model=CHAT,
+            key=KEY,
             requests=size.streams,
             stream=True,
             tokens=size.tokens,
             exact_tokens=True,
         )
-        texts = Load(address=address, model=EMBEDDINGS, kind="embeddings", requests=size.embeddings)
-        title = f"32 concurrent streams of {size.tokens} tokens, {CHAT}"
-        # Not pinned: engine, gateway and load share all cores, as they do in use.
-        turns = Interleaver(size.rounds, lambda load: run_load(load, core=None), say)
-        chat = turns.pairs(streams, sockets[CHAT], lambda run: run.tokens_per_s)
-        called = turns.pairs(texts, sockets[EMBEDDINGS], lambda run: run.calls_per_s)
-    return [
-        Comparison(title, "tokens/s", chat),
+        texts = Load(address=address, model=EMBEDDINGS, key=KEY, kind="embeddings", requests=size.embeddings)
+        turns = Interleaver(lambda load: run_load(load, core=None), say)
+        called = turns.pairs(
+            texts, sockets[EMBEDDINGS], lambda run: run.calls_per_s, rounds=size.embedding_rounds
+        )
+        chat = turns.pairs(streams, sockets[CHAT], lambda run: run.tokens_per_s, rounds=size.chat_rounds)
+    return Comparisons(
+        Comparison(f"32 concurrent streams of {size.tokens} tokens, {CHAT}", "tokens/s", chat),
         Comparison(f"embedding calls, 32 connections, {EMBEDDINGS}", "calls/s", called),
-    ]
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Interleaver:
     """Runs one load directly and through the gateway in turns, each going first every other round."""
 
-    rounds: int
     run: Callable[[Load], Figures]
     say: Say
 
-    def pairs(self, load: Load, direct: str, rate: Callable[[Figures], float]) -> tuple[Pair, ...]:
+    def pairs(
+        self, load: Load, direct: str, rate: Callable[[Figures], float], *, rounds: int
+    ) -> tuple[Pair, ...]:
         """Measure `load`, addressed to the gateway, and the same at `direct`, after a short run each."""
         for address in (direct, load.address):
             self.run(replace(load, address=address, requests=load.connections))
-        return tuple(self._pair(number, load, direct, rate) for number in range(self.rounds))
+        pairs = []
+        for number in range(rounds):
+            pairs.append(self._pair(number, load, direct, rate))
+            self.say(f"{load.model} round {number + 1} of {rounds}: {pairs[-1].ratio:.3f} of direct")
+        return tuple(pairs)
 
     def _pair(self, number: int, load: Load, direct: str, rate: Callable[[Figures], float]) -> Pair:
         turns = [direct, load.address] if number % 2 == 0 else [load.address, direct]
         runs = {address: self.run(replace(load, address=address)) for address in turns}
         errors = sum(run.errors for run in runs.values())
-        pair = Pair(rate(runs[direct]), rate(runs[load.address]), errors)
-        self.say(f"{load.model} round {number + 1} of {self.rounds}: {pair.ratio:.3f} of direct")
-        return pair
+        return Pair(rate(runs[direct]), rate(runs[load.address]), errors)
 
 
 @contextmanager
@@ -132,13 +146,16 @@ def _stack() -> Iterator[tuple[str, dict[str, str]]]:
         runtime.mkdir(mode=0o700)
         config = Path(name) / "lmaas.yaml"
         models = [{"name": model, "model": model} for model in (CHAT, EMBEDDINGS)]
+        values = {"runtime_dir": str(runtime), "models": models}
+        for _, fragment in FEATURES:
+            values |= fragment
         # YAML takes JSON as it is.
-        config.write_text(json.dumps({"runtime_dir": str(runtime), "models": models}))
+        config.write_text(json.dumps(values))
         program = str(Path(sys.executable).with_name("lmaas"))
         command = [program, "serve", "--config", str(config), "--port", str(port)]
         address = f"http://127.0.0.1:{port}"
         with serving("lmaas-engine", command, env=_engine_environment()) as process:
-            wait_until(lambda: _is_ready(address), process, within_s=600)
+            wait_until(lambda: answers(f"{address}/readyz"), process, within_s=600)
             yield address, _sockets(runtime)
 
 
@@ -150,14 +167,6 @@ def _engine_environment() -> dict[str, str]:
         "DO_NOT_TRACK": "1",
     }
     return {name: os.environ.get(name, value) for name, value in offline.items()}
-
-
-def _is_ready(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=5) as reply:
-            return bool(reply.status == 200)
-    except OSError:
-        return False
 
 
 def _sockets(runtime: Path) -> dict[str, str]:
@@ -183,3 +192,54 @@ def _served_model(path: Path) -> str:
         return ""
     finally:
         connection.close()
+
+
+def judge(result: Comparisons | None) -> Sequence[Verdict]:
+    """Hold the throughput against the goal."""
+    chat = None if result is None else result.chat.ratio
+    texts = None if result is None else result.embeddings.ratio
+    failed = None if result is None else float(result.chat.errors + result.embeddings.errors)
+    return [
+        Verdict(
+            "≥ 0.98 of direct vLLM's calls and tokens per second, chat, 32 in flight",
+            chat,
+            0.98,
+            is_floor=True,
+        ),
+        Verdict(
+            "≥ 0.98 of direct vLLM's calls per second, embeddings, 32 in flight", texts, 0.98, is_floor=True
+        ),
+        Verdict("no failed call on the real engine", failed, 0),
+    ]
+
+
+def describe(result: Comparisons) -> str:
+    """Tell how it was measured, and every figure."""
+    method = (
+        "The same engine processes, called over their own unix sockets and through lmaas in turns, each "
+        "first every other round; engine, gateway and load share all cores, as they do in use. lmaas with "
+        f"{ALWAYS_ON}. Every stream has the same number of tokens, so calls and tokens per second have one "
+        "ratio. The ratio is the median of the rounds' ratios, with the interval that holds the true median "
+        "with 95 % certainty."
+    )
+    rows = [_shown(one) for one in (result.chat, result.embeddings)]
+    header = ("what", "unit", "rounds", "direct, mean", "through lmaas, mean", "ratio", "failed calls")
+    return f"{method}\n\n{table(header, rows)}"
+
+
+def _shown(one: Comparison) -> list[str]:
+    rates = ([pair.direct_per_s for pair in one.pairs], [pair.through_per_s for pair in one.pairs])
+    low, high = median_interval([pair.ratio for pair in one.pairs])
+    means = [f"{sum(values) / len(values):.1f}" for values in rates]
+    ratio = f"{one.ratio:.3f} ({low:.3f} to {high:.3f})"
+    return [one.title, one.unit, str(len(one.pairs)), *means, ratio, str(one.errors)]
+
+
+SECTION = Section(
+    name="engine",
+    title="lmaas beside direct vLLM",
+    result=Comparisons,
+    measure=measure,
+    judge=judge,
+    describe=describe,
+)

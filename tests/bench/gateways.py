@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from bench.configuration import KEY, write_config
 from bench.processes import free_port
 
 ROOT = Path(__file__).parents[2]
-KEY = "sk-benchmark-0000"
-"""What the load sends as bearer key; LiteLLM asks for one, the others take no notice."""
 
 _VERSION = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
 
@@ -48,10 +48,14 @@ class Gateway:
         return _COMMANDS[self.name](program, port, replica, folder)
 
 
-def _lmaas(program: str, port: int, replica: str, folder: Path) -> list[str]:
-    config = folder / "lmaas.yaml"
-    config.write_text(f"models: [{{name: mock, kind: chat, replicas: [{{url: '{replica}'}}]}}]\n")
+def lmaas_command(program: str, port: int, config: Path) -> list[str]:
+    """Return what serves lmaas on `port`."""
     return [program, "serve", "--config", str(config), "--port", str(port)]
+
+
+def _lmaas(program: str, port: int, replica: str, folder: Path, *, is_bare: bool = False) -> list[str]:
+    config = write_config(folder / f"lmaas-{port}.yaml", [replica], is_bare=is_bare)
+    return lmaas_command(program, port, config)
 
 
 def _rust_router(program: str, port: int, replica: str, *subcommand: str) -> list[str]:
@@ -69,8 +73,9 @@ def _litellm(program: str, port: int, replica: str, folder: Path) -> list[str]:
     return [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
 
 
-_COMMANDS = {
+_COMMANDS: Mapping[str, Callable[[str, int, str, Path], list[str]]] = {
     "lmaas": _lmaas,
+    "lmaas, bare": partial(_lmaas, is_bare=True),
     "vllm-router": lambda program, port, replica, _: _rust_router(program, port, replica),
     "smg": lambda program, port, replica, _: _rust_router(program, port, replica, "launch"),
     "litellm": _litellm,
@@ -80,8 +85,8 @@ _COMMANDS = {
 def contestants(environment: Mapping[str, str], *, names: Sequence[str]) -> list[Gateway]:
     """Find lmaas and its peers, making a peer's environment where there is none yet."""
     return [
-        Gateway("lmaas", "lmaas", Path(sys.executable))
-        if name == "lmaas"
+        Gateway(name, "lmaas", Path(sys.executable))
+        if name.startswith("lmaas")
         # LiteLLM needs about a hundred times as long for a call.
         else Gateway(name, name, _interpreter(name, environment), 0.02 if name == "litellm" else 1.0)
         for name in names

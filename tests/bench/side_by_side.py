@@ -1,37 +1,31 @@
-"""All gateways before one mock replica in one run: CPU per unit of work, latency, throughput, memory.
+"""All gateways before one mock replica: CPU per unit of work, latency, throughput, memory.
 
-Every gateway stays up for the whole run, pinned to one core; replica and load share the other. Rounds are
-interleaved, so that whatever else the machine does hits all of them alike.
+Every gateway stays up for the whole run, pinned to one core; replica and load share the other. In a round
+each gateway takes two turns at each kind of load, the second time in reverse order, so that a machine that
+grows slower or faster meanwhile hits all alike; gateways are compared within a round, and rounds by their
+median.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-import msgspec
-
-from bench.gateways import KEY, Gateway
-from bench.loadgen import Figures, Load
-from bench.processes import Process, ServerError, free_port, on_core, serving, wait_until
-
-GATEWAY_CORE, LOAD_CORE = 0, 1
-LOADGEN = Path(__file__).with_name("loadgen.py")
-
-Say = Callable[[str], None]
+from bench.configuration import KEY
+from bench.gateways import Gateway
+from bench.loadgen import Load
+from bench.processes import Process, free_port, serving, wait_until
+from bench.running import GATEWAY_CORE, mock_replica, open_streams_rss, run_load
+from bench.section import Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is measured."""
+    """How much is measured, each round; calls and streams are those of both turns together."""
 
     rounds: int = 5
     calls: int = 20_000
@@ -50,6 +44,7 @@ class Round:
     cpu_us_per_call: float
     cpu_us_per_event: float
     calls_per_s: float
+    events_per_s: float
     p50_ms: float
     p99_ms: float
     added_p50_ms: float
@@ -76,9 +71,13 @@ class Contest:
         """Return one figure of every round, in order."""
         return [float(getattr(one, name)) for one in self.rounds]
 
+    def ratios(self, other: Contest, name: str) -> list[float]:
+        """Return this gateway's figure as a share of the other's, round by round."""
+        return [ours / theirs for ours, theirs in zip(self.values(name), other.values(name), strict=True)]
+
     @property
     def errors(self) -> int:
-        """Return the calls that failed, over all rounds, and streams that did not open."""
+        """Return the calls that failed, over all rounds."""
         return sum(one.errors for one in self.rounds)
 
 
@@ -90,10 +89,31 @@ class _Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Memory:
-    idle_bytes: int
-    open_streams_bytes: int
-    open_streams: int
+class _Work:
+    """What some turns of one gateway came to."""
+
+    units: int = 0
+    cpu_s: float = 0.0
+    seconds: float = 0.0
+    errors: int = 0
+
+    def __add__(self, other: _Work) -> _Work:
+        return _Work(
+            self.units + other.units,
+            self.cpu_s + other.cpu_s,
+            self.seconds + other.seconds,
+            self.errors + other.errors,
+        )
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU time per unit."""
+        return self.cpu_s / max(self.units, 1) * 1e6
+
+    @property
+    def per_s(self) -> float:
+        """Units per second."""
+        return self.units / self.seconds
 
 
 def compare(gateways: Sequence[Gateway], size: Size, say: Say) -> list[Contest]:
@@ -110,76 +130,65 @@ def compare(gateways: Sequence[Gateway], size: Size, say: Say) -> list[Contest]:
         Contest(
             gateway=gateway.name,
             version=gateway.version,
-            rounds=tuple(rounds[gateway.name]),
-            idle_rss_bytes=memory.idle_bytes,
-            open_streams_rss_bytes=memory.open_streams_bytes,
-            open_streams=memory.open_streams,
+            rounds=tuple(one[gateway.name] for one in rounds),
+            idle_rss_bytes=idle,
+            open_streams_rss_bytes=held,
+            open_streams=opened,
         )
-        for gateway, memory in zip(present, memories, strict=True)
+        for gateway, (idle, held, opened) in zip(present, memories, strict=True)
     ]
 
 
-def _all_rounds(gateways: Sequence[Gateway], size: Size, folder: Path, say: Say) -> dict[str, list[Round]]:
-    done: dict[str, list[Round]] = {gateway.name: [] for gateway in gateways}
+def _all_rounds(gateways: Sequence[Gateway], size: Size, folder: Path, say: Say) -> list[dict[str, Round]]:
+    done = []
     with ExitStack() as stack:
         replica = stack.enter_context(mock_replica())
         standing = []
         for gateway in gateways:
             say(f"starting {gateway.name} {gateway.version}")
-            standing.append(stack.enter_context(_stand(gateway, replica, folder)))
+            standing.append(stack.enter_context(stand(gateway, replica, folder)))
         for number in range(size.rounds):
             # Each round begins with another gateway, so none always follows the same one.
             turn = number % max(len(standing), 1)
-            for one in standing[turn:] + standing[:turn]:
-                result = _round(one, replica, size)
-                done[one.gateway.name].append(result)
-                say(f"round {number + 1} of {size.rounds}: {one.gateway.name} {_brief(result)}")
+            done.append(_round(standing[turn:] + standing[:turn], replica, size))
+            for name, one in done[-1].items():
+                figures = f"{one.cpu_us_per_call:,.1f} µs a call, {one.cpu_us_per_event:.2f} µs an event"
+                say(f"round {number + 1} of {size.rounds}: {name} {figures}, {one.errors} failed")
     return done
 
 
-def _memory(gateway: Gateway, count: int, folder: Path, say: Say) -> _Memory:
-    """Start the gateway afresh, with a replica whose streams last, and hold `count` of them open."""
-    with mock_replica("--itl-ms", "1000") as slow, _stand(gateway, slow, folder) as fresh:
-        idle = fresh.process.rss_bytes()
-        opened, held = open_streams_rss(fresh.address, fresh.process, count)
-    say(f"{gateway.name}: {idle / 1e6:.0f} MB idle, {held / 1e6:.0f} MB with {opened} open streams")
-    return _Memory(idle, held, opened)
+def _round(order: Sequence[_Standing], replica: str, size: Size) -> dict[str, Round]:
+    plain = Load(address="", key=KEY, requests=size.calls // 2)
+    streamed = replace(plain, stream=True, requests=size.streams // 2)
+    calls, streams = _turns(order, plain, least=32), _turns(order, streamed, least=16)
+    return {
+        one.gateway.name: _figures(one, replica, size, calls[one.gateway.name], streams[one.gateway.name])
+        for one in order
+    }
 
 
-@contextmanager
-def mock_replica(*options: str) -> Iterator[str]:
-    """Run the fast fake replica beside the load, and give its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "lmaas_gateway.testing", "--fast", "--port", str(port), *options]
-    with serving("mock", command, core=LOAD_CORE) as process:
-        address = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _answers(f"{address}/health"), process, within_s=30)
-        yield address
+def _turns(order: Sequence[_Standing], load: Load, *, least: int) -> Mapping[str, _Work]:
+    """Let each gateway work off `load`, in order and then in reverse."""
+    done: dict[str, _Work] = {}
+    for one in (*order, *reversed(order)):
+        requests = max(round(load.requests * one.gateway.weight), least)
+        before_s = one.process.cpu_s()
+        run = run_load(replace(load, address=one.address, requests=requests))
+        units = run.events if load.stream else requests
+        work = _Work(units, one.process.cpu_s() - before_s, run.seconds, run.errors)
+        done[one.gateway.name] = done.get(one.gateway.name, _Work()) + work
+    return done
 
 
-@contextmanager
-def _stand(gateway: Gateway, replica: str, folder: Path) -> Iterator[_Standing]:
-    port = free_port()
-    command = gateway.command(port=port, replica=replica, folder=folder)
-    address = f"http://127.0.0.1:{port}"
-    with serving(gateway.name, command, core=GATEWAY_CORE) as process:
-        probe = Load(address=address, key=KEY, connections=1, requests=1, tokens=4, timeout_s=10)
-        wait_until(lambda: run_load(probe).errors == 0, process, within_s=120)
-        yield _Standing(gateway, process, address)
-
-
-def _round(one: _Standing, replica: str, size: Size) -> Round:
-    weight = one.gateway.weight
-    plain = Load(address=one.address, key=KEY, requests=max(round(size.calls * weight), 64))
-    single = replace(plain, connections=1, requests=max(round(size.single_calls * weight), 50))
-    streamed = replace(plain, stream=True, requests=max(round(size.streams * weight), 32))
-    calls, call_cpu_s = _costed(one.process, plain)
+def _figures(one: _Standing, replica: str, size: Size, calls: _Work, streams: _Work) -> Round:
+    requests = max(round(size.single_calls * one.gateway.weight), 50)
+    single = Load(address=one.address, key=KEY, connections=1, requests=requests)
     direct, alone = run_load(replace(single, address=replica)), run_load(single)
-    streams, stream_cpu_s = _costed(one.process, streamed)
     return Round(
-        cpu_us_per_call=call_cpu_s / plain.requests * 1e6,
-        cpu_us_per_event=stream_cpu_s / max(streams.events, 1) * 1e6,
-        calls_per_s=calls.calls_per_s,
+        cpu_us_per_call=calls.cpu_us,
+        cpu_us_per_event=streams.cpu_us,
+        calls_per_s=calls.per_s,
+        events_per_s=streams.per_s,
         p50_ms=alone.p50_ms,
         p99_ms=alone.p99_ms,
         added_p50_ms=alone.p50_ms - direct.p50_ms,
@@ -188,46 +197,23 @@ def _round(one: _Standing, replica: str, size: Size) -> Round:
     )
 
 
-def _costed(process: Process, load: Load) -> tuple[Figures, float]:
-    before = process.cpu_s()
-    result = run_load(load)
-    return result, process.cpu_s() - before
+def _memory(gateway: Gateway, count: int, folder: Path, say: Say) -> tuple[int, int, int]:
+    """Start the gateway afresh, with a replica whose streams last, and hold `count` of them open."""
+    with mock_replica("--itl-ms", "1000") as slow, stand(gateway, slow, folder) as fresh:
+        idle = fresh.process.rss_bytes()
+        opened, held = open_streams_rss(fresh.address, fresh.process, count)
+    say(f"{gateway.name}: {idle / 1e6:.0f} MB idle, {held / 1e6:.0f} MB with {opened} open streams")
+    return idle, held, opened
 
 
-def run_load(load: Load, *, core: int | None = LOAD_CORE) -> Figures:
-    """Run one load in a process of its own.
-
-    Raises:
-        ServerError: the load generator itself failed.
-    """
-    command = on_core(core, [sys.executable, str(LOADGEN), msgspec.json.encode(load).decode()])
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=load.timeout_s + 30)
-    if done.returncode:
-        message = f"the load generator failed: {done.stderr.strip()[-500:]}"
-        raise ServerError(message)
-    return msgspec.json.decode(done.stdout, type=Figures)
-
-
-def open_streams_rss(address: str, process: Process, count: int) -> tuple[int, int]:
-    """Hold `count` streams open at once; return how many opened, and the memory of `process` meanwhile."""
-    load = Load(address=address, key=KEY, connections=count, stream=True, tokens=120, hold=True, timeout_s=60)
-    command = on_core(LOAD_CORE, [sys.executable, str(LOADGEN), msgspec.json.encode(load).decode()])
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        opened = int(holder.stdout.readline() or 0)
-        rss = process.rss_bytes()
-        holder.communicate()
-    return opened, rss
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as reply:
-            return bool(reply.status == 200)
-    except OSError:
-        return False
-
-
-def _brief(one: Round) -> str:
-    shown = {"us/call": one.cpu_us_per_call, "us/event": one.cpu_us_per_event, "calls/s": one.calls_per_s}
-    return json.dumps({name: round(value, 1) for name, value in shown.items()} | {"errors": one.errors})
+@contextmanager
+def stand(gateway: Gateway, replica: str, folder: Path) -> Iterator[_Standing]:
+    """Run a gateway before `replica` until it answers."""
+    port = free_port()
+    command = gateway.command(port=port, replica=replica, folder=folder)
+    address = f"http://127.0.0.1:{port}"
+    with serving(gateway.name, command, core=GATEWAY_CORE) as process:
+        probe = Load(address=address, key=KEY, connections=1, requests=1, tokens=4, timeout_s=10)
+        is_ready: Callable[[], bool] = lambda: run_load(probe).errors == 0  # noqa: E731
+        wait_until(is_ready, process, within_s=120)
+        yield _Standing(gateway, process, address)

@@ -36,7 +36,6 @@ from lmaas_gateway.testing import (
     Point,
     Script,
 )
-from lmaas_gateway.testing.fast import FastConnection, FastReplies, Timing
 from lmaas_gateway.testing.plan import Finish, Wait, steps
 from lmaas_gateway.testing.wire import EVENT_STREAM, Answer, Frame, event, head
 
@@ -572,68 +571,6 @@ class TestAddresses:
 
 async def _address(listen: Listen) -> str:
     return FakeReplica(listen=listen).url
-
-
-class TestFastReplica:
-    """The benchmark's replica: the same shapes from precomputed bytes."""
-
-    @asynccontextmanager
-    async def serving(self, timing: Timing | None = None) -> AsyncIterator[str]:
-        prepared, loop = FastReplies.of(FakeModel()), asyncio.get_running_loop()
-        made: list[FastConnection] = []
-
-        def connect() -> FastConnection:
-            made.append(FastConnection(prepared, timing or Timing()))
-            return made[-1]
-
-        async with await loop.create_server(connect, "127.0.0.1", 0) as server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-    async def test_official_client_reads_chat_stream_and_embeddings(self) -> None:
-        async with (
-            self.serving(Timing(0.001, 0.001)) as url,
-            openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client,
-        ):
-            plain = await client.chat.completions.create(
-                model="mock", messages=[{"role": "user", "content": "x"}]
-            )
-            stream = await client.chat.completions.create(
-                model="mock",
-                messages=[{"role": "user", "content": "x"}],
-                max_tokens=5,
-                stream=True,
-                stream_options={"include_usage": True},
-            )
-            chunks = [chunk async for chunk in stream]
-            embedded = await client.embeddings.create(model="mock", input="x")
-        texts = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
-        assert plain.usage is not None
-        assert plain.usage.completion_tokens == 64
-        assert texts == ["", *[" token"] * 5]
-        assert chunks[-2].choices[0].finish_reason == "stop"
-        assert chunks[-1].usage is not None
-        assert len(embedded.data[0].embedding) == 384
-
-    async def test_stream_of_default_length_without_usage(self) -> None:
-        async with self.serving() as url, httpx.AsyncClient() as client:
-            reply = await client.post(url + CHAT, json={"stream": True})
-            missing = await client.post(url + "/v1/nothing", json={"stream": True})
-            plain = await client.post(url + CHAT, json={"stream": False})
-        assert reply.text.count('" token"') == 64
-        assert "usage" not in reply.text
-        assert missing.status_code == 404
-        assert plain.json()["object"] == "chat.completion"
-
-    async def test_client_may_leave_in_the_middle(self) -> None:
-        async with self.serving(Timing(token_gap_s=60)) as url:
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-            writer.write(request(CHAT, {"stream": True}))
-            await reader.readuntil(b" token")
-            writer.close()
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-            writer.write(b"nonsense\r\n\r\n")
-            assert await reader.read() == b""
-            writer.close()
 
 
 class TestProcess:

@@ -13,9 +13,10 @@ import uvloop
 
 from lmaas_gateway.settings import ModelKind
 from lmaas_gateway.testing.fake_replica import FakeReplica, Listen
-from lmaas_gateway.testing.fast import FastConnection, FastReplies, Timing
+from lmaas_gateway.testing.fast import FastReplica, FastReplies
 from lmaas_gateway.testing.journal import Journal
 from lmaas_gateway.testing.model import FakeModel
+from lmaas_gateway.testing.pacing import Timing
 from lmaas_gateway.testing.script import Script
 
 
@@ -32,19 +33,29 @@ def main() -> None:
     parser.add_argument("--script", default="{}", help="what happens to every call, as a JSON object")
     parser.add_argument("--journal", type=Path, help="write down in this file what is seen (journal.py)")
     parser.add_argument("--fast", action="store_true", help="chat and embeddings from precomputed bytes")
-    options = parser.parse_args()
-    model = FakeModel(options.model, options.kind)
-    listen = Listen(options.port, options.uds, keep_alive_s=options.keep_alive_s)
-    timing = Timing(options.ttft_ms / 1e3, options.itl_ms / 1e3)
+    fast = parser.add_argument_group("with --fast")
+    fast.add_argument("--groups", type=int, default=0, help="streams go on in so many groups, not one by one")
+    fast.add_argument("--stamps", action="store_true", help="each paced token's text is the time it was sent")
+    fast.add_argument("--slots", type=int, default=0, help="plain calls served at once; 0 serves all")
+    fast.add_argument("--queue", type=int, default=0, help="plain calls that may wait; more get 503")
     try:
-        if options.fast:
-            uvloop.run(_serve_fast(model, listen, timing))
-        else:
-            pauses = {"first_token_delay_s": timing.first_token_s, "token_gap_s": timing.token_gap_s}
-            script = Script.from_mapping(pauses | msgspec.json.decode(options.script))
-            uvloop.run(_serve(model, listen, script, options.journal))
+        uvloop.run(_run(parser.parse_args()))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+async def _run(options: argparse.Namespace) -> None:
+    model = FakeModel(options.model, options.kind)
+    listen = Listen(options.port, options.uds, keep_alive_s=options.keep_alive_s)
+    first_token_s, token_gap_s = options.ttft_ms / 1e3, options.itl_ms / 1e3
+    if options.fast:
+        timing = Timing(first_token_s, token_gap_s, options.groups, is_stamped=options.stamps)
+        replica = FastReplica(FastReplies.of(model), timing, slots=options.slots, queue=options.queue)
+        await _serve_fast(replica, listen)
+    else:
+        pauses = {"first_token_delay_s": first_token_s, "token_gap_s": token_gap_s}
+        script = Script.from_mapping(pauses | msgspec.json.decode(options.script))
+        await _serve(model, listen, script, options.journal)
 
 
 async def _serve(model: FakeModel, listen: Listen, script: Script, journal: Path | None) -> None:
@@ -54,12 +65,8 @@ async def _serve(model: FakeModel, listen: Listen, script: Script, journal: Path
         await asyncio.get_running_loop().create_future()
 
 
-async def _serve_fast(model: FakeModel, listen: Listen, timing: Timing) -> None:
-    prepared, loop = FastReplies.of(model), asyncio.get_running_loop()
-
-    def connect() -> FastConnection:
-        return FastConnection(prepared, timing)
-
+async def _serve_fast(replica: FastReplica, listen: Listen) -> None:
+    loop, connect = asyncio.get_running_loop(), replica.connect
     if listen.uds is not None:
         server = await loop.create_unix_server(connect, str(listen.uds), backlog=4096)
         _announce(f"unix:{listen.uds}")

@@ -1,13 +1,16 @@
 """The fake replica of benchmarks: chat and embeddings from bytes made beforehand, nothing recorded.
 
-It must cost less than any gateway in front of it, so a plain call is one dictionary look-up and one write.
+It must cost less than any gateway in front of it, so a plain call is one dictionary look-up and one write,
+and streams with pauses share one timer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import httptools
@@ -15,6 +18,7 @@ import msgspec
 
 from lmaas_gateway.testing import pooling, replies
 from lmaas_gateway.testing.model import FakeModel, Generation
+from lmaas_gateway.testing.pacing import Capacity, Timing, Wheel
 from lmaas_gateway.testing.streams import DONE, ChatChunks
 from lmaas_gateway.testing.wire import EVENT_STREAM, JSON, LAST_CHUNK, chunk, head, json_bytes
 
@@ -37,14 +41,6 @@ class _StreamRequest(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """Pauses of a stream, in seconds; 0 sends as fast as the loop turns."""
-
-    first_token_s: float = 0.0
-    token_gap_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class FastReplies:
     """Every byte that a fast replica can send; routes are whole replies, the rest pieces of a chat stream."""
 
@@ -52,8 +48,10 @@ class FastReplies:
     not_found: bytes
     opening: bytes
     token: bytes
+    stamped_token: bytes
     last: bytes
     usage: bytes
+    busy: bytes
 
     @classmethod
     def of(cls, model: FakeModel) -> FastReplies:
@@ -69,30 +67,76 @@ class FastReplies:
                 b"/v1/models": _plain(200, json_bytes(replies.models(model))),
                 b"/version": _plain(200, json_bytes({"version": "0.32.0"})),
                 b"/health": _plain(200, b""),
-                b"/metrics": _plain(200, b"vllm:num_requests_running 0.0\n", "text/plain"),
             },
             not_found=_plain(404, json_bytes({"detail": "Not Found"})),
             opening=stream_head + b"".join(map(chunk, stream.opening())),
             token=b"".join(map(chunk, stream.token(0, " token", is_last=False))),
+            stamped_token=_stamped(stream),
             last=b"".join(map(chunk, stream.token(0, " token", is_last=True))),
             usage=b"".join(map(chunk, stream.closing())),
+            busy=_plain(503, json_bytes(replies.BUSY)),
         )
+
+
+def _stamped(stream: ChatChunks) -> bytes:
+    """Make a token whose text takes a time of 15 digits."""
+    (event,) = stream.token(0, " 000000000000000", is_last=False)
+    return chunk(event).replace(b"%", b"%%").replace(b"0" * 15, b"%015d")
 
 
 def _plain(status: int, body: bytes, content_type: str = JSON) -> bytes:
     return head(status, (("content-type", content_type), ("content-length", str(len(body))))) + body
 
 
+class FastReplica:
+    """What the connections of one fast replica share.
+
+    Args:
+        prepared: What it can send.
+        timing: How fast it is.
+        slots: Plain calls that it serves at once; 0 serves all.
+        queue: Plain calls that may wait for a slot; more are refused as vLLM does, with 503.
+    """
+
+    def __init__(
+        self, prepared: FastReplies, timing: Timing | None = None, *, slots: int = 0, queue: int = 0
+    ) -> None:
+        self.prepared = prepared
+        self.timing = timing or Timing()
+        self.capacity = Capacity(slots, queue)
+        self.wheel = Wheel(asyncio.get_running_loop(), self.timing, self.token)
+        self.streams = 0
+
+    def connect(self) -> FastConnection:
+        """Make the protocol of a new connection."""
+        return FastConnection(self)
+
+    def metrics(self) -> bytes:
+        """Answer `/metrics`."""
+        running = self.capacity.running + self.streams
+        text = f"vllm:num_requests_running {running}.0\nvllm:num_requests_waiting {self.capacity.waiting}.0\n"
+        return _plain(200, text.encode(), "text/plain")
+
+    def token(self) -> bytes:
+        """Make the token of this moment."""
+        if not self.timing.is_stamped:
+            return self.prepared.token
+        return self.prepared.stamped_token % (time.monotonic_ns() // 1000)
+
+
 class FastConnection(asyncio.Protocol):
     """One client's connection; it serves one request after another and pipelines none."""
 
-    def __init__(self, prepared: FastReplies, timing: Timing) -> None:
-        self._prepared = prepared
-        self._timing = timing
+    def __init__(self, replica: FastReplica) -> None:
+        self._replica = replica
+        self._prepared = replica.prepared
+        self._timing = replica.timing
         self._parser = httptools.HttpRequestParser(self)
-        self._pause: asyncio.Handle | None = None
+        self._stop: Callable[[], object] | None = None
+        self._take_off: Callable[[], object] = lambda: None
         self._left = 0
         self._tail = b""
+        self._is_lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -100,10 +144,10 @@ class FastConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop a stream whose client has gone."""
+        """Stop what is under way for a client that has gone."""
         del exc
-        if self._pause is not None:
-            self._pause.cancel()
+        self._is_lost = True
+        self._end()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; what is no HTTP gets the connection closed."""
@@ -132,29 +176,68 @@ class FastConnection(asyncio.Protocol):
             if request.stream:
                 self._begin(request)
                 return
+        if path == b"/metrics":
+            self._transport.write(self._replica.metrics())
+            return
         reply = self._prepared.routes.get(path, self._prepared.not_found)
-        if self._timing.first_token_s and self._body:
-            self._pause = self._loop.call_later(self._timing.first_token_s, self._transport.write, reply)
-        else:
+        if not (self._timing.first_token_s and self._body):
             self._transport.write(reply)
+        elif not self._replica.capacity.enter(partial(self._work, reply)):
+            self._transport.write(self._prepared.busy)
+
+    def _work(self, reply: bytes) -> bool:
+        """Be at work on a plain reply, unless its client has left the queue."""
+        if self._is_lost:
+            return False
+        pause = self._loop.call_later(self._timing.first_token_s, self._finish, reply)
+        self._stop = partial(self._leave, pause)
+        return True
+
+    def _leave(self, pause: asyncio.TimerHandle) -> None:
+        pause.cancel()
+        self._replica.capacity.leave()
+
+    def _finish(self, reply: bytes) -> None:
+        self._end()
+        self._transport.write(reply)
 
     def _begin(self, request: _StreamRequest) -> None:
         self._left = request.max_completion_tokens or request.max_tokens or _TOKENS
         has_usage = request.stream_options is not None and request.stream_options.include_usage
         usage = self._prepared.usage if has_usage else b""
         self._tail = self._prepared.last + usage + chunk(DONE) + LAST_CHUNK
-        self._pause = self._loop.call_later(self._timing.first_token_s, self._open)
+        self._stop = self._loop.call_later(self._timing.first_token_s, self._open).cancel
 
     def _open(self) -> None:
+        self._replica.streams += 1
+        self._stop = self._close_stream
         self._transport.write(self._prepared.opening)
-        self._next()
-
-    def _next(self) -> None:
-        self._left -= 1
-        if not self._left:
-            self._transport.write(self._tail)
-            self._pause = None
+        if not self._timing.token_gap_s:
+            self._run_on()
             return
-        self._transport.write(self._prepared.token)
-        gap = self._timing.token_gap_s
-        self._pause = self._loop.call_later(gap, self._next) if gap else self._loop.call_soon(self._next)
+        self.step(self._replica.token())
+        if self._left:
+            self._take_off = self._replica.wheel.add(self)
+
+    def _run_on(self) -> None:
+        self.step(self._prepared.token)
+        if self._left:
+            self._take_off = self._loop.call_soon(self._run_on).cancel
+
+    def step(self, token: bytes) -> None:
+        """Send one more token, the last one in its own way."""
+        self._left -= 1
+        if self._left:
+            self._transport.write(token)
+        else:
+            self._transport.write(self._tail)
+            self._end()
+
+    def _close_stream(self) -> None:
+        self._replica.streams -= 1
+        self._take_off()
+
+    def _end(self) -> None:
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()

@@ -20,6 +20,16 @@ ENGINE_DEAD: Json = {
     }
 }
 
+BUSY: Json = {
+    "error": {
+        "message": "The engine is currently busy and cannot accept new requests. "
+        "Please try again later or on a different instance.",
+        "type": "Service Unavailable",
+        "code": 503,
+    }
+}
+"""What vLLM answers beyond `--max-num-queued-reqs`."""
+
 
 def error(message: str, *, status: int, kind: str = "BadRequestError", param: str | None = None) -> Json:
     """Shape an error as OpenAI's object; vLLM's `code` is the HTTP status."""

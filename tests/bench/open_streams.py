@@ -1,0 +1,255 @@
+"""The section `streams`: what many open streams see of a gateway, at the pace of real models."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from bench.configuration import ALWAYS_ON
+from bench.gateways import Gateway, contestants
+from bench.processes import Process, ServerError, on_core
+from bench.running import LOAD_CORE, mock_replica
+from bench.section import Say, Section, Verdict, table
+from bench.side_by_side import stand
+from bench.streamgen import Crowd, CrowdFigures
+
+STREAMGEN = Path(__file__).with_name("streamgen.py")
+CONTESTANTS = ("lmaas", "vllm-router", "smg")
+DIRECT = "direct"
+
+_MAX_SILENCE_MS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """How many streams, at what pace.
+
+    Attributes:
+        groups: In how many batches the replica sends; 0 spreads the streams out.
+        names: Who is measured there, besides the replica itself.
+    """
+
+    streams: int
+    tokens_per_s: float
+    groups: int = 0
+    names: Sequence[str] = CONTESTANTS
+
+
+POINTS = (
+    Point(streams=100, tokens_per_s=20),
+    Point(streams=1_000, tokens_per_s=20),
+    Point(streams=1_000, tokens_per_s=20, groups=4, names=("lmaas",)),
+    # 20 tokens/s each would be 100,000 single events a second: more than replica and load can do on one core.
+    Point(streams=5_000, tokens_per_s=5),
+)
+QUICK_POINTS = (Point(streams=50, tokens_per_s=20), Point(streams=200, tokens_per_s=20))
+_GOAL: tuple[int, float, int] = (1_000, 20, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One gateway, or none, at one point; CPU of the gateway as a share of a core in the window."""
+
+    gateway: str
+    streams: int
+    tokens_per_s: float
+    groups: int
+    figures: CrowdFigures
+    cpu_share: float = 0.0
+    rss_bytes: int = 0
+
+    @property
+    def events_per_core_s(self) -> float:
+        """Events that one whole core would carry."""
+        return self.figures.events / self.figures.seconds / self.cpu_share if self.cpu_share else 0.0
+
+    @property
+    def at(self) -> tuple[int, float, int]:
+        """Streams, pace and groups."""
+        return self.streams, self.tokens_per_s, self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Every gateway at every point; a point's `direct` row comes first."""
+
+    rows: tuple[Row, ...]
+
+    def direct(self, row: Row) -> Row:
+        """Find the row without a gateway at the same point."""
+        return next(one for one in self.rows if one.gateway == DIRECT and one.at == row.at)
+
+    def goal(self) -> Row | None:
+        """Find lmaas where the goal stands."""
+        return next((row for row in self.rows if row.gateway == "lmaas" and row.at == _GOAL), None)
+
+
+def measure(is_quick: bool, say: Say) -> Rows:
+    """Hold every number of streams, directly and through each gateway that can be had."""
+    found = {one.name: one for one in contestants(os.environ, names=CONTESTANTS) if one.python is not None}
+    crowd = Crowd(address="", streams=0, tokens=0, window_s=3.0 if is_quick else 10.0)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        for point in QUICK_POINTS if is_quick else POINTS:
+            gateways = [found[one] for one in point.names if one in found]
+            rows += _at(point, gateways, crowd, Path(name), say)
+    return Rows(tuple(rows))
+
+
+def _at(point: Point, gateways: Sequence[Gateway], crowd: Crowd, folder: Path, say: Say) -> Iterator[Row]:
+    ramp_s = point.streams / crowd.opens_per_s
+    lasts_s = ramp_s + crowd.settle_s + crowd.window_s + 2.0
+    sized = replace(crowd, streams=point.streams, tokens=round(lasts_s * point.tokens_per_s))
+    pace = ["--itl-ms", str(1e3 / point.tokens_per_s), "--groups", str(point.groups), "--stamps"]
+    for gateway in (None, *gateways):
+        # Each has a replica of its own, so that none inherits another's connections.
+        with mock_replica(*pace) as replica, _before(replica, gateway, folder) as (address, process):
+            row = _hold(replace(sized, address=address), process, point, gateway.name if gateway else DIRECT)
+        say(_brief(row))
+        yield row
+
+
+@contextmanager
+def _before(replica: str, gateway: Gateway | None, folder: Path) -> Iterator[tuple[str, Process | None]]:
+    if gateway is None:
+        yield replica, None
+    else:
+        with stand(gateway, replica, folder) as standing:
+            yield standing.address, standing.process
+
+
+def _hold(crowd: Crowd, process: Process | None, point: Point, name: str) -> Row:
+    command = on_core(LOAD_CORE, [sys.executable, str(STREAMGEN), msgspec.json.encode(crowd).decode()])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        begun_s = process.cpu_s() if process else 0.0
+        holder.stdout.readline()
+        spent_s = process.cpu_s() - begun_s if process else 0.0
+        rss = process.rss_bytes() if process else 0
+        out, error = holder.communicate(timeout=2 * crowd.timeout_s)
+    if holder.returncode:
+        message = f"the stream generator failed: {error.strip()[-500:]}"
+        raise ServerError(message)
+    figures = msgspec.json.decode(out, type=CrowdFigures)
+    return Row(
+        gateway=name,
+        streams=point.streams,
+        tokens_per_s=point.tokens_per_s,
+        groups=point.groups,
+        figures=figures,
+        cpu_share=spent_s / figures.seconds,
+        rss_bytes=rss,
+    )
+
+
+def _brief(row: Row) -> str:
+    figures = row.figures
+    return (
+        f"{row.streams} streams, {row.gateway}: {figures.events / figures.seconds:,.0f} events/s, "
+        f"p99 on the way {figures.delay_p99_ms:.2f} ms, silence {figures.longest_silence_ms:.0f} ms, "
+        f"{row.cpu_share:.0%} of a core, {figures.unfinished} unfinished"
+    )
+
+
+def judge(result: Rows | None) -> Sequence[Verdict]:
+    """Hold lmaas at 1,000 streams against the goals."""
+    ours = None if result is None else result.goal()
+    added = silence = lost = None
+    if result is not None and ours is not None:
+        added = max(_added(result, ours))
+        silence = ours.figures.longest_silence_ms
+        lost = float(ours.figures.unfinished + ours.streams - ours.figures.opened)
+    at = f"at {_GOAL[0]:,} streams of {_GOAL[1]:g} tokens/s"
+    return [
+        Verdict(f"added inter-token p99 ≤ 5 ms {at}", added, 5),
+        Verdict(f"no stream starves: longest silence ≤ {_MAX_SILENCE_MS} ms {at}", silence, _MAX_SILENCE_MS),
+        Verdict(f"streams that do not end whole {at}", lost, 0),
+    ]
+
+
+def _added(result: Rows, row: Row) -> tuple[float, float]:
+    """Say what a gateway adds to the gap between two events and to an event's way, both at p99."""
+    direct, through = result.direct(row).figures, row.figures
+    return through.gap_p99_ms - direct.gap_p99_ms, through.delay_p99_ms - direct.delay_p99_ms
+
+
+def describe(result: Rows) -> str:
+    """Tell how it was measured, and every figure."""
+    method = (
+        f"Gateway on core 0, load and replica on core 1; lmaas with {ALWAYS_ON}. All streams are open at "
+        "once; in a window after the last one has begun, every event's gap to the one before and its time "
+        "on the way from the replica's write (its text is that moment) to the client are noted. *Added* is "
+        "the percentile through the gateway less the direct one. Where streams stand *in groups*, the "
+        "replica sends a whole group's events at once, as the batches of so many engines do; else they are "
+        "spread over the period. First event: of further short streams, opened while the others run. 5,000 "
+        "streams run at 5 tokens/s, because replica and load share a core that 100,000 single events a "
+        "second would fill. Events come one by one here, so each costs a wake-up and a write; where many "
+        "wait at once, as in the section above, an event costs less. The goal's figure is the larger of "
+        "added gap and added time on the way."
+    )
+    rows = [_shown(result, row) for row in result.rows]
+    return f"{method}\n\n{table(_HEADER, rows)}"
+
+
+_HEADER = (
+    "open streams",
+    "through",
+    "gap p50 / p99 ms",
+    "added gap p50 / p99",
+    "on the way p50 / p99 ms",
+    "added p50 / p99",
+    "longest silence ms",
+    "first event p50 / p99 ms",
+    "added p50 / p99",
+    "CPU",
+    "events/s per core",
+    "RSS MB",
+    "not whole",
+)
+
+
+def _shown(result: Rows, row: Row) -> list[str]:
+    ours, direct = row.figures, result.direct(row).figures
+    groups = f", {row.groups} groups" if row.groups else ""
+    is_direct = row.gateway == DIRECT
+
+    def added(p50: float, p99: float) -> str:
+        return "" if is_direct else f"{p50:.2f} / {p99:.2f}"
+
+    return [
+        f"{row.streams:,} of {row.tokens_per_s:g}/s{groups}",
+        row.gateway,
+        f"{ours.gap_p50_ms:.1f} / {ours.gap_p99_ms:.1f}",
+        added(ours.gap_p50_ms - direct.gap_p50_ms, ours.gap_p99_ms - direct.gap_p99_ms),
+        f"{ours.delay_p50_ms:.2f} / {ours.delay_p99_ms:.2f}",
+        added(ours.delay_p50_ms - direct.delay_p50_ms, ours.delay_p99_ms - direct.delay_p99_ms),
+        f"{ours.longest_silence_ms:.0f}",
+        f"{ours.first_event_p50_ms:.2f} / {ours.first_event_p99_ms:.2f}",
+        added(
+            ours.first_event_p50_ms - direct.first_event_p50_ms,
+            ours.first_event_p99_ms - direct.first_event_p99_ms,
+        ),
+        "" if is_direct else f"{row.cpu_share:.0%}",
+        "" if is_direct else f"{row.events_per_core_s:,.0f}",
+        "" if is_direct else f"{row.rss_bytes / 1e6:.0f}",
+        str(ours.unfinished + row.streams - ours.opened),
+    ]
+
+
+SECTION = Section(
+    name="streams",
+    title="Many open streams",
+    result=Rows,
+    measure=measure,
+    judge=judge,
+    describe=describe,
+)

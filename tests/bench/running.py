@@ -1,0 +1,65 @@
+"""Loads and mock replicas as processes of their own, each on its core."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench.configuration import KEY
+from bench.loadgen import Figures, Load
+from bench.processes import Process, ServerError, free_port, on_core, serving, wait_until
+
+GATEWAY_CORE, LOAD_CORE = 0, 1
+LOADGEN = Path(__file__).with_name("loadgen.py")
+
+
+@contextmanager
+def mock_replica(*options: str) -> Iterator[str]:
+    """Run the fast fake replica beside the load, and give its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "lmaas_gateway.testing", "--fast", "--port", str(port), *options]
+    with serving("mock", command, core=LOAD_CORE) as process:
+        address = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(f"{address}/health"), process, within_s=30)
+        yield address
+
+
+def answers(url: str) -> bool:
+    """Tell whether a GET of `url` gives 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+def run_load(load: Load, *, core: int | None = LOAD_CORE) -> Figures:
+    """Run one load in a process of its own.
+
+    Raises:
+        ServerError: the load generator itself failed.
+    """
+    command = on_core(core, [sys.executable, str(LOADGEN), msgspec.json.encode(load).decode()])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=load.timeout_s + 30)
+    if done.returncode:
+        message = f"the load generator failed: {done.stderr.strip()[-500:]}"
+        raise ServerError(message)
+    return msgspec.json.decode(done.stdout, type=Figures)
+
+
+def open_streams_rss(address: str, process: Process, count: int) -> tuple[int, int]:
+    """Hold `count` streams open at once; return how many opened, and the memory of `process` meanwhile."""
+    load = Load(address=address, key=KEY, connections=count, stream=True, tokens=120, hold=True, timeout_s=60)
+    command = on_core(LOAD_CORE, [sys.executable, str(LOADGEN), msgspec.json.encode(load).decode()])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        opened = int(holder.stdout.readline() or 0)
+        rss = process.rss_bytes()
+        holder.communicate()
+    return opened, rss

@@ -1,0 +1,57 @@
+"""Servers of a benchmark are measured whole and stopped whole; peers are found and started as they want."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import gateways
+from bench.processes import Process, ServerError, serving, wait_until
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+class TestProcesses:
+    def test_cpu_and_memory_count_children(self) -> None:
+        spin = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
+        with serving("spin", [sys.executable, "-c", spin]) as process:
+            wait_until(lambda: process.cpu_s() > 0.2, process, within_s=10)
+            tree = process.tree()
+            assert len(tree) == 2
+            assert process.rss_bytes() > Process(tree[1]).rss_bytes() > 0
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{tree[1]}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not Path(f"/proc/{tree[1]}").exists()
+
+    def test_server_that_ends_is_reported_with_its_log(self) -> None:
+        command = [sys.executable, "-c", "print('no such model')"]
+        with pytest.raises(ServerError, match="no such model"), serving("short", command) as process:
+            wait_until(lambda: False, process, within_s=10)
+
+    def test_server_that_is_never_ready_is_given_up(self) -> None:
+        with pytest.raises(ServerError, match="not ready after 0 s"), serving("idle", SLEEPER) as process:
+            wait_until(lambda: False, process, within_s=0.1)
+
+
+class TestContestants:
+    def test_peer_interpreter_comes_from_the_environment(self, tmp_path: Path) -> None:
+        found = gateways.contestants({"LMAAS_BENCH_SMG": "/env/bin/python"}, names=["lmaas", "smg"])
+        assert [(peer.name, str(peer.python)) for peer in found][1] == ("smg", "/env/bin/python")
+        command = found[1].command(port=1, replica="http://127.0.0.1:2", folder=tmp_path)
+        assert command[:2] == ["/env/bin/smg", "launch"]
+        assert found[0].version
+
+    def test_a_peer_that_is_not_there_says_so(self) -> None:
+        assert gateways.Gateway("smg", "smg", None).version == "not installed"
+
+    @pytest.mark.parametrize("name", ["lmaas", "litellm", "vllm-router"])
+    def test_commands_name_port_and_replica(self, name: str, tmp_path: Path) -> None:
+        gateway = gateways.Gateway(name, name, Path("/env/bin/python"))
+        command = gateway.command(port=8123, replica="http://127.0.0.1:9001", folder=tmp_path)
+        written = " ".join(command) + "".join(path.read_text() for path in tmp_path.iterdir())
+        assert "8123" in command
+        assert "http://127.0.0.1:9001" in written
