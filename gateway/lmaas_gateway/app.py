@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.accounting import Accounting
+from lmaas_gateway.api.admin import AdminRoutes
 from lmaas_gateway.api.application import build_application
 from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.auth import Authenticator, principals_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from lmaas_gateway.api.admin import Steering
     from lmaas_gateway.board import Seat
     from lmaas_gateway.replay.stage import Replays
     from lmaas_gateway.replicas.directory import Directory, Launches
@@ -61,6 +63,7 @@ class Gateway:
         log: Takes access log lines.
         seat: Of one of several workers, its place among them.
         launches: Tells what the launcher knows of a model's replicas.
+        steering: Changes the configuration where operators ask for it.
     """
 
     def __init__(
@@ -70,7 +73,10 @@ class Gateway:
         log: Callable[[bytes], None] | None = None,
         seat: Seat | None = None,
         launches: Launches | None = None,
+        steering: Steering | None = None,
     ) -> None:
+        self._steering = steering
+        self._is_preparing = False
         self._launches = launches
         self._board = None if seat is None else SharedBoard(seat)
         directory = build_directory(settings, launches, self._board)
@@ -103,6 +109,7 @@ class Gateway:
         """
         directory = build_directory(settings, self._launches, self._board, self.directory)
         snapshot = self._assemble(settings, directory)
+        self._is_preparing = True
         await self._prober.ask(directory)
         unserved = directory.find_unserved(self.directory)
         if unserved is not None:
@@ -121,9 +128,19 @@ class Gateway:
         self._prober.interval_s = snapshot.settings.probe_interval_s
         self._prober.follow(snapshot.directory)
         self._current = snapshot
+        self._is_preparing = False
+
+    async def change(self, settings: Settings) -> None:
+        """Serve by `settings` from the next call on.
+
+        Raises:
+            SettingsError: as `prepare`; nothing has changed.
+        """
+        self.adopt(await self.prepare(settings))
 
     def discard(self, snapshot: Snapshot) -> None:
         """Drop a prepared configuration."""
+        self._is_preparing = False
         snapshot.directory.close(but=self.directory.known().values())
 
     def _assemble(self, settings: Settings, directory: Directory) -> Snapshot:
@@ -140,9 +157,20 @@ class Gateway:
             accounting=self._accounting,
             metrics=self.metrics,
             settings=settings,
+            admin=self._build_admin(settings),
             lifespan=self._lifespan,
         )
         return Snapshot(settings, directory, replays, application)
+
+    def _build_admin(self, settings: Settings) -> AdminRoutes | None:
+        if settings.admin_key is None or self._steering is None:
+            return None
+        return AdminRoutes(
+            settings.admin_key.get_secret_value(),
+            settings=lambda: self.settings,
+            directory=lambda: self.directory,
+            steering=self._steering,
+        )
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -162,7 +190,9 @@ class Gateway:
     async def _do_chores(self) -> None:
         for round_ in itertools.count(1):
             await asyncio.sleep(_CHORES_INTERVAL_S)
-            self.directory.close_idle()
+            # One that leaves may be wanted again by what is prepared, and is being asked how it is.
+            if not self._is_preparing:
+                self.directory.close_idle()
             with contextlib.suppress(OSError):
                 self.metrics.publish()
             if round_ % _SWEEP_ROUNDS == 0:

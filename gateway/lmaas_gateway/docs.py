@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from lmaas_gateway import errors, metrics
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.settings import (
+    FIXED,
     CacheSettings,
     CanarySettings,
     ConnectionSettings,
@@ -74,8 +75,9 @@ def _configuration() -> Iterator[str]:
     yield _NOTE.format(source="gateway/lmaas_gateway/settings.py")
     yield ""
     yield "One YAML file (`lmaas serve --config FILE`, or `LMAAS_CONFIG`), then `LMAAS_*` environment variables, then"
-    yield "command-line flags; the later wins. All settings are read once, at start, and a setting that cannot work"
-    yield "stops the start with a sentence that says what to do."
+    yield "command-line flags; the later wins. A setting that cannot work stops the start with a sentence that says what"
+    yield "to do. A change of the file takes effect while the gateway runs (docs/operating.md), but for settings marked"
+    yield "*Fixed*, which need a restart."
     yield ""
     yield "```yaml"
     yield "models:"
@@ -124,9 +126,14 @@ def _settings_table(title: str, model: type[BaseModel], group: str | None) -> It
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             continue
-        row = f"| `{name}` | {_default(field)} | {field.description} |"
+        row = f"| `{name}` | {_default(field)} | {field.description}{_note(field, group)} |"
         prefix = f"LMAAS_{group.upper()}__" if group else "LMAAS_"
         yield row + (f" `{prefix}{name.upper()}` |" if variable else "")
+
+
+def _note(field: FieldInfo, group: str | None) -> str:
+    whole = Settings.model_fields[group] if group else field
+    return " *Fixed.*" if FIXED in (field.json_schema_extra, whole.json_schema_extra) else ""
 
 
 def _default(field: FieldInfo) -> str:

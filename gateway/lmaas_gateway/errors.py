@@ -6,9 +6,11 @@
         InvalidHeaderError            400     invalid_request_error  invalid_header
         UnsupportedRouteError         400     invalid_request_error  unsupported_route
         InvalidIdempotencyKeyError    400     invalid_request_error  invalid_idempotency_key
+        InvalidConfigurationError     400     invalid_request_error  invalid_configuration
       AuthenticationError             401     authentication_error   invalid_api_key
       NotFoundError                   404     invalid_request_error  not_found
         ModelNotFoundError            404     invalid_request_error  model_not_found
+        ReplicaNotFoundError          404     invalid_request_error  replica_not_found
       MethodNotAllowedError           405     invalid_request_error  method_not_allowed
       RequestTimeoutError             408     invalid_request_error  request_timeout
       IdempotencyInFlightError        409     invalid_request_error  idempotency_in_flight
@@ -91,6 +93,12 @@ class InvalidIdempotencyKeyError(BadRequestError):
     code = "invalid_idempotency_key"
 
 
+class InvalidConfigurationError(BadRequestError):
+    """An operator asked for a configuration that cannot work; the old one goes on serving."""
+
+    code = "invalid_configuration"
+
+
 class AuthenticationError(GatewayError):
     """No key, or not the right one."""
 
@@ -111,6 +119,12 @@ class ModelNotFoundError(NotFoundError):
     """No model of that name is served here."""
 
     code = "model_not_found"
+
+
+class ReplicaNotFoundError(NotFoundError):
+    """No replica has that name."""
+
+    code = "replica_not_found"
 
 
 class MethodNotAllowedError(GatewayError):

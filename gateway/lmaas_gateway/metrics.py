@@ -140,6 +140,12 @@ REPLICA_STATE = Spec(
     "ejected (its calls fail) or cooling (it asked for a pause).",
 )
 RETRY_BUDGET = Spec("gauge", "lmaas_retry_budget", ("model",), "Retries that the pool's calls have left.")
+CONFIG_CHANGES = Spec(
+    "counter",
+    "lmaas_config_reloads",
+    ("result",),
+    "Reloads and operators' changes of the configuration: `changed`, `unchanged` or `refused`.",
+)
 IN_FLIGHT = Spec(
     "gauge",
     "lmaas_requests_in_flight",
@@ -192,6 +198,7 @@ ALL = (
     REPLICA_UP,
     REPLICA_STATE,
     RETRY_BUDGET,
+    CONFIG_CHANGES,
     IN_FLIGHT,
     RUNNING,
     WAITING,

@@ -21,6 +21,9 @@ import uvloop
 from lmaas_gateway import logs
 from lmaas_gateway.api.protocol import GatewayProtocol
 from lmaas_gateway.app import Gateway
+from lmaas_gateway.configuration.live import Configuration
+from lmaas_gateway.configuration.source import Source
+from lmaas_gateway.configuration.triggers import follow
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.greeting import greet_when_ready
 from lmaas_gateway.replicas.launcher import Launcher
@@ -28,23 +31,24 @@ from lmaas_gateway.settings import check_kinds
 from lmaas_gateway.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator
 
     from lmaas_gateway.app import Gateway
     from lmaas_gateway.board import Seat
-    from lmaas_gateway.replicas.pool import LaunchStatus
+    from lmaas_gateway.replicas.directory import Launches
     from lmaas_gateway.settings import Settings
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
 
 
-def serve(settings: Settings, *, report: Callable[[str], None]) -> None:
+def serve(settings: Settings, *, report: Callable[[str], None], source: Source | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         settings: What to serve, where and how.
         report: Takes a line for people on each step that takes long.
+        source: Where the settings came from, and are read again; None for nowhere.
 
     Raises:
         SettingsError: there is nothing to serve, the port is taken, or a model is not known.
@@ -53,7 +57,7 @@ def serve(settings: Settings, *, report: Callable[[str], None]) -> None:
         raise SettingsError("no model to serve; name one, as in: lmaas serve smollm2-135m-instruct")
     logs.configure(settings.log_level)
     with listen(settings.host, settings.port) as listener:
-        run(_serve(settings, listener, report))
+        run(_serve(settings, listener, report, source or Source(environ={})))
 
 
 def serve_worker(settings: Settings, listener: socket.socket, seat: Seat) -> None:
@@ -87,11 +91,14 @@ async def serve_socket(
     listener: socket.socket,
     *,
     seat: Seat | None = None,
-    launches: Callable[[str], Sequence[LaunchStatus]] | None = None,
+    launches: Launches | None = None,
+    configuration: Configuration | None = None,
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(sys.stdout.buffer)
-    gateway = Gateway(settings, log=writer.write, seat=seat, launches=launches)
+    gateway = Gateway(settings, log=writer.write, seat=seat, launches=launches, steering=configuration)
+    if configuration is not None:
+        configuration.bind(apply=gateway.change, metrics=gateway.metrics)
     config = uvicorn_config(settings, gateway)
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.freeze()
@@ -150,17 +157,21 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-async def _serve(settings: Settings, listener: socket.socket, report: Callable[[str], None]) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, report: Callable[[str], None], source: Source
+) -> None:
     launcher = Launcher(
         settings.models, settings.engine, settings.runtime_dir, settings.cache_dir, report=report
     )
-    resolved = settings.model_copy(update={"models": launcher.resolve_models()})
+    configuration = Configuration(settings, source.load, resolve=launcher.resolve)
+    resolved = configuration.settings
     check_kinds(resolved.models)
     await launcher.start()
     greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))
     try:
         if settings.workers == 1:
-            await serve_socket(resolved, listener, launches=launcher.status)
+            async with follow(configuration, source.path):
+                await serve_socket(resolved, listener, launches=launcher.status, configuration=configuration)
         else:
             await Workers(resolved, listener, target=serve_worker, report=report).run()
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -27,9 +28,12 @@ from pydantic import (
 )
 
 from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.places import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from pydantic.config import JsonDict
 
 ModelKind = Literal["chat", "completion", "embedding", "classify", "rerank"]
 RoutingPolicy = Literal["prefix_aware", "least_tokens", "power_of_two", "consistent_hash", "round_robin"]
@@ -42,6 +46,10 @@ _TOO_SHORT = f"is shorter than {_MIN_KEY_CHARS} characters; make one with: opens
 # Principals that are not in `keys`: the holder of `api_key`, and everybody where there is no key.
 _TAKEN_NAMES = frozenset({"api-key", "anonymous"})
 _PREFIX = "LMAAS_"
+_MASK = "**********"
+_SECRET_FLAG = re.compile("key|token|secret|password", re.IGNORECASE)
+FIXED: JsonDict = {"is_fixed": True}
+"""Marks a setting that cannot change while the gateway runs."""
 # How pydantic names the branches of `replicas`, a number or a list, in the place of an error.
 _UNION_TAGS = {"constrained-int", "tuple[ReplicaSettings, ...]"}
 
@@ -445,9 +453,17 @@ class Settings(BaseModel):
 
     model_config = _FROZEN
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    workers: int = Field(default=1, ge=1, le=64, description="Processes that share the port.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.", json_schema_extra=FIXED)
+    port: int = Field(
+        default=8000,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes a free one.",
+        json_schema_extra=FIXED,
+    )
+    workers: int = Field(
+        default=1, ge=1, le=64, description="Processes that share the port.", json_schema_extra=FIXED
+    )
     models: tuple[ModelSettings, ...] = Field(default=(), description="The models to serve.")
     api_key: SecretStr | None = Field(
         default=None, description="The key that callers must send as a bearer token; none means open."
@@ -471,21 +487,38 @@ class Settings(BaseModel):
         default=5.0, gt=0, description="How often a ready replica's health is asked for."
     )
     shutdown_timeout_s: int = Field(
-        default=30, ge=0, description="How long calls in flight may finish after SIGTERM."
+        default=30,
+        ge=0,
+        description="How long calls in flight may finish after SIGTERM.",
+        json_schema_extra=FIXED,
     )
-    access_log: bool = Field(default=True, description="Write one JSON line per call to standard output.")
+    admin_key: SecretStr | None = Field(
+        default=None,
+        description="The key of operators, as a bearer token on `/admin/v1/`, which does not exist without.",
+    )
+    access_log: bool = Field(
+        default=True, description="Write one JSON line per call to standard output.", json_schema_extra=FIXED
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severity of what is logged besides the access log."
+        default="info",
+        description="Least severity of what is logged besides the access log.",
+        json_schema_extra=FIXED,
     )
     runtime_dir: Path | None = Field(
-        default=None, description="Folder for sockets and engine logs; default: a private one per start."
+        default=None,
+        description="Folder for sockets and engine logs; default: a private one per start.",
+        json_schema_extra=FIXED,
     )
     cache_dir: Path | None = Field(
-        default=None, description="Folder for prepared models; default: `lmaas` in the XDG cache folder."
+        default=None,
+        description="Folder for prepared models; default: `lmaas` in the XDG cache folder.",
+        json_schema_extra=FIXED,
     )
-    engine: EngineSettings = Field(default=EngineSettings(), description="Launched engines.")
+    engine: EngineSettings = Field(
+        default=EngineSettings(), description="Launched engines.", json_schema_extra=FIXED
+    )
     idempotency: IdempotencySettings = Field(
-        default=IdempotencySettings(), description="Replies kept for retries."
+        default=IdempotencySettings(), description="Replies kept for retries.", json_schema_extra=FIXED
     )
     cache: CacheSettings = Field(default=CacheSettings(), description="Replies kept for equal calls.")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
@@ -545,10 +578,16 @@ class Settings(BaseModel):
         if len(set(secrets)) < len(secrets):
             message = "two principals have the same key; give each one of its own"
             raise ValueError(message)
+        if self.admin_key is not None and self.admin_key.get_secret_value() in secrets:
+            message = "admin_key is also a caller's key, who would be an operator; make another"
+            raise ValueError(message)
         return self
 
     @model_validator(mode="after")
     def _check_exposure(self) -> Self:
+        if self.admin_key is not None and len(self.admin_key.get_secret_value()) < _MIN_KEY_CHARS:
+            message = "admin_key " + _TOO_SHORT
+            raise ValueError(message)
         has_key = self.api_key is not None or self.keys
         if not has_key and not self.allow_unauthenticated and not is_loopback(self.host):
             message = (
@@ -557,6 +596,11 @@ class Settings(BaseModel):
             )
             raise ValueError(message)
         return self
+
+
+def fixed_names() -> tuple[str, ...]:
+    """Name the settings that cannot change while the gateway runs."""
+    return tuple(name for name, field in Settings.model_fields.items() if field.json_schema_extra == FIXED)
 
 
 def _check_distinct(model: str, field: str, values: list[str]) -> None:
@@ -656,21 +700,33 @@ def load_settings(
     """
     if config is None and environ.get("LMAAS_CONFIG"):
         config = Path(environ["LMAAS_CONFIG"])
-    values = {} if config is None else _read_file(config)
+    text = "" if config is None else _read_text(config)
+    values = {} if config is None else _parse(config, text)
     values = _overlay(values, _read_environ(environ))
     values = _overlay(values, flags or {})
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
+        raise SettingsError(explain(error, config, text)) from None
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def _read_text(path: Path) -> str:
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        return path.read_text("utf-8")
     except OSError as error:
         raise SettingsError(f"the configuration file {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"the configuration file {path} is not YAML: {error}") from None
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1},"
+        problem = ": ".join(filter(None, (error.context, error.problem)))
+        raise SettingsError(f"the configuration file {path}{line} is not YAML: {problem}") from None
+    except (yaml.YAMLError, RecursionError) as error:
         raise SettingsError(f"the configuration file {path} is not YAML: {error}") from None
     if values is None:
         return {}
@@ -713,13 +769,39 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _explain(error: ValidationError) -> str:
-    """Say of each setting that cannot work which it is and why; a value that may be secret is not shown."""
+def mask(settings: Settings) -> dict[str, Any]:
+    """Write all settings for people to see: secrets, and engine arguments that may be some, are masked."""
+    shown: dict[str, Any] = settings.model_dump(mode="json")
+    for model in shown["models"]:
+        arguments = model["engine_args"]
+        for index, argument in enumerate(arguments):
+            name, has_value, _ = argument.partition("=")
+            if _SECRET_FLAG.search(name) and name.startswith("-"):
+                if has_value:
+                    arguments[index] = f"{name}={_MASK}"
+                elif index + 1 < len(arguments):
+                    arguments[index + 1] = _MASK
+    return shown
+
+
+def explain(error: ValidationError, config: Path | None = None, text: str = "") -> str:
+    """Say of each setting that cannot work which it is, where it stands in the file, and why.
+
+    A value that may be secret is not shown.
+
+    Args:
+        error: What pydantic found.
+        config: The file that was read.
+        text: What it held.
+    """
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in problem["loc"] if part not in _UNION_TAGS)
-        text = problem["msg"].removeprefix("Value error, ")
+        parts = [part for part in problem["loc"] if part not in _UNION_TAGS]
+        line = None if config is None else line_of(text, parts)
+        where = "" if line is None else f"{config}, line {line}: "
+        place = ".".join(map(str, parts))
+        reason = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            text = "no such setting; docs/configuration.md lists them all"
-        lines.append(f"{place}: {text}" if place else text)
+            reason = "no such setting; docs/configuration.md lists them all"
+        lines.append(where + (f"{place}: {reason}" if place else reason))
     return "; ".join(dict.fromkeys(lines))

@@ -11,13 +11,14 @@ import msgspec
 import uvicorn
 
 from lmaas_gateway.app import Gateway
+from lmaas_gateway.configuration.live import Configuration
 from lmaas_gateway.server import listen, uvicorn_config
 from lmaas_gateway.settings import Settings
 from support.stub import Response, ask, request_bytes
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from lmaas_gateway.board import Seat
     from lmaas_gateway.replicas.pool import Pool
@@ -59,6 +60,7 @@ class Running:
 
     port: int
     gateway: Gateway
+    configuration: Configuration
     server: uvicorn.Server
     lines: list[bytes] = field(default_factory=list)
 
@@ -84,6 +86,10 @@ class Running:
     async def get(self, path: str, *headers: str) -> Response:
         """Ask for one path on a connection of its own."""
         return await ask(self.port, request_bytes(path, b"", *headers, method="GET"))
+
+    async def request(self, method: str, path: str, fields: object = b"", *headers: str) -> Response:
+        """Make one request of any method on a connection of its own."""
+        return await ask(self.port, request_bytes(path, fields, *headers, method=method))
 
     async def logged(self, count: int = 1) -> dict[str, Any]:
         """Wait until so many calls have ended; give the record of the last."""
@@ -120,7 +126,11 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def run_gateway(
-    settings: Settings, *, is_ready: bool = True, seat: Seat | None = None
+    settings: Settings,
+    *,
+    is_ready: bool = True,
+    seat: Seat | None = None,
+    load: Callable[[], Settings] | None = None,
 ) -> AsyncIterator[Running]:
     """Serve until the end of the block, as `serve_socket` does, on a free port.
 
@@ -128,13 +138,16 @@ async def run_gateway(
         settings: Its host and port are not used.
         is_ready: Wait until every replica has passed its first probe.
         seat: Of one of several workers, its place among them.
+        load: Reads the settings again when the configuration is reloaded; default: the same.
     """
     lines: list[bytes] = []
-    gateway = Gateway(settings, log=lines.append, seat=seat)
+    configuration = Configuration(settings, load or (lambda: settings))
+    gateway = Gateway(configuration.settings, log=lines.append, seat=seat, steering=configuration)
+    configuration.bind(apply=gateway.change, metrics=gateway.metrics)
     with listen("127.0.0.1", 0) as listener:
         server = _Server(uvicorn_config(settings, gateway))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        running = Running(listener.getsockname()[1], gateway, server, lines)
+        running = Running(listener.getsockname()[1], gateway, configuration, server, lines)
         try:
             await running.until(lambda: server.started or serving.done())
             if is_ready:

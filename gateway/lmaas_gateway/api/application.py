@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Lifespan
 
     from lmaas_gateway.accounting import Accounting
+    from lmaas_gateway.api.admin import AdminRoutes
     from lmaas_gateway.auth import Authenticator
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.pipeline import Pipeline
@@ -40,6 +41,7 @@ def build_application(
     accounting: Accounting,
     metrics: Metrics,
     settings: Settings,
+    admin: AdminRoutes | None,
     lifespan: Lifespan[Starlette],
 ) -> ASGIApp:
     """Put the routes together. Starlette knows the inference routes too, to refuse other methods on them."""
@@ -63,6 +65,7 @@ def build_application(
             Route("/livez", operations.livez),
             Route("/readyz", operations.readyz),
             Route("/metrics", operations.metrics),
+            *(() if admin is None else admin.routes()),
         ],
         exception_handlers={
             HTTPException: _answer_http_exception,

@@ -103,6 +103,10 @@ class Directory:
             raise UnsupportedRouteError(message, param="model")
         return pool
 
+    def settings_of(self, replica: Replica) -> ReplicaSettings:
+        """Give what the configuration says of a replica of one of the pools."""
+        return self._placed[replica]
+
     @property
     def leaving(self) -> Collection[Replica]:
         """The replicas that are in no pool any more and finish their last calls."""

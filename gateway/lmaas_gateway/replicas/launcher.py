@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmaas_gateway.replicas.engine import Device, Share
+    from lmaas_gateway.settings import Settings
 
 _GRACE_MARGIN_S = 5.0
 """How much longer than its own draining an engine gets to end."""
@@ -99,6 +100,17 @@ class Launcher:
     def resolve_models(self) -> tuple[ModelSettings, ...]:
         """Return all models as the gateway reaches them: launched replicas by socket, kinds filled in."""
         return tuple(self._resolve(model) for model in self._models)
+
+    def resolve(self, settings: Settings) -> Settings:
+        """Return settings whose launched replicas have their addresses.
+
+        Raises:
+            SettingsError: they want other replicas launched.
+        """
+        wanted = [model for model in settings.models if model.is_launched]
+        if wanted != [model for model in self._models if model.is_launched]:
+            raise SettingsError("launched models cannot change while the gateway runs; restart it for that")
+        return settings.model_copy(update={"models": tuple(map(self._resolve, settings.models))})
 
     def status(self, model_name: str) -> tuple[ReplicaStatus, ...]:
         """Return the state of each replica launched for a model; empty if none is."""

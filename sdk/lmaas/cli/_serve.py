@@ -40,13 +40,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _run(options: argparse.Namespace) -> int:
     try:
+        from lmaas_gateway.configuration.source import Source  # noqa: PLC0415 - not part of the SDK
         from lmaas_gateway.errors import SettingsError  # noqa: PLC0415 - not part of the SDK
         from lmaas_gateway.server import serve  # noqa: PLC0415 - likewise
-        from lmaas_gateway.settings import load_settings  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
         raise gateway_missing(error) from None
     try:
-        serve(load_settings(options.config, _flags(options)), report=note)
+        source = Source(options.config, _flags(options))
+        serve(source.load(), report=note, source=source)
     except SettingsError as error:
         raise CommandError(str(error)) from None
     return 0

@@ -1,0 +1,237 @@
+"""`/admin/v1/`: what serves and how busy it is, and changes of that while it serves.
+
+There is none of it unless `admin_key` is set. Changes go to the configuration (`configuration/live.py`),
+which answers when they have taken effect, in every worker.
+"""
+
+from __future__ import annotations
+
+import functools
+import hmac
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+
+import msgspec
+from pydantic import ValidationError
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from lmaas_gateway.configuration.changes import (
+    AddReplica,
+    ChangeReplica,
+    RemoveReplica,
+    Reset,
+    ScaleModel,
+)
+from lmaas_gateway.errors import (
+    AuthenticationError,
+    BodyTooLargeError,
+    InvalidBodyError,
+    InvalidConfigurationError,
+)
+from lmaas_gateway.settings import ReplicaSettings, explain, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from lmaas_gateway.configuration.changes import Change
+    from lmaas_gateway.configuration.live import Outcome
+    from lmaas_gateway.replicas.directory import Directory
+    from lmaas_gateway.replicas.pool import Pool, Replica
+    from lmaas_gateway.settings import Settings
+
+    Handler = Callable[[Request], Awaitable[Response]]
+
+T = TypeVar("T")
+
+_MAX_BODY_BYTES = 64 * 1024
+
+
+class Steering(Protocol):
+    """Who changes the configuration."""
+
+    async def reload(self) -> Outcome:
+        """Read all settings again."""
+        ...
+
+    async def change(self, change: Change) -> Outcome:
+        """Apply an operator's change."""
+        ...
+
+
+class _NewReplica(msgspec.Struct, forbid_unknown_fields=True):
+    model: str
+    url: str
+    name: str = ""
+    api_key: str | None = None
+    ca_file: str | None = None
+    weight: float = 1.0
+    draining: bool = False
+
+
+class _ReplicaChange(msgspec.Struct, forbid_unknown_fields=True):
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
+    draining: bool | None = None
+
+
+class _PoolChange(msgspec.Struct, forbid_unknown_fields=True):
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=64)]
+
+
+class AdminRoutes:
+    """The routes of operators.
+
+    Args:
+        key: Theirs.
+        settings: Gives the configuration that serves.
+        directory: Gives the models that are served.
+        steering: Changes both.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        settings: Callable[[], Settings],
+        directory: Callable[[], Directory],
+        steering: Steering,
+    ) -> None:
+        self._key = key.encode()
+        self._settings = settings
+        self._directory = directory
+        self._steering = steering
+
+    def routes(self) -> list[Route]:
+        """List them for Starlette."""
+        table: tuple[tuple[str, str, Handler], ...] = (
+            ("GET", "/pools", self.list_pools),
+            ("GET", "/pools/{model:path}", self.retrieve_pool),
+            ("PATCH", "/pools/{model:path}", self.change_pool),
+            ("POST", "/replicas", self.add_replica),
+            ("PATCH", "/replicas/{name:path}", self.change_replica),
+            ("DELETE", "/replicas/{name:path}", self.remove_replica),
+            ("GET", "/config", self.show_config),
+            ("POST", "/config/reload", self.reload),
+            ("POST", "/config/reset", self.reset),
+        )
+        return [
+            Route("/admin/v1" + path, self._guard(handler), methods=[method])
+            for method, path, handler in table
+        ]
+
+    async def list_pools(self, request: Request) -> Response:
+        """Answer with all pools, their replicas, and those replicas that finish their last calls."""
+        del request
+        directory = self._directory()
+        return JSONResponse(
+            {
+                "object": "list",
+                "data": [_describe_pool(pool, directory) for pool in directory],
+                "leaving": [
+                    {"name": replica.name, "in_flight": replica.load()[1]} for replica in directory.leaving
+                ],
+            }
+        )
+
+    async def retrieve_pool(self, request: Request) -> Response:
+        """Answer with one pool."""
+        directory = self._directory()
+        return JSONResponse(_describe_pool(directory.find(request.path_params["model"]), directory))
+
+    async def change_pool(self, request: Request) -> Response:
+        """Launch more or fewer replicas of a model."""
+        wanted = await _read(request, _PoolChange)
+        return await self._change(ScaleModel(request.path_params["model"], wanted.replicas))
+
+    async def add_replica(self, request: Request) -> Response:
+        """Take a replica that already runs into a pool, once it has been asked whether it is well."""
+        fields = msgspec.to_builtins(await _read(request, _NewReplica))
+        model = fields.pop("model")
+        try:
+            replica = ReplicaSettings.model_validate(fields)
+        except ValidationError as error:
+            raise InvalidConfigurationError(f"Nothing was changed: {explain(error)}.") from None
+        return await self._change(AddReplica(model, replica))
+
+    async def change_replica(self, request: Request) -> Response:
+        """Set a replica's weight, or let it drain, or take calls again."""
+        wanted = await _read(request, _ReplicaChange)
+        return await self._change(ChangeReplica(request.path_params["name"], wanted.weight, wanted.draining))
+
+    async def remove_replica(self, request: Request) -> Response:
+        """Take a replica out of its pool; it finishes the calls that it has."""
+        return await self._change(RemoveReplica(request.path_params["name"]))
+
+    async def show_config(self, request: Request) -> Response:
+        """Answer with the settings that serve, secrets masked."""
+        del request
+        return JSONResponse(mask(self._settings()))
+
+    async def reload(self, request: Request) -> Response:
+        """Read the configuration again."""
+        del request
+        return _answer(await self._steering.reload())
+
+    async def reset(self, request: Request) -> Response:
+        """Forget what operators changed since the start."""
+        del request
+        return await self._change(Reset())
+
+    async def _change(self, change: Change) -> Response:
+        return _answer(await self._steering.change(change))
+
+    def _guard(self, handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def guarded(request: Request) -> Response:
+            scheme, _, key = request.headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), self._key):
+                raise AuthenticationError(
+                    "These routes are for operators: send the admin key as a bearer token."
+                )
+            return await handler(request)
+
+        return guarded
+
+
+async def _read(request: Request, kind: type[T]) -> T:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MAX_BODY_BYTES:
+            raise BodyTooLargeError(f"The body is longer than {_MAX_BODY_BYTES} bytes; send less.")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidBodyError(f"The body cannot be used: {error}.") from None
+
+
+def _answer(outcome: Outcome) -> Response:
+    return JSONResponse({"changed": outcome.is_changed, "generation": outcome.generation})
+
+
+def _describe_pool(pool: Pool, directory: Directory) -> dict[str, Any]:
+    return {
+        "object": "pool",
+        "model": pool.name,
+        "kind": pool.kind,
+        "state": pool.state,
+        "routing": pool.routing,
+        "replicas": [_describe_replica(replica, directory) for replica in pool.replicas],
+    }
+
+
+def _describe_replica(replica: Replica, directory: Directory) -> dict[str, Any]:
+    tokens, calls = replica.load()
+    return {
+        "name": replica.name,
+        "url": directory.settings_of(replica).url,
+        "ready": replica.is_ready,
+        "draining": replica.is_draining,
+        "weight": replica.weight,
+        "in_flight": calls,
+        "outstanding_tokens": tokens,
+        "max_model_len": replica.max_model_len,
+        "problem": replica.problem,
+    }

@@ -1,0 +1,153 @@
+"""The configuration of a gateway that serves, and the one way in which it changes.
+
+Whatever asks for a change (the file, SIGHUP, an operator), it is the same: read all settings again, lay the
+operators' changes over them, check the whole, build what follows from it beside what serves, swap. One
+change at a time; on any error the old configuration goes on serving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lmaas_gateway.configuration.changes import Overrides
+from lmaas_gateway.configuration.names import name_replicas, names_of
+from lmaas_gateway.errors import GatewayError, InvalidConfigurationError, SettingsError
+from lmaas_gateway.metrics import CONFIG_CHANGES
+from lmaas_gateway.settings import fixed_names
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from lmaas_gateway.configuration.changes import Change
+    from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.settings import Settings
+
+    Apply = Callable[[Settings], Awaitable[None]]
+    Resolve = Callable[[Settings], Settings]
+
+_LOG = logging.getLogger("lmaas.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a change.
+
+    Attributes:
+        generation: Counts the configurations that have served, from 1.
+        is_changed: Whether anything is another now.
+    """
+
+    generation: int
+    is_changed: bool
+
+
+class Configuration:
+    """Holds what serves, and replaces it.
+
+    Args:
+        base: What was read at start.
+        load: Reads all settings again; called in a thread.
+        resolve: Gives launched models the addresses of their replicas.
+
+    Raises:
+        SettingsError: the settings cannot work.
+    """
+
+    def __init__(
+        self, base: Settings, load: Callable[[], Settings], *, resolve: Resolve = lambda settings: settings
+    ) -> None:
+        self._base = base
+        self._load = load
+        self._resolve = resolve
+        self._overrides = Overrides()
+        self._lock = asyncio.Lock()
+        self._apply: Apply = _apply_nothing
+        self._metrics: Metrics | None = None
+        self._generation = 1
+        self._settings = name_replicas(resolve(base), {})
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration that serves; all replicas have addresses and names."""
+        return self._settings
+
+    def bind(self, *, apply: Apply, metrics: Metrics) -> None:
+        """Say how a configuration takes effect.
+
+        Args:
+            apply: Builds what follows from the settings and swaps, or changes nothing: `SettingsError`.
+            metrics: Where changes are counted.
+        """
+        self._apply, self._metrics = apply, metrics
+
+    async def reload(self) -> Outcome:
+        """Read all settings again.
+
+        Raises:
+            InvalidConfigurationError: they cannot work; the old ones serve.
+        """
+        async with self._lock:
+            return await self._try(self._reload)
+
+    async def change(self, change: Change) -> Outcome:
+        """Apply an operator's change.
+
+        Raises:
+            GatewayError: it cannot be; the old configuration serves.
+        """
+        async with self._lock:
+            return await self._try(lambda: self._change(change))
+
+    async def _reload(self) -> Outcome:
+        return await self._replace(await asyncio.to_thread(self._load), self._overrides)
+
+    async def _change(self, change: Change) -> Outcome:
+        launched = {model.name for model in self._base.models if model.is_launched}
+        return await self._replace(self._base, self._overrides.plus(change, self._settings, launched))
+
+    async def _try(self, replace: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        try:
+            outcome = await replace()
+        except (SettingsError, GatewayError) as error:
+            self._count("refused")
+            _LOG.error("the configuration was not changed, the old one serves: %s", error)
+            if isinstance(error, GatewayError):
+                raise
+            raise InvalidConfigurationError(f"Nothing was changed: {error}.") from None
+        self._count("changed" if outcome.is_changed else "unchanged")
+        if outcome.is_changed:
+            _LOG.info("the configuration was changed to generation %d", outcome.generation)
+        return outcome
+
+    def _count(self, result: Literal["changed", "unchanged", "refused"]) -> None:
+        if self._metrics is not None:
+            self._metrics.count(CONFIG_CHANGES, (result,))
+
+    async def _replace(self, base: Settings, overrides: Overrides) -> Outcome:
+        _check_fixed(self._base, base)
+        if not base.models:
+            raise SettingsError("there is no model to serve")
+        names = names_of(self._settings)
+        named = name_replicas(self._resolve(overrides.scale(base)), names)
+        settings = name_replicas(overrides.place(named), names)
+        is_changed = settings != self._settings
+        if is_changed:
+            await self._apply(settings)
+            self._settings = settings
+            self._generation += 1
+        self._base, self._overrides = base, overrides
+        return Outcome(self._generation, is_changed)
+
+
+def _check_fixed(old: Settings, new: Settings) -> None:
+    """Refuse what cannot change while the gateway runs."""
+    fixed = [name for name in fixed_names() if getattr(old, name) != getattr(new, name)]
+    if fixed:
+        raise SettingsError(f"{', '.join(fixed)} cannot change while the gateway runs; restart it for that")
+
+
+async def _apply_nothing(settings: Settings) -> None:
+    del settings
