@@ -20,7 +20,7 @@ _NO_USAGE = Usage()
 # request ids are made of letters, digits and four signs (`api/inference.py`), outcomes and codes are ours.
 _LINE = (
     b'{"time":"%b.%03dZ","request_id":"%b",%b,"status":%d,"outcome":"%b","code":"%b","cache":"%b",'
-    b'"duration_ms":%.3f,"first_byte_ms":%.3f,"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d}'
+    b'"queue_ms":%.3f,"duration_ms":%.3f,"first_byte_ms":%.3f,"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d}'
 )
 _MAX_NAMES = 10_000
 
@@ -99,6 +99,7 @@ class AccessLog:
             meter.outcome.encode(),
             meter.code.encode(),
             meter.cache.encode(),
+            meter.queued_s * 1e3,
             duration_s * 1e3,
             first_byte_s * 1e3,
             usage.prompt_tokens,

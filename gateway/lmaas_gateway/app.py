@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.accounting import Accounting
+from lmaas_gateway.admission.admission import Admission, rules_of
 from lmaas_gateway.api.admin import AdminRoutes
 from lmaas_gateway.api.application import build_application
 from lmaas_gateway.api.connections import Connections
@@ -16,7 +17,7 @@ from lmaas_gateway.auth import Authenticator, principals_of
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.loop_watch import LoopWatch
-from lmaas_gateway.metrics import Metrics
+from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, Metrics
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.replay.build import build_claims, build_replays
 from lmaas_gateway.replicas.directory import build_directory
@@ -84,6 +85,11 @@ class Gateway:
         self._accounting = Accounting(self.metrics, log=log if settings.access_log else None)
         self.connections = Connections(settings.connections, self.metrics)
         self._claims = build_claims(settings.idempotency, None if seat is None else seat.folder)
+        self._admission = Admission(
+            rules_of(settings), self.metrics, board=self._board, workers=1 if seat is None else seat.slots
+        )
+        self.metrics.watch(QUEUE_DEPTH, self._admission.depths)
+        self.metrics.watch(CAPACITY, self._admission.capacities)
         self._prober = Prober(directory, interval_s=settings.probe_interval_s)
         self._current = self._assemble(settings, directory)
 
@@ -125,6 +131,7 @@ class Gateway:
         snapshot.directory.succeed(self.directory, snapshot.settings)
         self.metrics.follow(snapshot.directory.pools)
         self.connections.follow(snapshot.settings.connections)
+        self._admission.change(rules_of(snapshot.settings), snapshot.directory.pools)
         self._prober.interval_s = snapshot.settings.probe_interval_s
         self._prober.follow(snapshot.directory)
         self._current = snapshot
@@ -151,7 +158,7 @@ class Gateway:
         replica_router = Router(self.metrics, max_extra_attempts=settings.retries.max_extra_attempts)
         router = PlanRouter(replica_router, self.metrics)
         application = build_application(
-            pipeline=Pipeline(authenticator, directory, router, replays),
+            pipeline=Pipeline(authenticator, directory, self._admission, router, replays),
             authenticator=authenticator,
             directory=directory,
             accounting=self._accounting,

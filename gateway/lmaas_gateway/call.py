@@ -101,6 +101,7 @@ class Call(msgspec.Struct, frozen=True):
         tokens: What it may cost a replica at most, estimated: prompt and completion of all choices.
         prompt: The raw JSON of `messages`, `prompt` or `input`; `null` where the route has none.
         preamble: The raw JSON of what else decides the prompt: cache salt, tools, system text.
+        priority: What the client asks for, as vLLM counts: lower is earlier; None if nothing was said.
         session: Names the conversation or the user that the call belongs to; empty if nothing does.
         headers: Header lines for the replica, each ended by CRLF.
         idempotency: Given if the call must not run twice.
@@ -129,6 +130,8 @@ class Call(msgspec.Struct, frozen=True):
     def is_over(self) -> bool:
         """Tell whether its deadline has passed."""
         return self.deadline_s != math.inf and asyncio.get_running_loop().time() >= self.deadline_s
+
+    priority: int | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from lmaas_gateway.errors import InvalidBodyError
+from lmaas_gateway.errors import InvalidBodyError, InvalidHeaderError
 
 _LIST_OF_PROMPTS = re.compile(rb'\[\s*["\[]')
 _FIELD = re.compile(r"\$\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)")
@@ -20,6 +20,9 @@ ABSENT = msgspec.Raw(b"null")
 _BYTES_PER_TOKEN = 4
 # Taken for the completion of a call that does not bound it.
 _UNBOUNDED_TOKENS = 256
+
+# As vLLM counts: lower is earlier, 0 is its default.
+_PRIORITIES = {b"high": -1, b"normal": 0, b"low": 1}
 
 # Source: OpenAI's API reference, `n` of a chat completion.
 MAX_N = 128
@@ -50,6 +53,7 @@ class Envelope(msgspec.Struct, frozen=True):
     cache_salt: msgspec.Raw = ABSENT
     prompt_cache_key: msgspec.Raw = ABSENT
     user: msgspec.Raw = ABSENT
+    priority: int | None = None
 
 
 _ENVELOPES = msgspec.json.Decoder(Envelope)
@@ -124,6 +128,20 @@ def session_of(envelope: Envelope, header: bytes | None) -> bytes:
     return b""
 
 
+def priority_of(envelope: Envelope, header: bytes | None) -> int | None:
+    """Tell what priority is asked for by vLLM's `priority` or by `x-lmaas-priority`: the lower class of both.
+
+    Raises:
+        InvalidHeaderError: the header is none of high, normal and low.
+    """
+    if header is None:
+        return envelope.priority
+    named = _PRIORITIES.get(header.strip().lower())
+    if named is None:
+        raise InvalidHeaderError("`x-lmaas-priority` must be one of: high, normal, low.")
+    return named if envelope.priority is None else max(named, envelope.priority)
+
+
 def estimate_tokens(envelope: Envelope, body: bytes, choices: int) -> int:
     """Estimate what the call may cost a replica, in tokens of prompt and completion; at least 1.
 
@@ -142,6 +160,15 @@ def with_usage(body: bytes) -> bytes:
     kept = {} if options is None or bytes(options) == b"null" else _FIELDS.decode(options)
     kept["include_usage"] = msgspec.Raw(b"true")
     fields["stream_options"] = msgspec.Raw(msgspec.json.encode(kept))
+    return msgspec.json.encode(fields)
+
+
+def with_priority(body: bytes, priority: int) -> bytes:
+    """Say vLLM's `priority`; 0, which is its default, by leaving it out."""
+    fields = _FIELDS.decode(body)
+    fields.pop("priority", None)
+    if priority:
+        fields["priority"] = msgspec.Raw(b"%d" % priority)
     return msgspec.json.encode(fields)
 
 

@@ -18,6 +18,7 @@
       UriTooLongError                 414     invalid_request_error  uri_too_long
       UnsupportedEncodingError        415     invalid_request_error  unsupported_encoding
       IdempotencyMismatchError        422     invalid_request_error  idempotency_mismatch
+      QueueShareFullError             429     rate_limit_error       queue_share_full
       HeadersTooLargeError            431     invalid_request_error  headers_too_large
       InternalError                   500     api_error              internal_error
       BadReplicaReplyError            502     api_error              bad_replica_reply
@@ -29,6 +30,10 @@
       ReplicaUnavailableError         503     api_error              replica_unavailable
       ModelFailedError                503     api_error              model_failed
       TooManyConnectionsError         503     api_error              too_many_connections
+      QueueFullError                  503     api_error              queue_full
+      QueueWaitError                  503     api_error              queue_wait_too_long
+      QueueTimeoutError               503     api_error              queue_timeout
+      CallShedError                   503     api_error              call_shed
       ServerShuttingDownError         503     api_error              server_shutting_down
       ReplicaTimeoutError             504     api_error              replica_timeout
         DeadlineExceededError         504     api_error              deadline_exceeded
@@ -191,6 +196,14 @@ class HeadersTooLargeError(GatewayError):
     code = "headers_too_large"
 
 
+class QueueShareFullError(GatewayError):
+    """The caller's own waiting calls fill its share of the model's queue."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "queue_share_full"
+
+
 class InternalError(GatewayError):
     """A fault of the gateway itself."""
 
@@ -255,6 +268,34 @@ class TooManyConnectionsError(GatewayError):
 
     status = 503
     code = "too_many_connections"
+
+
+class QueueFullError(GatewayError):
+    """The model's queue is full."""
+
+    status = 503
+    code = "queue_full"
+
+
+class QueueWaitError(GatewayError):
+    """At the pace of the model the call would wait for longer than `queue.timeout_s`."""
+
+    status = 503
+    code = "queue_wait_too_long"
+
+
+class QueueTimeoutError(GatewayError):
+    """The call waited for `queue.timeout_s`, and its turn did not come."""
+
+    status = 503
+    code = "queue_timeout"
+
+
+class CallShedError(GatewayError):
+    """The call waited and made way for one of a higher priority, since the queue was full."""
+
+    status = 503
+    code = "call_shed"
 
 
 class ServerShuttingDownError(GatewayError):

@@ -29,6 +29,7 @@ class Meter:
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
         cache: Whether the reply comes from a store; empty where none was asked.
+        queued_s: How long the call waited for its turn.
         reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
 
@@ -42,6 +43,7 @@ class Meter:
         "model",
         "outcome",
         "principal",
+        "queued_s",
         "replica",
         "reply_headers",
         "request_id",
@@ -62,6 +64,7 @@ class Meter:
         self.status = 0
         self.outcome: Outcome = "ok"
         self.cache: Source = ""
+        self.queued_s = 0.0
         self.usage: Usage | None = None
 
     @property

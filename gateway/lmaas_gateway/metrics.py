@@ -6,6 +6,7 @@ user or anything else that a client chooses.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +20,7 @@ from lmaas_gateway.replicas.pool import REPLICA_STATES
 from lmaas_gateway.tallies import Tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_QUEUE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _FIRST_BYTE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 60, 120)
 _LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
@@ -179,6 +181,24 @@ LOOP_LAG = Spec(
 )
 LOOP_TASKS = Spec("gauge", "lmaas_event_loop_tasks", (), "Tasks of this process's event loop.")
 
+QUEUE_WAIT = Spec(
+    "histogram",
+    "lmaas_queue_wait_seconds",
+    ("model", "priority"),
+    "How long calls waited that did wait and got through.",
+    _QUEUE_BUCKETS_S,
+)
+REJECTIONS = Spec(
+    "counter",
+    "lmaas_queue_rejections",
+    ("model", "reason"),
+    "Calls that were not let through: queue_full, share_full, wait_too_long, shed, timeout or deadline.",
+)
+QUEUE_DEPTH = Spec("gauge", "lmaas_queue_depth", ("model", "priority"), "Calls that wait in this process.")
+CAPACITY = Spec(
+    "gauge", "lmaas_pool_capacity", ("model",), "Calls that the model's available replicas take at once."
+)
+
 ALL = (
     CALLS,
     DURATION,
@@ -205,7 +225,15 @@ ALL = (
     KV_CACHE_USAGE,
     LOOP_LAG,
     LOOP_TASKS,
+    QUEUE_WAIT,
+    REJECTIONS,
+    QUEUE_DEPTH,
+    CAPACITY,
 )
+
+
+GaugeReader = Callable[[], Iterable[tuple[Sequence[str], float]]]
+"""Gives a gauge's labels and values of this moment."""
 
 
 class _CallSeries:
@@ -247,6 +275,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._call_series: dict[tuple[str, str, int], _CallSeries] = {}
         self._token_series: dict[str, _TokenSeries] = {}
+        self._watched: dict[Spec, GaugeReader] = dict.fromkeys((QUEUE_DEPTH, CAPACITY), tuple)
 
     def follow(self, pools: Mapping[str, Pool]) -> None:
         """Report the gauges of these pools from now on."""
@@ -287,6 +316,18 @@ class Metrics:
         """Take note of how late the event loop was."""
         self._tallies.histogram(LOOP_LAG.name, (), LOOP_LAG.buckets).observe(seconds)
 
+    def observe_wait(self, model: str, priority: str, waited_s: float) -> None:
+        """Count a call that waited for its turn."""
+        self._tallies.histogram(QUEUE_WAIT.name, (model, priority), QUEUE_WAIT.buckets).observe(waited_s)
+
+    def count_rejection(self, model: str, reason: str) -> None:
+        """Count a call that was not let through."""
+        self._tallies.counter(REJECTIONS.name, (model, reason)).value += 1
+
+    def watch(self, spec: Spec, read: GaugeReader) -> None:
+        """Ask `read` for the values of a gauge whenever metrics are asked for."""
+        self._watched[spec] = read
+
     def publish(self) -> None:
         """Leave the counts where the other workers find them."""
         if self._folder is not None:
@@ -309,6 +350,7 @@ class Metrics:
                 yield _histogram(spec, tallies)
         yield from self._gauges()
         yield from self._engine_gauges()
+        yield from self._watched_gauges()
 
     def _gauges(self) -> Iterator[Metric]:
         up, state, budget, in_flight = map(_gauge, (REPLICA_UP, REPLICA_STATE, RETRY_BUDGET, IN_FLIGHT))
@@ -338,6 +380,13 @@ class Metrics:
                     waiting.add_metric(labels, stats.waiting)
                     usage.add_metric(labels, stats.kv_cache_usage)
         yield from (running, waiting, usage)
+
+    def _watched_gauges(self) -> Iterator[Metric]:
+        for spec, read in self._watched.items():
+            family = _gauge(spec)
+            for labels, value in read():
+                family.add_metric(labels, value)
+            yield family
 
 
 class _Collector(Collector):

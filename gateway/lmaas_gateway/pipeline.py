@@ -9,6 +9,7 @@ from lmaas_gateway.relay import read_refusal, relay
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from lmaas_gateway.admission.admission import Admission
     from lmaas_gateway.auth import Authenticator
     from lmaas_gateway.call import Call, Exits
     from lmaas_gateway.meter import Meter
@@ -24,15 +25,22 @@ class Pipeline:
     Args:
         authenticator: Knows the callers.
         directory: Knows the models.
+        admission: Lets calls through to a pool, or has them wait.
         router: Knows the replicas, and which model stands in for which.
         replays: Knows the replies that may be given again.
     """
 
     def __init__(
-        self, authenticator: Authenticator, directory: Directory, router: PlanRouter, replays: Replays
+        self,
+        authenticator: Authenticator,
+        directory: Directory,
+        admission: Admission,
+        router: PlanRouter,
+        replays: Replays,
     ) -> None:
         self._authenticator = authenticator
         self._directory = directory
+        self._admission = admission
         self._router = router
         self._replays = replays
 
@@ -64,7 +72,9 @@ class Pipeline:
             replay = await self._replays.open(call, principal, plan[0], meter=meter, exits=exits)
             if replay.reply is not None:
                 return replay.reply
-        forwarded = await self._router.forward(call, plan, meter)
+        turn = self._admission.turn(principal, meter)
+        exits.append(turn.leave)
+        forwarded = await self._router.forward(call, plan, meter, turn)
         exits.append(forwarded.close)
         meter.replica = forwarded.replica_name
         if forwarded.exchange.status >= 300:

@@ -40,6 +40,8 @@ RoutingPolicy = Literal["prefix_aware", "least_tokens", "power_of_two", "consist
 
 Priority = Literal["high", "normal", "low"]
 
+DEFAULT_MAX_IN_FLIGHT = 256
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _MIN_KEY_CHARS = 16
 _TOO_SHORT = f"is shorter than {_MIN_KEY_CHARS} characters; make one with: openssl rand -hex 24"
@@ -80,6 +82,9 @@ class ReplicaSettings(BaseModel):
         description="How much it takes beside the others; 2 is sent twice the tokens of 1.",
     )
     draining: bool = Field(default=False, description="Finish the calls that it has and take no new ones.")
+    max_in_flight: int | None = Field(
+        default=None, ge=1, description="Calls that it works on at once, if not as its model says."
+    )
 
     @field_validator("url")
     @classmethod
@@ -146,6 +151,23 @@ class ModelSettings(BaseModel):
         default=None, ge=1, description="Context length in tokens (vLLM's `--max-model-len`)."
     )
     dtype: str | None = Field(default=None, description="Weight precision (vLLM's `--dtype`).")
+    max_in_flight: int = Field(
+        default=DEFAULT_MAX_IN_FLIGHT,
+        ge=1,
+        description="Calls that one replica works on at once, further ones wait in the gateway's queue; "
+        "best vLLM's `--max-num-seqs`. A launched replica gets an eighth less than "
+        "`engine.max_num_queued_reqs` at most.",
+    )
+    max_in_flight_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Estimated tokens in flight, for each replica, from which on further calls wait.",
+    )
+    priority_scheduling: bool = Field(
+        default=False,
+        description="Its engines run with `--scheduling-policy priority`, so calls are sent on with their "
+        "priority; launched replicas are started so.",
+    )
     kv_cache_memory_bytes: int | None = Field(
         default=None, ge=1, description="Memory of the paged KV cache of each launched replica, in bytes."
     )
@@ -188,6 +210,12 @@ class ModelSettings(BaseModel):
     def is_launched(self) -> bool:
         """Whether the gateway starts this model's replicas itself."""
         return isinstance(self.replicas, int)
+
+    def complete(self, replica: ReplicaSettings) -> ReplicaSettings:
+        """Fill in what a replica leaves to its model."""
+        if replica.max_in_flight is not None:
+            return replica
+        return replica.model_copy(update={"max_in_flight": self.max_in_flight})
 
 
 class EngineSettings(BaseModel):

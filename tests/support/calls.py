@@ -30,5 +30,6 @@ def make_call(body: bytes = BODY, **fields: Any) -> Call:
         headers=b"",
         preamble=envelope.preamble_of(wanted),
         session=envelope.session_of(wanted, None),
+        priority=envelope.priority_of(wanted, None),
     )
     return msgspec.structs.replace(call, **fields)

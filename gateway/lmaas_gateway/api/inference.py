@@ -160,6 +160,7 @@ class InferenceEndpoint:
             session=envelope.session_of(wanted, fields.get(b"x-session-id")),
             deadline_s=deadline_s,
             is_deadline_given=limit_s is not None,
+            priority=envelope.priority_of(wanted, fields.get(b"x-lmaas-priority")),
         )
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:

@@ -16,6 +16,7 @@ from lmaas_gateway.replicas.client import Address, ReplicaClient
 from lmaas_gateway.replicas.plans import Plan, build_plans
 from lmaas_gateway.replicas.pool import Pool, Replica, SharedLoad
 from lmaas_gateway.replicas.retry_budget import RetryBudget
+from lmaas_gateway.settings import DEFAULT_MAX_IN_FLIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -142,6 +143,7 @@ class Directory:
             replica.client.limit(settings.timeouts, settings.max_connections_per_replica)
             replica.breaker.follow(settings.ejection)
             replica.weight, replica.is_draining = wanted.weight, wanted.draining
+            replica.max_in_flight = wanted.max_in_flight or replica.max_in_flight
         for old in previous:
             old.successor = self._pools.get(old.name)
 
@@ -201,7 +203,7 @@ def build_directory(
     placed: dict[Replica, ReplicaSettings] = {}
     pools = {}
     for model in settings.models:
-        addresses = () if isinstance(model.replicas, int) else model.replicas
+        addresses = () if isinstance(model.replicas, int) else tuple(map(model.complete, model.replicas))
         replicas = tuple(
             known.pop(identity)
             if (identity := identify(model.name, address)) in known
@@ -219,6 +221,8 @@ def build_directory(
             routing=model.routing,
             ejection=settings.ejection,
             retries=_build_budget(settings.retries, old),
+            max_in_flight_tokens=model.max_in_flight_tokens,
+            has_priorities=model.priority_scheduling,
         )
         if launches is not None:
             pool.launches = partial(launches, model.name)
@@ -235,6 +239,7 @@ def _build_replica(
         _build_client(address, settings),
         weight=address.weight,
         is_draining=address.draining,
+        max_in_flight=address.max_in_flight or DEFAULT_MAX_IN_FLIGHT,
         shared=shared,
         breaker=Breaker(settings.ejection),
     )

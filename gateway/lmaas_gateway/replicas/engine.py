@@ -80,6 +80,7 @@ def command(spec: EngineSpec) -> tuple[str, ...]:
         *("--shutdown-timeout", str(spec.engine.shutdown_timeout_s)),
         *("--enable-prompt-tokens-details", "--enable-server-load-tracking", "--enable-request-id-headers"),
         "--disable-uvicorn-access-log",
+        *(("--scheduling-policy", "priority") if spec.model.priority_scheduling else ()),
         *spec.prepared.engine_args,
         *(("--dtype", spec.model.dtype) if spec.model.dtype else ()),
         *spec.model.engine_args,

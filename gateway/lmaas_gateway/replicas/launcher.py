@@ -173,7 +173,12 @@ class Launcher:
         launched = self._launched.get(model.name)
         if launched is None:
             return model
-        urls = tuple(ReplicaSettings(url=replica.supervisor.status.url) for replica in launched.replicas)
+        # An engine forgets a call a moment later than the gateway does; it must not refuse the next one.
+        places = max(1, min(model.max_in_flight, self._engine.max_num_queued_reqs * 7 // 8))
+        urls = tuple(
+            ReplicaSettings(url=replica.supervisor.status.url, max_in_flight=places)
+            for replica in launched.replicas
+        )
         return model.model_copy(
             update={"replicas": urls, "kind": model.kind or launched.source.kind or "chat"}
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from lmaas_gateway.replicas.breaker import Breaker
 from lmaas_gateway.replicas.prefixes import BYTES_PER_TOKEN, HeldPrefixes
 from lmaas_gateway.replicas.retry_budget import RetryBudget
-from lmaas_gateway.settings import EjectionSettings
+from lmaas_gateway.settings import DEFAULT_MAX_IN_FLIGHT, EjectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
@@ -58,6 +58,7 @@ class Replica:
         name: Unique in the gateway; stands in metrics and logs.
         is_ready: Its last probe passed, and no connection to it has failed since.
         weight: How much it takes beside the others.
+        max_in_flight: How many calls it works on at once, those of all workers together.
         was_ready: It has been ready at some time: a failing probe then means trouble, not a start.
         is_draining: It finishes the calls that it has and takes no new ones.
         in_flight: Calls that it is working on for this gateway process.
@@ -76,6 +77,7 @@ class Replica:
     name: str
     client: ReplicaClient
     weight: float = 1.0
+    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     is_ready: bool = False
     was_ready: bool = False
     is_draining: bool = False
@@ -162,6 +164,8 @@ class Pool:
     Attributes:
         created: When the pool was made, in Unix seconds.
         routing: The policy that chooses one of several replicas.
+        max_in_flight_tokens: Tokens in flight, for each replica, from which on further calls wait.
+        has_priorities: Its engines schedule by vLLM's `priority`.
         launches: Asks the launcher for the state of each replica; empty where none was launched here.
         successor: The pool of a newer configuration; calls that hold this one find their replicas there.
         ejection: How many of the replicas may be ejected.
@@ -174,6 +178,8 @@ class Pool:
     created: int
     owned_by: str = "lmaas"
     routing: RoutingPolicy = "least_tokens"
+    max_in_flight_tokens: int | None = None
+    has_priorities: bool = False
     launches: Callable[[], Sequence[LaunchStatus]] = tuple
     ejection: EjectionSettings = field(default_factory=EjectionSettings)
     retries: RetryBudget = field(default_factory=RetryBudget)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from lmaas_gateway.errors import GatewayError
@@ -19,6 +19,22 @@ if TYPE_CHECKING:
     from lmaas_gateway.routing.router import Router
 
 
+class Turn(Protocol):
+    """What lets one call through to a pool; whoever enters another pool gives up the place in the last."""
+
+    def enter(self, call: Call, pool: Pool) -> Call | None:
+        """Let the call through at once if there is room; None if it must `wait`."""
+        ...
+
+    async def wait(self, call: Call, pool: Pool) -> Call:
+        """Let the call through when its turn comes.
+
+        Raises:
+            GatewayError: it does not come.
+        """
+        ...
+
+
 class PlanRouter:
     """Sends calls to the pools of their plans.
 
@@ -31,8 +47,8 @@ class PlanRouter:
         self._router = router
         self._metrics = metrics
 
-    async def forward(self, call: Call, plan: Sequence[Pool], meter: Meter) -> Forwarded:
-        """Send `call` to the first pool of `plan` that can serve it, and note which it was.
+    async def forward(self, call: Call, plan: Sequence[Pool], meter: Meter, turn: Turn) -> Forwarded:
+        """Send `call` to the first pool of `plan` that lets it through and can serve it; note which it was.
 
         Raises:
             GatewayError: none could; what the first one to tell a reason said.
@@ -41,16 +57,20 @@ class PlanRouter:
         refusal = None
         for pool in earlier:
             try:
-                return self._note(call, pool, plan, meter, await self._router.forward(call, pool))
+                return self._note(call, pool, plan, meter, await self._send(call, pool, turn))
             except GatewayError as error:
                 # Why the model that was asked for could not serve tells the caller most.
                 refusal = refusal or error
                 if call.is_over():
                     raise refusal from None
         try:
-            return self._note(call, last, plan, meter, await self._router.forward(call, last))
+            return self._note(call, last, plan, meter, await self._send(call, last, turn))
         except GatewayError as error:
             raise refusal or error from None
+
+    async def _send(self, call: Call, pool: Pool, turn: Turn) -> Forwarded:
+        call = turn.enter(call, pool) or await turn.wait(call, pool)
+        return await self._router.forward(call, pool)
 
     def _note(
         self, call: Call, pool: Pool, plan: Sequence[Pool], meter: Meter, forwarded: Forwarded

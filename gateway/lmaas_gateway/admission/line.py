@@ -1,0 +1,146 @@
+"""What may go to a pool, what waits and what is refused: the decisions, without loop or clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lmaas_gateway.admission.drain import DrainRate
+from lmaas_gateway.admission.fair_queue import FairQueue, Holder, Ticket
+
+Reason = Literal["queue_full", "share_full", "wait_too_long", "shed", "timeout", "deadline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The bounds of a queue.
+
+    Attributes:
+        max_queued: How many calls may wait.
+        timeout_s: How long each may wait.
+        reserve: Part of the capacity that is kept for principals who hold little; 0 keeps none.
+        is_shared: Whether there is more than one principal.
+    """
+
+    max_queued: int
+    timeout_s: float
+    reserve: float
+    is_shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call is not taken.
+
+    Attributes:
+        position: The place among those that wait that it would have had.
+        wait_s: How long it would have waited there; None if that cannot be estimated.
+    """
+
+    reason: Reason
+    position: int
+    wait_s: float | None
+
+
+class Line:
+    """The calls that a pool works on for this process, and those that wait for it.
+
+    Attributes:
+        rules: May be replaced at any time; what waits stays.
+        limit: How many calls may be in flight here; kept up to date by whoever owns the line.
+        reserve: How many of the pool's places are kept for principals who hold fewer than that.
+        max_tokens: No further call goes while more tokens than that are in flight.
+        calls: How many calls are in flight here.
+        tokens: Their estimated tokens.
+    """
+
+    __slots__ = ("calls", "drain", "limit", "max_tokens", "queue", "reserve", "rules", "tokens")
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.limit = 0
+        self.reserve = 0
+        self.max_tokens = float("inf")
+        self.calls = 0
+        self.tokens = 0
+        self.queue = FairQueue()
+        self.drain = DrainRate()
+
+    def resize(self, capacity: int, *, elsewhere: int = 0, share: int | None = None) -> None:
+        """Take note of how many calls the pool can work on.
+
+        Args:
+            capacity: For all processes together.
+            elsewhere: How many it works on for the others.
+            share: The most that this process may have while others of them wait.
+        """
+        limit = capacity - elsewhere
+        self.limit = limit if share is None else min(limit, share)
+        self.reserve = int(capacity * self.rules.reserve) if self.rules.is_shared else 0
+
+    def may_go(self, holder: Holder) -> bool:
+        """Tell whether a call of `holder` may go now: the last places are for those who hold little."""
+        free = self.limit - self.calls
+        if free <= 0 or self.tokens >= self.max_tokens:
+            return False
+        return free > self.reserve or holder.calls < self.reserve
+
+    def enter(self, holder: Holder, tokens: int) -> None:
+        """Take note of a call that goes; a `leave` with the same number must follow."""
+        self.calls += 1
+        self.tokens += tokens
+        holder.calls += 1
+
+    def leave(self, holder: Holder, tokens: int) -> None:
+        """Take note of a call that has ended."""
+        self.calls -= 1
+        self.tokens -= tokens
+        holder.calls -= 1
+        if self.queue.depth:
+            self.drain.count()
+
+    def join(self, ticket: Ticket, now_s: float) -> Refusal | Ticket | None:
+        """Let a call wait, or say why not.
+
+        Returns:
+            The refusal; or another call, of a lower class, that had to make way and was taken out; or None.
+        """
+        queue, holder = self.queue, ticket.holder
+        ticket.position = position = queue.position(holder, ticket.lane)
+        wait_s = self.drain.wait_s(position)
+        if wait_s is not None and wait_s > ticket.expires_s - now_s:
+            reason: Reason = "share_full" if self._is_own_fault(ticket) else "wait_too_long"
+            return Refusal(reason, position, wait_s)
+        free = self.rules.max_queued - queue.depth
+        if self.rules.is_shared and 0 < free <= holder.queued / holder.weight:
+            return Refusal("share_full", position, wait_s)
+        shed = queue.shed(ticket.lane) if free <= 0 else None
+        if free <= 0 and shed is None:
+            reason = "share_full" if self._is_own_fault(ticket) else "queue_full"
+            return Refusal(reason, position, wait_s)
+        if not queue.depth:
+            self.drain.begin(now_s)
+        queue.push(ticket)
+        return shed
+
+    def next(self) -> Ticket | None:
+        """Let the next call go that may, if there is one."""
+        if self.calls >= self.limit:
+            return None
+        ticket = self.queue.next(self.may_go)
+        if ticket is not None:
+            self.enter(ticket.holder, ticket.tokens)
+        return ticket
+
+    def expire(self, now_s: float) -> list[Ticket]:
+        """Take out the calls that have waited too long."""
+        self.drain.sample(now_s)
+        expired = [ticket for ticket in self.queue if ticket.expires_s <= now_s]
+        for ticket in expired:
+            self.queue.remove(ticket)
+        return expired
+
+    def _is_own_fault(self, ticket: Ticket) -> bool:
+        """Tell whether a principal's own waiting calls fill its part of the queue."""
+        holder = ticket.holder
+        return self.rules.is_shared and holder.queued > 0 and self.queue.has_its_share(holder, ticket.lane)
