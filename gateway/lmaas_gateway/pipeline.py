@@ -81,6 +81,6 @@ class Pipeline:
             raise await read_refusal(call, forwarded)
         reply = relay(call, forwarded, meter)
         if replay is not None:
-            reply = replay.record(reply)
+            reply = replay.record(reply, exits)
         exits.append(reply.note_usage)
         return reply

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Point, Script
-from support.serving import ASK, CHAT, STREAM, Running, run_gateway, settings_for
+from support.serving import ASK, CHAT, STREAM, Running, run_gateway, settings_for, settings_of
 from support.stub import Response, raw_client, request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from lmaas_gateway.settings import Settings
 
 EMBEDDINGS = "/v1/embeddings"
 GREEDY: dict[str, Any] = {**ASK, "temperature": 0}
@@ -35,6 +37,12 @@ async def running(replica: FakeReplica) -> AsyncIterator[Running]:
 
 def source_of(reply: Response) -> str | None:
     return reply.headers.get("x-lmaas-cache")
+
+
+def standing_in(broken: FakeReplica, replica: FakeReplica) -> Settings:
+    """A model that fails, and another one that answers in its place; the first one's replies are cached."""
+    mock = {"fallbacks": ["other"], "cache": True}
+    return settings_of({"mock": [broken], "other": [replica]}, mock=mock)
 
 
 async def metric(running: Running, name: str) -> float:
@@ -338,3 +346,37 @@ class TestSingleFlight:
             assert [source_of(reply) for reply in replies] == ["miss"] * 8
             assert {len(reply.body) > 1024 for reply in replies} == {True}
         assert replica.requests == 8
+
+    async def test_follower_whose_own_deadline_passes_is_told_so(
+        self, replica: FakeReplica, running: Running
+    ) -> None:
+        replica.script = Script(headers_delay_s=0.5)
+        leader = asyncio.create_task(running.post(CHAT, GREEDY))
+        await replica.record.until(lambda: replica.requests == 1)
+        follower = await running.post(CHAT, GREEDY, "x-request-deadline-ms: 100")
+        assert (follower.status, follower.error["code"]) == (504, "deadline_exceeded")
+        assert (await leader).status == 200
+        assert replica.requests == 1
+
+
+class TestOtherModels:
+    async def test_reply_of_a_model_that_stood_in_is_shared_but_not_kept(self, replica: FakeReplica) -> None:
+        replica.script = Script(headers_delay_s=0.1)
+        async with (
+            FakeReplica(script=Script(headers_delay_s=0.1, status=500)) as broken,
+            run_gateway(standing_in(broken, replica)) as running,
+        ):
+            replies = await asyncio.gather(*(running.post(CHAT, GREEDY) for _ in range(3)))
+            assert sorted(source_of(reply) or "" for reply in replies) == ["coalesced"] * 2 + ["miss"]
+            assert [reply.headers["x-lmaas-model"] for reply in replies] == ["other"] * 3
+            assert source_of(await running.post(CHAT, GREEDY)) == "miss"
+
+    async def test_replay_tells_which_model_had_answered(self, replica: FakeReplica) -> None:
+        async with (
+            FakeReplica(script=Script(status=500)) as broken,
+            run_gateway(standing_in(broken, replica)) as running,
+        ):
+            replies = [await running.post(CHAT, ASK, "idempotency-key: k") for _ in range(2)]
+        assert [reply.headers["x-lmaas-model"] for reply in replies] == ["other"] * 2
+        assert replies[1].headers["idempotent-replayed"] == "true"
+        assert replica.requests == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lmaas_gateway.call import Usage
 from lmaas_gateway.meter import Meter
-from lmaas_gateway.replay.replies import Recorded, RecordedReply, StoredReply
+from lmaas_gateway.replay.replies import Recorded, RecordedReply, Room, StoredReply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -100,7 +100,7 @@ def test_any_reply_passes_untouched_and_is_kept_if_it_fits(
     body, meter = b"".join(pieces), new_meter()
     shelves = [Shelf(is_slow=slow) for slow in is_slow]
     source = Piecewise(pieces, meter, is_stream=is_stream)
-    reply = RecordedReply(source, shelves, meter)
+    reply = RecordedReply(source, shelves, meter, Room(10**6))
     assert asyncio.run(drain(reply)) == body
     reply.note_usage()
     assert source.noted == 1
@@ -113,14 +113,14 @@ def test_any_reply_passes_untouched_and_is_kept_if_it_fits(
 
 async def test_only_the_beginning_was_read() -> None:
     meter, shelf = new_meter(), Shelf()
-    reply = RecordedReply(Piecewise([b"a", b"b"], meter), [shelf], meter)
+    reply = RecordedReply(Piecewise([b"a", b"b"], meter), [shelf], meter, Room(10**6))
     assert reply.begin() == b"a"
     assert shelf.kept == []
 
 
 async def test_reply_that_came_to_a_bad_end_is_not_kept() -> None:
     meter, shelf = new_meter(), Shelf()
-    reply = RecordedReply(Piecewise([b"a", b"error"], meter, is_stream=True), [shelf], meter)
+    reply = RecordedReply(Piecewise([b"a", b"error"], meter, is_stream=True), [shelf], meter, Room(10**6))
     reply.begin()
     meter.outcome = "interrupted"
     assert await reply.read() == b"error"
@@ -132,13 +132,13 @@ async def test_reply_without_a_length_is_not_kept() -> None:
     meter, shelf = new_meter(), Shelf()
     source = Piecewise([b"a"], meter)
     source.content_length = None
-    assert await drain(RecordedReply(source, [shelf], meter)) == b"a"
+    assert await drain(RecordedReply(source, [shelf], meter, Room(10**6))) == b"a"
     assert (shelf.kept, shelf.forgone) == ([], 1)
 
 
 async def test_keepers_have_bounds_of_their_own() -> None:
     meter, small, large = new_meter(), Shelf(3), Shelf(10)
-    await drain(RecordedReply(Piecewise([b"abcde"], meter), [small, large], meter))
+    await drain(RecordedReply(Piecewise([b"abcde"], meter), [small, large], meter, Room(10**6)))
     # Whoever gets more than it wants leaves it; the recorder knows the largest bound only.
     assert len(large.kept) == 1
 
@@ -148,3 +148,27 @@ async def test_stored_reply_tells_its_length_and_ends_after_its_beginning() -> N
     assert (reply.status, reply.content_length, reply.is_stream) == (200, b"2", False)
     assert (reply.begin(), reply.is_over, await reply.read()) == (b"{}", True, b"")
     assert StoredReply(Recorded(b"text/event-stream", True, b"data: 1\n\n")).content_length is None
+
+
+async def test_replies_under_way_share_one_room_and_give_it_back() -> None:
+    meter, room = new_meter(), Room(10)
+    shelves = [Shelf(), Shelf(), Shelf()]
+    first, second, third = (
+        RecordedReply(Piecewise([b"12345", b"67"], meter), [shelf], meter, room) for shelf in shelves
+    )
+    first.begin()
+    assert second.begin() == b"12345"
+    assert await second.read() == b"67"
+    assert (shelves[1].kept, shelves[1].forgone, room.free_bytes) == ([], 1, 5)
+    await drain(third)
+    assert (len(shelves[2].kept), room.free_bytes) == (0, 5)
+    first.close()
+    first.close()
+    assert room.free_bytes == 10
+
+
+async def test_what_tells_about_the_reply_itself_is_kept_with_it() -> None:
+    meter, shelf = new_meter(), Shelf()
+    meter.reply_headers += [(b"x-lmaas-model", b"other"), (b"x-lmaas-cache", b"miss")]
+    await drain(RecordedReply(Piecewise([b"a"], meter), [shelf], meter, Room(10)))
+    assert shelf.kept[0].headers == ((b"x-lmaas-model", b"other"),)

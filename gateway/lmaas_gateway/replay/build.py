@@ -47,7 +47,12 @@ def build_replays(settings: Settings, claims: Claims | None, metrics: Metrics) -
         for model in settings.models
         if (settings.cache.enabled if model.cache is None else model.cache)
     )
-    return Replays(claims, _build_cache(settings.cache, models) if models else None, metrics)
+    return Replays(
+        claims,
+        _build_cache(settings.cache, models) if models else None,
+        metrics,
+        room_bytes=max(settings.idempotency.max_bytes, settings.cache.max_bytes),
+    )
 
 
 def _build_cache(settings: CacheSettings, models: frozenset[str]) -> ResponseCache:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmaas_gateway.call import Call, Principal
+    from lmaas_gateway.meter import Meter
     from lmaas_gateway.replay.bounded import BoundedStore
     from lmaas_gateway.replay.flights import Flights
     from lmaas_gateway.replay.replies import Recorded
@@ -93,24 +94,28 @@ class CacheKeeper:
     """A call whose reply will be cached, and on which others may wait.
 
     Args:
+        meter: Of the call; tells which model answered in the end.
         is_leading: Whether equal calls wait for this one; if it brings nothing, one of them leads.
     """
 
-    __slots__ = ("_cache", "_is_leading", "_key", "max_entry_bytes")
+    __slots__ = ("_cache", "_is_leading", "_key", "_meter", "_model", "max_entry_bytes")
 
-    def __init__(self, cache: ResponseCache, key: bytes, *, is_leading: bool) -> None:
+    def __init__(self, cache: ResponseCache, key: bytes, meter: Meter, *, is_leading: bool) -> None:
         self._cache = cache
+        self._meter = meter
+        self._model = meter.model
         self._key = key
         self._is_leading = is_leading
         self.max_entry_bytes = cache.max_entry_bytes
 
     def keep(self, recorded: Recorded) -> None:
-        """Store the reply and give it to all who wait."""
+        """Give the reply to all who wait, and store it unless another model stood in for the one asked."""
         if len(recorded.body) > self.max_entry_bytes:
             self.forgo()
-        else:
+            return
+        if self._meter.model == self._model:
             self._cache.store.put(self._key, recorded, len(recorded.body))
-            self._end(lambda key: self._cache.flights.land(key, recorded))
+        self._end(lambda key: self._cache.flights.land(key, recorded))
 
     def forgo(self) -> None:
         """Let all who wait work for themselves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -27,8 +28,13 @@ class Flights:
     def __len__(self) -> int:
         return len(self._followers)
 
-    async def join(self, key: bytes) -> Recorded | Turn:
-        """Lead if nobody works on `key`; else wait for the leader's reply, or to be the next leader."""
+    async def join(self, key: bytes, left_s: float = math.inf) -> Recorded | Turn:
+        """Lead if nobody works on `key`; else wait for the leader's reply, or to be the next leader.
+
+        Args:
+            key: Of equal calls.
+            left_s: Until the caller's own deadline.
+        """
         followers = self._followers.get(key)
         if followers is None:
             self._followers[key] = {}
@@ -36,7 +42,7 @@ class Flights:
         follower: asyncio.Future[Recorded | Turn] = asyncio.get_running_loop().create_future()
         followers[follower] = None
         try:
-            async with asyncio.timeout(self._max_wait_s):
+            async with asyncio.timeout(min(self._max_wait_s, left_s)):
                 return await follower
         except TimeoutError:
             self._leave(key, followers, follower)

@@ -15,17 +15,32 @@ if TYPE_CHECKING:
     from lmaas_gateway.reply import Reply
 
 
+# Which model answered stays true of a reply that is given again.
+_OF_THE_REPLY = frozenset({b"x-lmaas-model"})
+
+
 class Recorded(msgspec.Struct, frozen=True):
     """A whole reply with status 200.
 
     Attributes:
         usage: What it cost when it was made; giving it again costs nothing.
+        headers: Those of its headers that tell about the reply, not about the call.
     """
 
     content_type: bytes
     is_stream: bool
     body: bytes
     usage: Usage | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Room:
+    """What may be held of all replies under way, in bytes."""
+
+    __slots__ = ("free_bytes",)
+
+    def __init__(self, free_bytes: int) -> None:
+        self.free_bytes = free_bytes
 
 
 class Keeper(Protocol):
@@ -43,7 +58,7 @@ class Keeper(Protocol):
         """Take the whole reply; give what must be awaited before its end goes out, if anything must."""
 
     def forgo(self) -> None:
-        """Take note that the reply will not come: it is too long. It may be none of ours to end the call."""
+        """Take note that the reply will not come, though the call goes on: it is too long to be held."""
 
 
 class StoredReply:
@@ -81,6 +96,7 @@ class RecordedReply:
         reply: The reply that passes.
         keepers: At least one.
         meter: Tells whether the reply came to a good end, and what it cost.
+        room: Where there is none left, replies pass without being recorded.
     """
 
     __slots__ = (
@@ -92,6 +108,7 @@ class RecordedReply:
         "_parts",
         "_pending",
         "_reply",
+        "_room",
         "_size_bytes",
         "content_length",
         "content_type",
@@ -100,8 +117,9 @@ class RecordedReply:
         "status",
     )
 
-    def __init__(self, reply: Reply, keepers: Sequence[Keeper], meter: Meter) -> None:
+    def __init__(self, reply: Reply, keepers: Sequence[Keeper], meter: Meter, room: Room) -> None:
         self._reply = reply
+        self._room = room
         self._keepers = keepers
         self._meter = meter
         self._max_bytes = max(keeper.max_entry_bytes for keeper in keepers)
@@ -116,7 +134,7 @@ class RecordedReply:
         self.is_over = False
         # Without its length, a reply that is not a stream cannot be known to be whole.
         is_wanted = reply.status == 200 and (reply.is_stream or reply.content_length is not None)
-        self._parts: list[bytes] | None = [] if is_wanted else None
+        self._parts: list[bytes] | None = []
         if not is_wanted:
             self._forgo()
 
@@ -141,12 +159,19 @@ class RecordedReply:
             self._is_usage_noted = True
             self._reply.note_usage()
 
+    def close(self) -> None:
+        """Give back the room of what was recorded."""
+        self._parts = None
+        self._room.free_bytes += self._size_bytes
+        self._size_bytes = 0
+
     def _pass(self, data: bytes) -> bytes:
         if self._parts is not None:
             self._parts.append(data)
-            self._size_bytes += len(data)
-            if self._size_bytes > self._max_bytes:
-                self._parts = None
+            size_bytes = len(data)
+            self._size_bytes += size_bytes
+            self._room.free_bytes -= size_bytes
+            if self._size_bytes > self._max_bytes or self._room.free_bytes < 0:
                 self._forgo()
         if not self._reply.is_over:
             return data
@@ -162,13 +187,15 @@ class RecordedReply:
             return
         self.note_usage()
         body = b"".join(self._parts)
-        self._parts = None
-        recorded = Recorded(self.content_type, self.is_stream, body, self._meter.usage)
+        self.close()
+        headers = tuple(header for header in self._meter.reply_headers if header[0] in _OF_THE_REPLY)
+        recorded = Recorded(self.content_type, self.is_stream, body, self._meter.usage, headers)
         for keeper in self._keepers:
             pending = keeper.keep(recorded)
             if pending is not None:
                 self._pending.append(pending)
 
     def _forgo(self) -> None:
+        self.close()
         for keeper in self._keepers:
             keeper.forgo()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from lmaas_gateway import metrics as specs
+from lmaas_gateway.errors import DeadlineExceededError
 from lmaas_gateway.replay.cache import CacheKeeper
 from lmaas_gateway.replay.keys import forbids_storing, wants_fresh
-from lmaas_gateway.replay.replies import Recorded, RecordedReply, StoredReply
+from lmaas_gateway.replay.replies import Recorded, RecordedReply, Room, StoredReply
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call, Exits, Principal
@@ -28,16 +30,23 @@ class Replay:
         reply: The stored reply, if there is one: the call need go no further.
     """
 
-    __slots__ = ("_keepers", "_meter", "reply")
+    __slots__ = ("_keepers", "_meter", "_room", "reply")
 
-    def __init__(self, meter: Meter, keepers: list[Keeper], reply: StoredReply | None = None) -> None:
+    def __init__(
+        self, meter: Meter, keepers: list[Keeper], room: Room, reply: StoredReply | None = None
+    ) -> None:
         self._meter = meter
+        self._room = room
         self._keepers = keepers
         self.reply = reply
 
-    def record(self, reply: Reply) -> Reply:
+    def record(self, reply: Reply, exits: Exits) -> Reply:
         """Have the reply of the call recorded, if anybody wants it."""
-        return RecordedReply(reply, self._keepers, self._meter) if self._keepers else reply
+        if not self._keepers:
+            return reply
+        recorded = RecordedReply(reply, self._keepers, self._meter, self._room)
+        exits.append(recorded.close)
+        return recorded
 
 
 class Replays:
@@ -46,12 +55,16 @@ class Replays:
     Args:
         claims: Idempotency keys; None takes no notice of them.
         cache: None caches nothing.
+        room_bytes: How much of replies under way may be held.
     """
 
-    def __init__(self, claims: Claims | None, cache: ResponseCache | None, metrics: Metrics) -> None:
+    def __init__(
+        self, claims: Claims | None, cache: ResponseCache | None, metrics: Metrics, *, room_bytes: int
+    ) -> None:
         self._claims = claims
         self._cache = cache
         self._metrics = metrics
+        self._room = Room(room_bytes)
         self.is_caching = cache is not None
 
     async def open(
@@ -62,6 +75,7 @@ class Replays:
         Raises:
             IdempotencyInFlightError: another call with the same key and body is under way.
             IdempotencyMismatchError: the key was used with another body.
+            DeadlineExceededError: an equal call was still under way at the end of this one's time.
         """
         keepers: list[Keeper] = []
         claim: Claim | None = None
@@ -81,9 +95,9 @@ class Replays:
                 for keeper in keepers:
                     if (pending := keeper.keep(cached)) is not None:
                         await pending
-                return Replay(meter, keepers, StoredReply(cached))
+                return self._stored(cached, meter)
             keepers += cached
-        return Replay(meter, keepers)
+        return Replay(meter, keepers, self._room)
 
     async def sweep(self) -> None:
         """Drop what has expired."""
@@ -96,7 +110,11 @@ class Replays:
         meter.cache = "replayed"
         meter.reply_headers.append((b"idempotent-replayed", b"true"))
         self._metrics.count(specs.IDEMPOTENT_REPLAYS, (meter.model,))
-        return Replay(meter, [], StoredReply(recorded))
+        return self._stored(recorded, meter)
+
+    def _stored(self, recorded: Recorded, meter: Meter) -> Replay:
+        meter.reply_headers += recorded.headers
+        return Replay(meter, [], self._room, StoredReply(recorded))
 
     async def _cached(
         self,
@@ -116,13 +134,17 @@ class Replays:
             if hit is not None:
                 meter.reply_headers.append((b"age", b"%d" % hit[1]))
                 return self._hit(hit[0], meter, "hit")
-            turn = await cache.flights.join(key)
+            turn = await cache.flights.join(key, call.deadline_s - asyncio.get_running_loop().time())
             if isinstance(turn, Recorded):
                 return self._hit(turn, meter, "coalesced")
+            if turn == "alone" and call.is_over():
+                raise DeadlineExceededError(
+                    "The call's deadline passed while an equal one was under way; allow it more time."
+                )
         meter.cache = "miss"
         meter.reply_headers.append((b"x-lmaas-cache", b"miss"))
         self._metrics.count(specs.CACHE_MISSES, (meter.model,))
-        keeper = CacheKeeper(cache, key, is_leading=turn == "lead")
+        keeper = CacheKeeper(cache, key, meter, is_leading=turn == "lead")
         exits.append(keeper.release)
         return [keeper]
 
