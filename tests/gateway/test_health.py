@@ -9,24 +9,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lmaas_gateway.replicas.breaker import Breaker
 from lmaas_gateway.replicas.client import Address, ReplicaClient
 from lmaas_gateway.replicas.engine_stats import EngineStats
 from lmaas_gateway.replicas.health import Prober
 from lmaas_gateway.replicas.pool import Pool, Replica
-from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
+from lmaas_gateway.settings import EjectionSettings, ReplicaSettings, TimeoutSettings
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Script
 from support.stub import read_request, stub_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from lmaas_gateway.settings import ModelKind
+
 
 @contextlib.asynccontextmanager
-async def pool_of(fake: FakeReplica, name: str = "mock") -> AsyncIterator[Pool]:
+async def pool_of(fake: FakeReplica, name: str = "mock", kind: ModelKind = "chat") -> AsyncIterator[Pool]:
     address = Address.parse(ReplicaSettings(url=fake.url))
-    replica = Replica("mock-0", ReplicaClient(address, timeouts=TimeoutSettings()))
+    rules = EjectionSettings(base_s=0.05)
+    timeouts = TimeoutSettings(first_byte_s=0.3)
+    replica = Replica("mock-0", ReplicaClient(address, timeouts=timeouts), breaker=Breaker(rules))
     try:
-        yield Pool(name, "chat", (replica,), 0)
+        yield Pool(name, kind, (replica,), 0)
     finally:
         replica.client.close()
 
@@ -153,3 +158,52 @@ async def test_metrics_that_do_not_come_in_time_are_no_problem() -> None:
         await probe(Pool("mock", "chat", (replica,), 0), timeout_s=0.1)
         assert (replica.is_ready, replica.stats) == (True, None)
         client.close()
+
+
+class TestTrial:
+    @pytest.mark.parametrize("kind", ["chat", "completion", "embedding", "rerank", "classify"])
+    async def test_ejected_replica_comes_back_once_it_has_answered_a_call_of_its_kind(
+        self, kind: ModelKind
+    ) -> None:
+        async with FakeReplica(FakeModel(kind=kind)) as fake, pool_of(fake, kind=kind) as pool:
+            replica = await probe(pool)
+            replica.breaker.eject()
+            await probe(pool)
+            assert (replica.breaker.is_ejected, fake.requests) == (True, 0)
+            await asyncio.sleep(0.06)
+            await probe(pool)
+            assert (replica.breaker.is_ejected, fake.requests) == (False, 1)
+
+    @pytest.mark.parametrize(
+        "script",
+        [Script(status=500), Script(fault=Fault.CLOSE), Script(fault=Fault.HANG), Script(status=404)],
+    )
+    async def test_replica_that_fails_it_stays_out_for_longer(self, script: Script) -> None:
+        async with FakeReplica(script=script) as fake, pool_of(fake) as pool:
+            replica = await probe(pool)
+            replica.breaker.eject()
+            await asyncio.sleep(0.06)
+            await probe(pool)
+            assert replica.is_ready
+            assert replica.breaker.is_ejected
+            assert not replica.breaker.is_probe_due
+
+    async def test_busy_replica_is_asked_again_at_the_next_probe(self) -> None:
+        async with FakeReplica(script=Script(status=503)) as fake, pool_of(fake) as pool:
+            replica = await probe(pool)
+            replica.breaker.eject()
+            await asyncio.sleep(0.06)
+            await probe(pool)
+            assert replica.breaker.is_probe_due
+            fake.script = Script()
+            await probe(pool)
+            assert not replica.breaker.is_ejected
+
+    async def test_replica_that_was_started_anew_need_not_wait(self) -> None:
+        async with FakeReplica() as fake, pool_of(fake) as pool:
+            replica = await probe(pool)
+            replica.breaker.follow(EjectionSettings(base_s=1000))
+            replica.breaker.eject()
+            replica.mark_failed("no connection")
+            await probe(pool)
+            assert not replica.breaker.is_ejected

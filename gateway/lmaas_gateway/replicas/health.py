@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from lmaas_gateway.replicas.client import ReplicaError
 from lmaas_gateway.replicas.engine_stats import read_stats
+from lmaas_gateway.replicas.trial import try_out
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.client import ReplicaClient
     from lmaas_gateway.replicas.engine_stats import EngineStats
     from lmaas_gateway.replicas.pool import Pool, Replica
+
+_LOG = logging.getLogger("lmaas.gateway")
 
 _NOT_READY_INTERVAL_S = 0.5
 _FIRST_ROUND_S = 1.0
@@ -100,7 +104,18 @@ class Prober:
             )
 
     async def probe(self, pool: Pool, replica: Replica) -> None:
-        """Ask one replica once and take note of the answer."""
+        """Ask one replica once and take note of the answer.
+
+        One that is ejected is tried out when its time is over, or when it has come back from being down: then
+        it is another process than the one that failed.
+        """
+        was_ready = replica.is_ready
+        await self._ask(pool, replica)
+        breaker = replica.breaker
+        if replica.is_ready and breaker.is_ejected and (breaker.is_probe_due or not was_ready):
+            await _try_out(pool, replica)
+
+    async def _ask(self, pool: Pool, replica: Replica) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 health, _ = await _get(replica.client, "/health")
@@ -126,6 +141,15 @@ class Prober:
             if status == 200:
                 return read_stats(text)
         return None
+
+
+async def _try_out(pool: Pool, replica: Replica) -> None:
+    verdict = await try_out(replica, pool.kind)
+    if verdict == "passed":
+        replica.breaker.readmit()
+        _LOG.warning("replica %s takes calls again: it has answered one", replica.name)
+    elif verdict == "failed":
+        replica.breaker.extend()
 
 
 def _take_note(pool: Pool, replica: Replica, body: bytes) -> None:
