@@ -19,6 +19,7 @@ _ON_UVLOOP = {
     "test_app",
     "test_application",
     "test_connections",
+    "test_failover",
     "test_health",
     "test_hostile_bytes",
     "test_inference",

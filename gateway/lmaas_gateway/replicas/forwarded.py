@@ -25,7 +25,7 @@ class Forwarded:
         report: Told if the reply breaks.
     """
 
-    __slots__ = ("_pool", "_replica", "_report", "_tokens", "exchange", "first")
+    __slots__ = ("_is_broken", "_pool", "_replica", "_report", "_tokens", "exchange", "first")
 
     def __init__(
         self, pool: Pool, replica: Replica, tokens: int, *, exchange: Exchange, first: bytes, report: Report
@@ -34,6 +34,7 @@ class Forwarded:
         self._replica = replica
         self._tokens = tokens
         self._report = report
+        self._is_broken = False
         self.exchange = exchange
         self.first = first
 
@@ -44,9 +45,17 @@ class Forwarded:
 
     def note_broken(self) -> None:
         """Take note that the replica did not bring its reply to a good end."""
+        self._is_broken = True
         self._report(self._pool, self._replica)
 
     def close(self) -> None:
-        """Give the connection back, or drop it if the reply is not whole; the replica's load falls."""
+        """Give the connection back, or drop it if the reply is not whole; the replica's load falls.
+
+        A call has gone well when its reply is whole, not when it begins: a replica whose streams all break
+        must not look well between them.
+        """
+        exchange = self.exchange
+        if exchange.status < 300 and exchange.is_drained and not self._is_broken:
+            self._pool.note_success(self._replica)
         self._replica.leave(self._tokens)
-        self.exchange.close()
+        exchange.close()

@@ -77,14 +77,10 @@ class Router:
         while (replica := self._next(call, pool, tried, failure)) is not None:
             tried.append(replica)
             try:
-                forwarded = await attempt(call, pool, replica, self._report)
+                return await attempt(call, pool, replica, self._report)
             except ReplicaError as error:
                 failure = error
                 self._note_failure(pool, replica, error)
-                continue
-            if forwarded.exchange.status < 300:
-                pool.note_success(replica)
-            return forwarded
         verdict = explain(call, pool, failure)
         if len(tried) > 1:
             # One loop of retries is enough: the client's would multiply ours.

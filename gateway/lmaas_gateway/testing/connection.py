@@ -170,6 +170,9 @@ class Connection(asyncio.Protocol):
 
     def reset(self) -> None:
         """Drop the connection at once, with an RST where the socket knows one."""
+        if "_transport" not in vars(self):
+            # Accepted, and not yet begun.
+            return
         sock = self._transport.get_extra_info("socket")
         # A transport that has lost its connection has closed its socket already.
         if sock is not None and sock.fileno() >= 0 and sock.family != socket.AF_UNIX:
