@@ -19,6 +19,7 @@ from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.loop_watch import LoopWatch
 from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, Metrics
 from lmaas_gateway.pipeline import Pipeline
+from lmaas_gateway.policy.stage import Policy
 from lmaas_gateway.replay.build import build_claims, build_replays
 from lmaas_gateway.replicas.directory import build_directory
 from lmaas_gateway.replicas.health import Prober
@@ -158,7 +159,7 @@ class Gateway:
         replica_router = Router(self.metrics, max_extra_attempts=settings.retries.max_extra_attempts)
         router = PlanRouter(replica_router, self.metrics)
         application = build_application(
-            pipeline=Pipeline(authenticator, directory, self._admission, router, replays),
+            pipeline=Pipeline(authenticator, Policy(settings), directory, self._admission, router, replays),
             authenticator=authenticator,
             directory=directory,
             accounting=self._accounting,

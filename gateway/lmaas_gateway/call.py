@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from lmaas_gateway.envelope import Envelope
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -104,6 +106,7 @@ class Call(msgspec.Struct, frozen=True):
         priority: What the client asks for, as vLLM counts: lower is earlier; None if nothing was said.
         session: Names the conversation or the user that the call belongs to; empty if nothing does.
         headers: Header lines for the replica, each ended by CRLF.
+        wanted: What was read of the body.
         idempotency: Given if the call must not run twice.
         cache_control: The client's `Cache-Control` header.
         deadline_s: When it ends at the latest, by the event loop's clock.
@@ -120,6 +123,7 @@ class Call(msgspec.Struct, frozen=True):
     tokens: int
     prompt: msgspec.Raw
     headers: bytes
+    wanted: Envelope
     idempotency: Idempotency | None = None
     cache_control: bytes = b""
     preamble: bytes = b""

@@ -25,6 +25,7 @@ from lmaas_gateway.settings import (
     IdempotencySettings,
     KeySettings,
     ModelSettings,
+    PolicySettings,
     QueueSettings,
     ReplicaSettings,
     RetrySettings,
@@ -108,6 +109,7 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `cache`: replies kept for equal calls", CacheSettings, "cache")
     yield from _settings_table("## `retries`: trying other replicas", RetrySettings, "retries")
     yield from _settings_table("## `ejection`: leaving bad replicas out", EjectionSettings, "ejection")
+    yield from _settings_table("## `policy`: what callers may ask", PolicySettings, "policy")
     yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)

@@ -11,6 +11,10 @@ import re
 import msgspec
 
 from lmaas_gateway.errors import InvalidBodyError, InvalidHeaderError
+from lmaas_gateway.nesting import MAX_CONTAINERS, is_too_deep
+
+# Tool schemas, the deepest that callers send, are rarely nested more than twenty deep.
+MAX_DEPTH = 128
 
 _LIST_OF_PROMPTS = re.compile(rb'\[\s*["\[]')
 _FIELD = re.compile(r"\$\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)")
@@ -54,6 +58,33 @@ class Envelope(msgspec.Struct, frozen=True):
     prompt_cache_key: msgspec.Raw = ABSENT
     user: msgspec.Raw = ABSENT
     priority: int | None = None
+    # Read for their types and bounds alone: a replica would take infinity, and fail on it later.
+    temperature: float | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    length_penalty: float | None = None
+    # What `policy` looks at.
+    best_of: int | None = None
+    min_tokens: int | None = None
+    logprobs: int | bool | None = None
+    top_logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    echo: bool | None = None
+    stop: msgspec.Raw = ABSENT
+    stop_sequences: msgspec.Raw = ABSENT
+    chat_template: msgspec.Raw = ABSENT
+    chat_template_kwargs: msgspec.Raw = ABSENT
+    media_io_kwargs: msgspec.Raw = ABSENT
+    mm_processor_kwargs: msgspec.Raw = ABSENT
+    prompt_embeds: msgspec.Raw = ABSENT
+    lora_request: msgspec.Raw = ABSENT
+    lora_path: msgspec.Raw = ABSENT
+    logits_processors: msgspec.Raw = ABSENT
+    kv_transfer_params: msgspec.Raw = ABSENT
+    ec_transfer_params: msgspec.Raw = ABSENT
 
 
 _ENVELOPES = msgspec.json.Decoder(Envelope)
@@ -70,15 +101,18 @@ def read(body: bytes) -> Envelope:
     try:
         if not body.isascii():
             body.decode()
-        return _ENVELOPES.decode(body)
+        envelope = _ENVELOPES.decode(body)
     except UnicodeDecodeError as error:
         raise InvalidBodyError(f"The body is not UTF-8: byte {error.start} cannot be decoded.") from None
     except RecursionError:
-        raise InvalidBodyError("The body is nested too deeply.") from None
+        raise _too_deep() from None
     except msgspec.ValidationError as error:
         raise _explain(error) from None
     except msgspec.DecodeError as error:
         raise InvalidBodyError(f"The body is not valid JSON: {error}.") from None
+    if is_too_deep(body, MAX_DEPTH):
+        raise _too_deep()
+    return envelope
 
 
 def count_choices(envelope: Envelope) -> int:
@@ -177,6 +211,13 @@ def with_model(body: bytes, model: str) -> bytes:
     fields = _FIELDS.decode(body)
     fields["model"] = msgspec.Raw(msgspec.json.encode(model))
     return msgspec.json.encode(fields)
+
+
+def _too_deep() -> InvalidBodyError:
+    return InvalidBodyError(
+        f"The body is nested too deeply (at most {MAX_DEPTH} levels), or has more than {MAX_CONTAINERS} "
+        "lists and objects."
+    )
 
 
 def _explain(error: msgspec.ValidationError) -> InvalidBodyError:

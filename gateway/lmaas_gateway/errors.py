@@ -5,6 +5,7 @@
         InvalidBodyError              400     invalid_request_error  invalid_body
         InvalidHeaderError            400     invalid_request_error  invalid_header
         UnsupportedRouteError         400     invalid_request_error  unsupported_route
+        ParameterNotAllowedError      400     invalid_request_error  parameter_not_allowed
         InvalidIdempotencyKeyError    400     invalid_request_error  invalid_idempotency_key
         InvalidConfigurationError     400     invalid_request_error  invalid_configuration
       AuthenticationError             401     authentication_error   invalid_api_key
@@ -102,6 +103,12 @@ class InvalidConfigurationError(BadRequestError):
     """An operator asked for a configuration that cannot work; the old one goes on serving."""
 
     code = "invalid_configuration"
+
+
+class ParameterNotAllowedError(BadRequestError):
+    """A field that the operator does not let callers set."""
+
+    code = "parameter_not_allowed"
 
 
 class AuthenticationError(GatewayError):

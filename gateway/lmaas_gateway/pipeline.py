@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.auth import Authenticator
     from lmaas_gateway.call import Call, Exits
     from lmaas_gateway.meter import Meter
+    from lmaas_gateway.policy.stage import Policy
     from lmaas_gateway.replay.stage import Replays
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.reply import Reply
@@ -24,6 +25,7 @@ class Pipeline:
 
     Args:
         authenticator: Knows the callers.
+        policy: Knows what they may ask for.
         directory: Knows the models.
         admission: Lets calls through to a pool, or has them wait.
         router: Knows the replicas, and which model stands in for which.
@@ -33,12 +35,14 @@ class Pipeline:
     def __init__(
         self,
         authenticator: Authenticator,
+        policy: Policy,
         directory: Directory,
         admission: Admission,
         router: PlanRouter,
         replays: Replays,
     ) -> None:
         self._authenticator = authenticator
+        self._policy = policy
         self._directory = directory
         self._admission = admission
         self._router = router
@@ -65,6 +69,7 @@ class Pipeline:
         principal = self._authenticator.identify(headers)
         meter.principal = principal.id
         call = await read_call()
+        self._policy.check(call)
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
         replay = None

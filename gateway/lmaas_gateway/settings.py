@@ -52,6 +52,21 @@ _MASK = "**********"
 _SECRET_FLAG = re.compile("key|token|secret|password", re.IGNORECASE)
 FIXED: JsonDict = {"is_fixed": True}
 """Marks a setting that cannot change while the gateway runs."""
+# What `policy/parameters.py` refuses, and bounds beyond which it does.
+_GUARDED_PARAMETERS = frozenset(
+    {
+        "chat_template",
+        "media_io_kwargs",
+        "mm_processor_kwargs",
+        "prompt_embeds",
+        "lora_request",
+        "lora_path",
+        "logits_processors",
+        "kv_transfer_params",
+        "ec_transfer_params",
+        "prompt_logprobs",
+    }
+)
 # How pydantic names the branches of `replicas`, a number or a list, in the place of an error.
 _UNION_TAGS = {"constrained-int", "tuple[ReplicaSettings, ...]"}
 
@@ -175,9 +190,17 @@ class ModelSettings(BaseModel):
         default=(), description="Further `vllm serve` arguments, passed on as they are."
     )
 
+    allowed_parameters: tuple[str, ...] = Field(
+        default=(), description="Parameters that callers of this model may set besides: see `policy`."
+    )
     cache: bool | None = Field(
         default=None, description="Keep replies of this model for equal calls; default: `cache.enabled`."
     )
+
+    @field_validator("allowed_parameters")
+    @classmethod
+    def _check_parameters(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_guarded(names)
 
     @model_validator(mode="before")
     @classmethod
@@ -419,6 +442,43 @@ class EjectionSettings(BaseModel):
     )
 
 
+class PolicySettings(BaseModel):
+    """What callers may ask of an engine that serves others too."""
+
+    model_config = _FROZEN
+
+    allowed_parameters: tuple[str, ...] = Field(
+        default=(),
+        description="Parameters of vLLM that callers may set although they can harm others: "
+        + ", ".join(f"`{name}`" for name in sorted(_GUARDED_PARAMETERS))
+        + " (without its bounds).",
+    )
+    max_n: int = Field(default=128, ge=1, description="Most choices of a call (`n`, `best_of`).")
+    max_tokens: int = Field(
+        default=2**20, ge=1, description="Most tokens that a call may ask for, whatever the field is called."
+    )
+    max_stop: int = Field(default=16, ge=0, description="Most entries of `stop`; vLLM itself takes 4.")
+    max_logprobs: int = Field(default=20, ge=0, description="Most alternatives of each token.")
+    max_prompt_logprobs: int = Field(
+        default=1,
+        ge=0,
+        description="Most alternatives of each token of a prompt (`prompt_logprobs`, `echo`).",
+    )
+    max_prompt_logprobs_bytes: int = Field(
+        default=8192, ge=0, description="Longest prompt, in bytes of JSON, whose tokens' logprobs are given."
+    )
+
+    @field_validator("allowed_parameters", mode="before")
+    @classmethod
+    def _split_parameters(cls, value: Any) -> Any:
+        return _split_names(value)
+
+    @field_validator("allowed_parameters")
+    @classmethod
+    def _check_parameters(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_guarded(names)
+
+
 class ConnectionSettings(BaseModel):
     """How many client connections there may be, and how long and how much each may take."""
 
@@ -553,6 +613,7 @@ class Settings(BaseModel):
     queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
     retries: RetrySettings = Field(default=RetrySettings(), description="Trying other replicas.")
     ejection: EjectionSettings = Field(default=EjectionSettings(), description="Leaving bad replicas out.")
+    policy: PolicySettings = Field(default=PolicySettings(), description="Parameters of callers.")
     connections: ConnectionSettings = Field(
         default=ConnectionSettings(), description="Client connections: caps and deadlines."
     )
@@ -681,6 +742,15 @@ def check_kinds(models: Iterable[ModelSettings]) -> None:
                     f"model {name!r} is of kind {kinds[name]} and cannot stand in for {model.name!r}, "
                     f"which is of kind {kinds[model.name]}"
                 )
+
+
+def _check_guarded(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in _GUARDED_PARAMETERS:
+            guarded = ", ".join(sorted(_GUARDED_PARAMETERS))
+            message = f"{name!r} needs no permission; those that do are {guarded}"
+            raise ValueError(message)
+    return names
 
 
 def _split_names(value: Any) -> Any:

@@ -24,6 +24,7 @@ _ON_UVLOOP = {
     "test_hostile_bytes",
     "test_inference",
     "test_logs",
+    "test_parameters",
     "test_protocol",
     "test_relay",
     "test_replay_cache",

@@ -28,6 +28,7 @@ def make_call(body: bytes = BODY, **fields: Any) -> Call:
         tokens=envelope.estimate_tokens(wanted, body, choices),
         prompt=envelope.prompt_of(wanted),
         headers=b"",
+        wanted=wanted,
         preamble=envelope.preamble_of(wanted),
         session=envelope.session_of(wanted, None),
         priority=envelope.priority_of(wanted, None),

@@ -154,6 +154,7 @@ class InferenceEndpoint:
             tokens=envelope.estimate_tokens(wanted, body, choices),
             prompt=envelope.prompt_of(wanted),
             headers=_forwarded_headers(fields, meter.request_id),
+            wanted=wanted,
             idempotency=idempotency,
             cache_control=fields.get(b"cache-control", b""),
             preamble=envelope.preamble_of(wanted),
