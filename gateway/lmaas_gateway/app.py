@@ -86,11 +86,11 @@ class Gateway:
         self._accounting = Accounting(self.metrics, log=log if settings.access_log else None)
         self.connections = Connections(settings.connections, self.metrics)
         self._claims = build_claims(settings.idempotency, None if seat is None else seat.folder)
-        self._admission = Admission(
+        self.admission = Admission(
             rules_of(settings), self.metrics, board=self._board, workers=1 if seat is None else seat.slots
         )
-        self.metrics.watch(QUEUE_DEPTH, self._admission.depths)
-        self.metrics.watch(CAPACITY, self._admission.capacities)
+        self.metrics.watch(QUEUE_DEPTH, self.admission.depths)
+        self.metrics.watch(CAPACITY, self.admission.capacities)
         self._prober = Prober(directory, interval_s=settings.probe_interval_s)
         self._current = self._assemble(settings, directory)
 
@@ -132,7 +132,7 @@ class Gateway:
         snapshot.directory.succeed(self.directory, snapshot.settings)
         self.metrics.follow(snapshot.directory.pools)
         self.connections.follow(snapshot.settings.connections)
-        self._admission.change(rules_of(snapshot.settings), snapshot.directory.pools)
+        self.admission.change(rules_of(snapshot.settings), snapshot.directory.pools)
         self._prober.interval_s = snapshot.settings.probe_interval_s
         self._prober.follow(snapshot.directory)
         self._current = snapshot
@@ -159,7 +159,7 @@ class Gateway:
         replica_router = Router(self.metrics, max_extra_attempts=settings.retries.max_extra_attempts)
         router = PlanRouter(replica_router, self.metrics)
         application = build_application(
-            pipeline=Pipeline(authenticator, Policy(settings), directory, self._admission, router, replays),
+            pipeline=Pipeline(authenticator, Policy(settings), directory, self.admission, router, replays),
             authenticator=authenticator,
             directory=directory,
             accounting=self._accounting,

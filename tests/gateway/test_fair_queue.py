@@ -136,18 +136,18 @@ class TestShedding:
 
 
 class TestPosition:
-    def test_newcomer_goes_before_what_one_other_has_waiting(self) -> None:
+    def test_newcomer_waits_for_one_call_of_each_other_principal_at_most(self) -> None:
         queue, noisy = FairQueue(), Holder(1)
         for _ in range(50):
             put(queue, noisy)
-        assert queue.position(Holder(1), NORMAL) == 1
+        assert queue.position(Holder(1), NORMAL) == 2
         assert queue.position(noisy, NORMAL) == 51
 
     def test_earlier_lanes_go_first(self) -> None:
         queue, holder = FairQueue(), Holder(1)
         for lane in (HIGH, HIGH, NORMAL, LOW):
             put(queue, holder, lane=lane)
-        assert [queue.position(Holder(1), lane) for lane in (HIGH, NORMAL, LOW)] == [1, 3, 4]
+        assert [queue.position(Holder(1), lane) for lane in (HIGH, NORMAL, LOW)] == [2, 4, 5]
 
     def test_weight_shortens_the_way(self) -> None:
         queue, heavy, light = FairQueue(), Holder(3), Holder(1)

@@ -105,6 +105,11 @@ class _Lane:
         self.tickets: OrderedDict[Ticket, None] = OrderedDict()
         self.weight = 0.0
 
+    @property
+    def principals(self) -> int:
+        """How many principals wait here, about: one who has just left may be among them."""
+        return len(self._flows)
+
     def queued(self, holder: Holder) -> int:
         flow = self._flows.get(holder)
         return 0 if flow is None else len(flow.tickets)
@@ -230,8 +235,8 @@ class FairQueue:
         own = self._lanes[lane]
         waiting = own.queued(holder)
         weights = own.weight if waiting else own.weight + holder.weight
-        # The first call of a principal who holds little goes before those that others have waiting.
-        turns = 1 + int(waiting * weights / holder.weight)
+        # One call of each other principal may have an older claim than the first one of this.
+        turns = 1 + own.principals - (waiting > 0) + int(waiting * weights / holder.weight)
         return before + min(turns, len(own.tickets) + 1)
 
     def _note_out(self, ticket: Ticket) -> None:
