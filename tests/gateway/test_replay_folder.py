@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ import pytest
 from lmaas_gateway.call import Usage
 from lmaas_gateway.errors import IdempotencyInFlightError, IdempotencyMismatchError, SettingsError
 from lmaas_gateway.replay.bounded import Bounds
-from lmaas_gateway.replay.folder import FolderClaims, name_of
+from lmaas_gateway.replay.folder import ReplyFolder, name_of
 from lmaas_gateway.replay.replies import Recorded
+from lmaas_gateway.replay.shared import FolderClaims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lmaas_gateway.replay.claims import Claim, Scope
@@ -48,13 +50,35 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(params=[True, False], ids=["in the loop", "on threads"])
+def is_in_memory(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def holders(folder: Path, clock: Clock) -> Iterator[tuple[FolderClaims, FolderClaims]]:
+def holders(folder: Path, clock: Clock, is_in_memory: bool) -> Iterator[tuple[FolderClaims, FolderClaims]]:
     """Two that share a folder, as two processes do: each has its own lock."""
-    both = FolderClaims(folder, BOUNDS, clock), FolderClaims(folder, BOUNDS, clock)
+    both = (
+        hold(folder, clock=clock, is_in_memory=is_in_memory),
+        hold(folder, clock=clock, is_in_memory=is_in_memory),
+    )
     yield both
     for claims in both:
         claims.close()
+
+
+def hold(
+    folder: Path,
+    bounds: Bounds = BOUNDS,
+    *,
+    clock: Callable[[], float] = time.time,
+    is_in_memory: bool = False,
+    is_temporary: bool = False,
+) -> FolderClaims:
+    """Hold the folder as one process does."""
+    return FolderClaims(
+        ReplyFolder(folder, bounds, clock), bounds, is_in_memory=is_in_memory, is_temporary=is_temporary
+    )
 
 
 def sizes_bytes(folder: Path) -> dict[str, int]:
@@ -74,8 +98,8 @@ async def taken(claims: FolderClaims, scope: Scope = SCOPE, body: bytes = BODY) 
 
 async def kept(claims: FolderClaims, scope: Scope = SCOPE, reply: Recorded = REPLY) -> None:
     pending = (await taken(claims, scope)).keep(reply)
-    assert pending is not None
-    await pending
+    if pending is not None:
+        await pending
 
 
 async def test_what_one_kept_the_other_finds(holders: tuple[FolderClaims, FolderClaims]) -> None:
@@ -107,10 +131,10 @@ async def test_what_one_holds_the_other_does_not_get(holders: tuple[FolderClaims
 
 
 async def test_claim_of_a_dead_process_is_free_for_one(folder: Path) -> None:
-    dead = FolderClaims(folder, BOUNDS)
+    dead = hold(folder)
     await taken(dead)
     dead.close()
-    heirs = [FolderClaims(folder, BOUNDS) for _ in range(8)]
+    heirs = [hold(folder) for _ in range(8)]
     outcomes = await asyncio.gather(*(heir.claim(SCOPE, BODY) for heir in heirs), return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, IdempotencyInFlightError)]
     assert len(refused) == 7
@@ -119,7 +143,7 @@ async def test_claim_of_a_dead_process_is_free_for_one(folder: Path) -> None:
 
 
 async def test_release_after_the_end_of_the_process_does_no_harm(folder: Path) -> None:
-    claims = FolderClaims(folder, BOUNDS)
+    claims = hold(folder)
     claim = await taken(claims)
     claims.close()
     claim.release()
@@ -135,10 +159,10 @@ async def test_scopes_share_nothing(holders: tuple[FolderClaims, FolderClaims]) 
 
 
 async def test_reply_outlives_its_process_until_it_expires(folder: Path, clock: Clock) -> None:
-    first = FolderClaims(folder, BOUNDS, clock)
+    first = hold(folder, clock=clock)
     await kept(first)
     first.close()
-    second = FolderClaims(folder, BOUNDS, clock)
+    second = hold(folder, clock=clock)
     clock.now_s += 59
     assert await second.claim(SCOPE, BODY) == REPLY
     clock.now_s += 1
@@ -150,7 +174,7 @@ async def test_reply_outlives_its_process_until_it_expires(folder: Path, clock: 
 
 async def test_sweep_keeps_the_newest_within_the_bounds(folder: Path, clock: Clock) -> None:
     for bounds in (replace(BOUNDS, max_bytes=2000), replace(BOUNDS, max_entries=3)):
-        claims = FolderClaims(folder, bounds, clock)
+        claims = hold(folder, bounds, clock=clock)
         for number in range(8):
             clock.now_s += 1
             await kept(claims, ("alice", "/r", b"%d" % number), Recorded(b"t", False, b"x" * 500))
@@ -162,7 +186,7 @@ async def test_sweep_keeps_the_newest_within_the_bounds(folder: Path, clock: Clo
 
 
 async def test_much_written_is_swept_without_being_told(folder: Path, clock: Clock) -> None:
-    claims = FolderClaims(folder, replace(BOUNDS, max_bytes=4000), clock)
+    claims = hold(folder, replace(BOUNDS, max_bytes=4000), clock=clock)
     for number in range(20):
         clock.now_s += 1
         await kept(claims, ("alice", "/r", b"%d" % number), Recorded(b"t", False, b"x" * 500))
@@ -173,18 +197,19 @@ async def test_much_written_is_swept_without_being_told(folder: Path, clock: Clo
 async def test_sweep_clears_what_dead_processes_left(
     holders: tuple[FolderClaims, FolderClaims], folder: Path, clock: Clock
 ) -> None:
-    dead = FolderClaims(folder, BOUNDS, clock)
+    dead = hold(folder, clock=clock)
     await taken(dead, ("dead", "", b""))
-    owner = folder / "owners" / dead._owner
+    owner = folder / "owners" / dead._folder._owner
     dead.close()
     owner.touch()
-    (folder / "half.draft").write_bytes(b"half")
+    (folder / "drafts" / "half").write_bytes(b"half")
     living = await taken(holders[0])
     clock.now_s += 10**9
     await holders[1].sweep()
     assert list(sizes_bytes(folder / "claims")) == [name_of(SCOPE)]
     assert len(sizes_bytes(folder / "owners")) == 2
-    assert sorted(sizes_bytes(folder)) == ["claims", "lock", "owners", "replies"]
+    assert sizes_bytes(folder / "drafts") == {}
+    assert sorted(sizes_bytes(folder)) == ["claims", "drafts", "lock", "owners", "replies"]
     living.release()
 
 
@@ -203,13 +228,13 @@ async def test_files_are_for_this_user_only(holders: tuple[FolderClaims, FolderC
 def test_folder_that_others_may_read_is_refused(folder: Path) -> None:
     folder.mkdir(mode=0o755)
     with pytest.raises(SettingsError, match=f"close it with: chmod 700 {folder}"):
-        FolderClaims(folder, BOUNDS)
+        hold(folder)
 
 
 def test_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"idempotency\.folder .* cannot be used: Not a directory"):
-        FolderClaims(tmp_path / "file" / "kept", BOUNDS)
+        hold(tmp_path / "file" / "kept")
 
 
 async def test_damaged_reply_is_as_if_there_were_none(
@@ -226,8 +251,8 @@ async def test_failing_folder_takes_no_call_down(
     shutil.rmtree(folder)
     with caplog.at_level(logging.WARNING):
         pending = claim.keep(REPLY)
-        assert pending is not None
-        await pending
+        if pending is not None:
+            await pending
         assert await holders[0].claim(SCOPE, BODY) is None
         await holders[0].sweep()
     assert "could not be kept" in caplog.text
@@ -237,14 +262,14 @@ async def test_failing_folder_takes_no_call_down(
 async def test_claim_taken_for_a_client_who_has_left_is_let_go(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claims = FolderClaims(folder, BOUNDS)
-    may_go_on, original = threading.Event(), FolderClaims._take
+    claims = hold(folder)
+    may_go_on, original = threading.Event(), ReplyFolder.take
 
-    def slow(self: FolderClaims, name: str, fingerprint: bytes) -> Recorded | None:
+    def slow(self: ReplyFolder, name: str, fingerprint: bytes) -> Recorded | None:
         may_go_on.wait(5)
         return original(self, name, fingerprint)
 
-    monkeypatch.setattr(FolderClaims, "_take", slow)
+    monkeypatch.setattr(ReplyFolder, "take", slow)
     leaving = asyncio.create_task(claims.claim(SCOPE, BODY))
     await asyncio.sleep(0.02)
     leaving.cancel()
@@ -253,3 +278,12 @@ async def test_claim_taken_for_a_client_who_has_left_is_let_go(
     may_go_on.set()
     claims._executor.shutdown()
     assert sizes_bytes(folder / "claims") == {}
+
+
+async def test_temporary_folder_goes_with_the_last_who_leaves(folder: Path) -> None:
+    one, other = (hold(folder, is_in_memory=True, is_temporary=True) for _ in range(2))
+    await kept(one)
+    one.close()
+    assert await other.claim(SCOPE, BODY) == REPLY
+    other.close()
+    assert not any(folder.parent.iterdir())

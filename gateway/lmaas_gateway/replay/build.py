@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.replay.bounded import BoundedStore, Bounds
 from lmaas_gateway.replay.cache import ResponseCache
 from lmaas_gateway.replay.claims import MemoryClaims
 from lmaas_gateway.replay.flights import Flights
-from lmaas_gateway.replay.folder import FolderClaims
+from lmaas_gateway.replay.folder import ReplyFolder
+from lmaas_gateway.replay.shared import FolderClaims
 from lmaas_gateway.replay.stage import Replays
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replay.claims import Claims
     from lmaas_gateway.settings import CacheSettings, IdempotencySettings, Settings
+
+# Linux's file system in memory.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is for this user only
 
 
 def build_claims(settings: IdempotencySettings, shared_folder: Path | None) -> Claims | None:
@@ -31,13 +36,23 @@ def build_claims(settings: IdempotencySettings, shared_folder: Path | None) -> C
     """
     if not settings.enabled:
         return None
-    folder = settings.folder
-    if folder is None and shared_folder is not None:
-        folder = shared_folder / "replies"
     bounds = _bounds(settings)
-    if folder is None:
+    if settings.folder is not None:
+        return FolderClaims(ReplyFolder(settings.folder, bounds), bounds)
+    if shared_folder is None:
         return MemoryClaims(BoundedStore(bounds), settings.max_entry_bytes)
-    return FolderClaims(folder, bounds)
+    if _has_room(_MEMORY, 2 * bounds.max_bytes):
+        folder = ReplyFolder(_MEMORY / f"{shared_folder.name}-replies", bounds)
+        return FolderClaims(folder, bounds, is_in_memory=True, is_temporary=True)
+    return FolderClaims(ReplyFolder(shared_folder / "replies", bounds), bounds)
+
+
+def _has_room(folder: Path, wanted_bytes: int) -> bool:
+    """Tell whether a folder is there and has room; in containers the one in memory may be small."""
+    try:
+        return shutil.disk_usage(folder).free >= wanted_bytes and os.access(folder, os.W_OK)
+    except OSError:
+        return False
 
 
 def build_replays(settings: Settings, claims: Claims | None, metrics: Metrics) -> Replays:

@@ -1,26 +1,24 @@
-"""Claims in a folder, shared by the workers of a gateway, and kept over its restarts.
+"""A folder of claims and kept replies, which several processes share; all of it plain, blocking files.
 
     owners/OWNER    locked by a process as long as it lives
     claims/NAME     a symbolic link that names its holder and the call's fingerprint: made in one step
     replies/NAME    a kept reply: written aside, then renamed
 
 NAME is a digest of principal, route and key. A claim whose owner's lock is free belongs to a dead process,
-and the next call takes it over. All of this happens on threads, none of it on the event loop.
+and the next call takes it over.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
+import shutil
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,19 +28,15 @@ from lmaas_gateway.replay.claims import check_fingerprint, in_flight
 from lmaas_gateway.replay.replies import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from lmaas_gateway.replay.bounded import Bounds
-    from lmaas_gateway.replay.claims import Claim, Scope
+    from lmaas_gateway.replay.claims import Scope
 
 _LOG = logging.getLogger("lmaas.gateway")
-_THREADS = 4
 # How often a claim is tried for when other processes take and drop it in between.
 _TRIES = 3
-# A process sweeps when it has written this part of what may be kept, besides each time it is told to.
-_SWEEP_SHARE = 8
-_DRAFT = ".draft"
 # A draft that is older than this was left by a process that died while writing.
 _DRAFT_AGE_S = 60.0
 
@@ -55,13 +49,16 @@ class _Kept(msgspec.Struct, frozen=True):
 _KEPT = msgspec.msgpack.Decoder(_Kept)
 
 
-class FolderClaims:
-    """Claims that several processes share.
+class ReplyFolder:
+    """One process's hold on the folder.
 
     Args:
         folder: Made if it is not there; for this user only, since it holds what was generated.
-        bounds: Of all replies in the folder. Between two sweeps each process may exceed them by an eighth.
+        bounds: Of all replies in the folder, kept by sweeps.
         clock: Unix seconds: what is kept outlives processes.
+
+    Attributes:
+        unswept_bytes: What this process has written since its last sweep.
 
     Raises:
         SettingsError: the folder cannot be used, or others may look into it.
@@ -71,109 +68,125 @@ class FolderClaims:
         self._bounds = bounds
         self._clock = clock
         self._folder = folder
-        self._claims, self._replies, self._owners = (
-            folder / part for part in ("claims", "replies", "owners")
+        # Text, because paths as objects would cost as much as the system calls.
+        self._claims, self._replies, self._owners, self._drafts = (
+            f"{folder}/{part}/" for part in ("claims", "replies", "owners", "drafts")
         )
-        self._written_bytes = 0
         self._owner = uuid.uuid4().hex
+        self._draft_numbers = itertools.count()
+        self.unswept_bytes = 0
         try:
             self._open()
         except OSError as error:
             raise SettingsError(f"idempotency.folder {folder} cannot be used: {error.strerror}") from None
-        self._executor = ThreadPoolExecutor(_THREADS, "lmaas-replay")
 
-    async def claim(self, scope: Scope, fingerprint: bytes) -> Recorded | Claim | None:
-        """Give the reply that is kept for a key, or else the right to work on it; None if the folder fails.
+    def take(self, name: str, fingerprint: bytes) -> Recorded | None:
+        """Take a claim, or give the reply that is kept.
 
         Raises:
-            IdempotencyInFlightError: another call with the same body holds the key.
+            IdempotencyInFlightError: a living process holds the claim.
             IdempotencyMismatchError: the key was used with another body.
+            OSError: the folder fails.
         """
-        name = name_of(scope)
-        taking = self._executor.submit(self._take, name, fingerprint)
-        try:
-            found = await asyncio.wrap_future(taking)
-        except asyncio.CancelledError:
-            taking.add_done_callback(partial(self._untake, name))
-            raise
-        except OSError:
-            # A store that fails takes no call down with it.
-            _LOG.exception("the idempotency folder failed; the call runs without protection")
-            return None
-        return found if isinstance(found, Recorded) else _FolderClaim(self, name, fingerprint)
+        for _ in range(_TRIES):
+            try:
+                os.symlink(f"{self._owner}.{fingerprint.hex()}", self._claims + name)
+            except FileExistsError:
+                # Who finishes keeps the reply first and lets go of the claim then.
+                if (kept := self._read(name, fingerprint)) is not None:
+                    return kept
+                self._check_holder(name, fingerprint)
+                continue
+            try:
+                kept = self._read(name, fingerprint)
+            except BaseException:
+                self.release(name)
+                raise
+            if kept is not None:
+                self.release(name)
+            return kept
+        raise in_flight()
 
-    async def sweep(self) -> None:
-        """Drop what has expired, what is too much, and what dead processes left."""
-        await asyncio.wrap_future(self._executor.submit(self._sweep))
-
-    def close(self) -> None:
-        """End the threads and leave the folder: what this process still claims is free from now on."""
-        self._executor.shutdown()
-        (self._owners / self._owner).unlink(missing_ok=True)
-        os.close(self._lock)
-
-    @property
-    def max_entry_bytes(self) -> int:
-        """Longer bodies are not kept."""
-        return self._bounds.max_entry_bytes
-
-    def keep(self, name: str, fingerprint: bytes, recorded: Recorded) -> Awaitable[object]:
-        """Store a reply and let go of its claim, on a thread."""
-        return asyncio.wrap_future(self._executor.submit(self._keep, name, fingerprint, recorded))
+    def keep(self, name: str, fingerprint: bytes, recorded: Recorded) -> None:
+        """Store a reply that is not too long, and let go of its claim; a folder that fails is only logged."""
+        if len(recorded.body) <= self._bounds.max_entry_bytes:
+            data = msgspec.msgpack.encode(_Kept(fingerprint, recorded))
+            draft = f"{self._drafts}{self._owner}.{next(self._draft_numbers)}"
+            try:
+                self._write(draft, data)
+                os.rename(draft, self._replies + name)
+                self.unswept_bytes += len(data)
+            except OSError:
+                _LOG.exception("a reply could not be kept for its idempotency key")
+        self.release(name)
 
     def release(self, name: str) -> None:
-        """Let go of a claim, on a thread; after `close` nothing need be done."""
-        with contextlib.suppress(RuntimeError):
-            self._executor.submit(self._release, name)
+        """Let go of a claim."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._claims + name)
+
+    def sweep(self) -> None:
+        """Drop what has expired, what is too much, and what dead processes left."""
+        self.unswept_bytes = 0
+        with contextlib.suppress(OSError):
+            self._drop_replies()
+            self._drop_claims()
+            self._drop_owners()
+
+    def close(self, *, is_temporary: bool = False) -> None:
+        """Leave the folder: what this process still claims is free from now on.
+
+        Args:
+            is_temporary: Remove the folder, if nobody else is in it.
+        """
+        with contextlib.suppress(OSError), self._mutex():
+            os.unlink(self._owners + self._owner)
+            if is_temporary and not any(map(self._is_alive, os.listdir(self._owners))):
+                shutil.rmtree(self._folder)
+        os.close(self._lock)
 
     def _open(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.stat().st_mode & 0o077:
+        stat = self._folder.stat()
+        if stat.st_mode & 0o077 or stat.st_uid != os.geteuid():
             raise SettingsError(
                 f"idempotency.folder {self._folder} is open to others, and would hold what was generated; "
                 f"close it with: chmod 700 {self._folder}"
             )
-        for part in (self._claims, self._replies, self._owners):
-            part.mkdir(mode=0o700, exist_ok=True)
+        for part in (self._claims, self._replies, self._owners, self._drafts):
+            os.makedirs(part, mode=0o700, exist_ok=True)
         with self._mutex():
-            self._lock = os.open(self._owners / self._owner, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            self._lock = os.open(self._owners + self._owner, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def _take(self, name: str, fingerprint: bytes) -> Recorded | None:
-        """Take a claim, or give the reply that is kept."""
-        for _ in range(_TRIES):
-            if (kept := self._read(name, fingerprint)) is not None:
-                return kept
-            try:
-                self._link(name, fingerprint)
-            except FileExistsError:
-                self._check_holder(name, fingerprint)
-                continue
-            # Its holder may have finished between the two steps.
-            kept = self._read(name, fingerprint)
-            if kept is not None:
-                self._release(name)
-            return kept
-        raise in_flight()
-
     def _read(self, name: str, fingerprint: bytes) -> Recorded | None:
-        path = self._replies / name
         try:
-            if self._clock() - path.stat().st_mtime >= self._bounds.ttl_s:
+            file = os.open(self._replies + name, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        with open(file, "rb", buffering=0) as stream:
+            if self._clock() - os.fstat(file).st_mtime >= self._bounds.ttl_s:
                 return None
-            kept = _KEPT.decode(path.read_bytes())
-        except (FileNotFoundError, msgspec.DecodeError):
+            data = stream.readall()
+        try:
+            kept = _KEPT.decode(data)
+        except msgspec.DecodeError:
             return None
         check_fingerprint(kept.fingerprint, fingerprint)
         return kept.recorded
 
-    def _link(self, name: str, fingerprint: bytes) -> None:
-        (self._claims / name).symlink_to(f"{self._owner}.{fingerprint.hex()}")
+    def _write(self, path: str, data: bytes) -> None:
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(file, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            now_s = self._clock()
+            os.utime(file, (now_s, now_s))
 
     def _check_holder(self, name: str, fingerprint: bytes) -> None:
         """Refuse the twin of a living call; free the claim of a dead one."""
         try:
-            target = str((self._claims / name).readlink())
+            target = os.readlink(self._claims + name)
         except FileNotFoundError:
             return
         owner, _, known = target.partition(".")
@@ -184,16 +197,15 @@ class FolderClaims:
 
     def _free(self, name: str, target: str) -> None:
         """Remove the claim of a dead process; if two try, only one finds it as it was."""
-        path = self._claims / name
         with self._mutex(), contextlib.suppress(FileNotFoundError):
-            if str(path.readlink()) == target:
-                path.unlink()
+            if os.readlink(self._claims + name) == target:
+                os.unlink(self._claims + name)
 
     def _is_alive(self, owner: str) -> bool:
         if owner == self._owner:
             return True
         try:
-            with (self._owners / owner).open("rb") as file:
+            with open(self._owners + owner, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -201,95 +213,40 @@ class FolderClaims:
             pass
         return False
 
-    def _keep(self, name: str, fingerprint: bytes, recorded: Recorded) -> None:
-        draft = self._folder / f"{name}.{uuid.uuid4().hex}{_DRAFT}"
-        data = msgspec.msgpack.encode(_Kept(fingerprint, recorded))
-        try:
-            if len(recorded.body) <= self._bounds.max_entry_bytes:
-                with open(draft, "wb", opener=_private) as file:
-                    file.write(data)
-                now_s = self._clock()
-                os.utime(draft, (now_s, now_s))
-                draft.replace(self._replies / name)
-                self._written_bytes += len(data)
-        except OSError:
-            _LOG.exception("a reply could not be kept for its idempotency key")
-            draft.unlink(missing_ok=True)
-        self._release(name)
-        if self._written_bytes > self._bounds.max_bytes // _SWEEP_SHARE:
-            self._sweep()
-
-    def _release(self, name: str) -> None:
-        with contextlib.suppress(OSError):
-            (self._claims / name).unlink()
-
-    def _untake(self, name: str, taking: Future[Recorded | None]) -> None:
-        """Let go of a claim that was taken for a client who had left by then."""
-        if not taking.cancelled() and taking.exception() is None and taking.result() is None:
-            self._release(name)
-
-    def _sweep(self) -> None:
-        self._written_bytes = 0
-        with contextlib.suppress(OSError):
-            self._drop_replies()
-            self._drop_claims()
-
     def _drop_replies(self) -> None:
         oldest_s = self._clock() - self._bounds.ttl_s
-        found = sorted(_files(self._replies), reverse=True)
         size_bytes = 0
-        for index, (stored_s, entry_bytes, path) in enumerate(found):
+        for index, (stored_s, entry_bytes, path) in enumerate(sorted(_files(self._replies), reverse=True)):
             size_bytes += entry_bytes
-            if (
-                stored_s <= oldest_s
-                or size_bytes > self._bounds.max_bytes
-                or index >= self._bounds.max_entries
-            ):
-                path.unlink(missing_ok=True)
-        for stored_s, _, path in _files(self._folder):
-            if path.suffix == _DRAFT and stored_s < self._clock() - _DRAFT_AGE_S:
-                path.unlink(missing_ok=True)
+            is_too_much = size_bytes > self._bounds.max_bytes or index >= self._bounds.max_entries
+            if is_too_much or stored_s <= oldest_s:
+                _remove(path)
+        for stored_s, _, path in _files(self._drafts):
+            if stored_s < self._clock() - _DRAFT_AGE_S:
+                _remove(path)
 
     def _drop_claims(self) -> None:
-        for path in self._claims.iterdir():
+        for name in os.listdir(self._claims):
             with contextlib.suppress(FileNotFoundError):
-                target = str(path.readlink())
+                target = os.readlink(self._claims + name)
                 if not self._is_alive(target.partition(".")[0]):
-                    self._free(path.name, target)
+                    self._free(name, target)
+
+    def _drop_owners(self) -> None:
         with self._mutex():
-            for path in self._owners.iterdir():
-                if not self._is_alive(path.name):
-                    path.unlink(missing_ok=True)
+            for owner in os.listdir(self._owners):
+                if not self._is_alive(owner):
+                    _remove(self._owners + owner)
 
     @contextlib.contextmanager
     def _mutex(self) -> Iterator[None]:
         """Hold the folder's lock: for the few steps that must not cross those of another process."""
-        with open(self._folder / "lock", "ab", opener=_private) as file:
+        file = os.open(f"{self._folder}/lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-class _FolderClaim:
-    __slots__ = ("_claims", "_fingerprint", "_is_held", "_name", "max_entry_bytes")
-
-    def __init__(self, claims: FolderClaims, name: str, fingerprint: bytes) -> None:
-        self._claims = claims
-        self._name = name
-        self._fingerprint = fingerprint
-        self._is_held = True
-        self.max_entry_bytes = claims.max_entry_bytes
-
-    def keep(self, recorded: Recorded) -> Awaitable[object]:
-        self._is_held = False
-        return self._claims.keep(self._name, self._fingerprint, recorded)
-
-    def forgo(self) -> None:
-        pass
-
-    def release(self) -> None:
-        if self._is_held:
-            self._is_held = False
-            self._claims.release(self._name)
+        finally:
+            os.close(file)
 
 
 def name_of(scope: Scope) -> str:
@@ -300,13 +257,15 @@ def name_of(scope: Scope) -> str:
     return digest.hexdigest()
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
+def _files(folder: str) -> Iterator[tuple[float, int, str]]:
     """List files with their times and sizes; those that go meanwhile are left out."""
-    for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            stat = path.stat()
-            yield stat.st_mtime, stat.st_size, path
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                stat = entry.stat()
+                yield stat.st_mtime, stat.st_size, entry.path
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
