@@ -29,6 +29,7 @@ class Meter:
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
         cache: Whether the reply comes from a store; empty where none was asked.
+        is_sent: Whether the call has been sent to a replica, past every queue.
         queued_s: How long the call waited for its turn.
         reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
@@ -39,6 +40,7 @@ class Meter:
         "_started",
         "cache",
         "code",
+        "is_sent",
         "is_stream",
         "model",
         "outcome",
@@ -60,17 +62,12 @@ class Meter:
         self.route = route
         self.principal = self.model = self.replica = self.code = ""
         self.reply_headers: list[tuple[bytes, bytes]] = []
-        self.is_stream = False
+        self.is_stream = self.is_sent = False
         self.status = 0
         self.outcome: Outcome = "ok"
         self.cache: Source = ""
         self.queued_s = 0.0
         self.usage: Usage | None = None
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the reply's body has begun."""
-        return self._first_byte > 0
 
     def see_first_byte(self) -> None:
         """Note the time: the reply's body begins."""

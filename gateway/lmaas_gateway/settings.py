@@ -574,10 +574,23 @@ class Settings(BaseModel):
     probe_interval_s: float = Field(
         default=5.0, gt=0, description="How often a ready replica's health is asked for."
     )
+    stream_keep_alive_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="A stream that is silent for this long, before its first event or between two, sends a "
+        "comment. With the first one the status goes out as 200, and what fails then is an error event.",
+    )
+    drain_delay_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long new calls are still taken after SIGTERM, while `/readyz` says 503 already: the "
+        "time that a load balancer needs to notice. 5 behind one, 0 without.",
+        json_schema_extra=FIXED,
+    )
     shutdown_timeout_s: int = Field(
         default=30,
         ge=0,
-        description="How long calls in flight may finish after SIGTERM.",
+        description="How long calls in flight may finish after SIGTERM, and after `drain_delay_s`.",
         json_schema_extra=FIXED,
     )
     admin_key: SecretStr | None = Field(

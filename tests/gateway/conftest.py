@@ -20,6 +20,7 @@ _ON_UVLOOP = {
     "test_app",
     "test_application",
     "test_connections",
+    "test_client_watch",
     "test_failover",
     "test_health",
     "test_hostile_bytes",

@@ -160,6 +160,17 @@ async def test_metrics_that_do_not_come_in_time_are_no_problem() -> None:
         client.close()
 
 
+async def test_replica_whose_connections_are_all_at_work_stays_ready() -> None:
+    async with FakeReplica(script=Script(fault=Fault.HANG)) as fake, pool_of(fake) as pool:
+        replica = await probe(pool)
+        replica.client.limit(TimeoutSettings(), 1)
+        call = asyncio.ensure_future(replica.client.post("/v1/completions", b"{}"))
+        await fake.record.until(lambda: fake.running == 1)
+        assert (await probe(pool)).is_ready
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+
 class TestTrial:
     @pytest.mark.parametrize("kind", ["chat", "completion", "embedding", "rerank", "classify"])
     async def test_ejected_replica_comes_back_once_it_has_answered_a_call_of_its_kind(

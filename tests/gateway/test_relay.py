@@ -199,7 +199,7 @@ class TestBrokenReplies:
     @pytest.mark.parametrize("framing", [Framing.LENGTH, Framing.CHUNKED])
     async def test_connection_ends_short_so_that_the_client_sees_it(self, framing: Framing) -> None:
         body = json.dumps({"text": "x" * 800_000})
-        script = Script(body=body, fault=Fault.RESET, fault_at=Point.INSIDE_EVENT, framing=framing)
+        script = Script(body=body, fault=Fault.CLOSE, fault_at=Point.INSIDE_EVENT, framing=framing)
         async with FakeReplica(script=script) as replica, run_gateway(settings_for(replica)) as running:
             async with raw_client(running.port) as client:
                 client.send(request_bytes(CHAT, ASK))

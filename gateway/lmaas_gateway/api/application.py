@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lmaas_gateway.api.client_watch import Silences
 from lmaas_gateway.api.dispatch import Dispatcher
 from lmaas_gateway.api.inference import InferenceEndpoint
 from lmaas_gateway.api.models import ModelRoutes
@@ -45,6 +46,7 @@ def build_application(
     lifespan: Lifespan[Starlette],
 ) -> ASGIApp:
     """Put the routes together. Starlette knows the inference routes too, to refuse other methods on them."""
+    silences = Silences(settings.stream_keep_alive_s)
     endpoints: dict[str, ASGIApp] = {
         route.path: InferenceEndpoint(
             route,
@@ -52,6 +54,7 @@ def build_application(
             accounting=accounting,
             max_body_bytes=settings.max_body_bytes,
             total_s=settings.timeouts.total_s,
+            silences=silences,
         )
         for route in ROUTES
     }

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway import envelope
+from lmaas_gateway.api.client_watch import ClientWatch, stream_head
 from lmaas_gateway.api.protocol import CONNECTION, FIELDS
 from lmaas_gateway.call import Call
 from lmaas_gateway.errors import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
     from lmaas_gateway.accounting import Accounting
+    from lmaas_gateway.api.client_watch import Silences
     from lmaas_gateway.api.protocol import ClientConnection
     from lmaas_gateway.call import Exits, Route
     from lmaas_gateway.meter import Meter
@@ -49,27 +51,10 @@ _FORWARDED = frozenset({b"traceparent", b"tracestate", b"anthropic-version", b"a
 
 
 _MAX_DEADLINE_DIGITS = 12
-# So that no proxy keeps or gathers events.
-_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
 class ClientGone(Exception):  # noqa: N818  # an event, not an error of anybody
     """The client closed its connection before it had its reply."""
-
-
-class _Watch:
-    """Cancels the task of a call when its client leaves."""
-
-    __slots__ = ("_task", "is_gone")
-
-    def __init__(self) -> None:
-        self._task = asyncio.current_task()
-        self.is_gone = False
-
-    def __call__(self) -> None:
-        self.is_gone = True
-        if self._task is not None:
-            self._task.cancel()
 
 
 class InferenceEndpoint:
@@ -81,12 +66,21 @@ class InferenceEndpoint:
         accounting: Keeps the record of each call.
         max_body_bytes: Longer bodies are refused before they are read.
         total_s: How long a call may last at most.
+        silences: Looks after the open streams.
     """
 
     def __init__(
-        self, route: Route, *, pipeline: Pipeline, accounting: Accounting, max_body_bytes: int, total_s: float
+        self,
+        route: Route,
+        *,
+        pipeline: Pipeline,
+        accounting: Accounting,
+        max_body_bytes: int,
+        total_s: float,
+        silences: Silences,
     ) -> None:
         self._total_s = total_s
+        self._silences = silences
         self._route = route
         self._pipeline = pipeline
         self._accounting = accounting
@@ -96,31 +90,31 @@ class InferenceEndpoint:
         """Serve one request. What was opened is closed here, without waiting, however the call ends."""
         fields: Mapping[bytes, bytes] = scope[FIELDS]
         meter = self._accounting.open(read_request_id(fields), self._route.path)
-        watch = _Watch()
+        watch = ClientWatch(meter, send)
         connection: ClientConnection = scope[CONNECTION]
         connection.watchers.add(watch)
         reply = None
         exits: Exits = []
         try:
-            read_call = partial(self._read_call, scope, receive, meter)
+            read_call = partial(self._read_call, scope, receive, meter, watch, exits)
             reply = await self._pipeline.handle(scope["headers"], read_call, meter, exits)
-            await _send_reply(reply, meter, send, connection)
+            await _send_reply(reply, meter, send, connection, watch)
         except GatewayError as error:
-            await self._send_error(error, meter, send, connection)
+            await self._send_error(error, meter, send, connection, watch)
         except ClientGone:
             meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
         except asyncio.CancelledError:
             if watch.is_gone:
                 meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
             else:
-                await self._send_shutdown(reply, meter, send, connection)
+                await self._send_shutdown(reply, meter, send, connection, watch)
         except ReplicaError:
             # The head is out, so all that can be done is to end the connection short of its length.
             meter.outcome = "interrupted"
         except Exception:
             _LOG.exception("a call failed inside the gateway", extra={"request_id": meter.request_id})
             await self._send_error(
-                InternalError("The gateway failed on this call; retry."), meter, send, connection
+                InternalError("The gateway failed on this call; retry."), meter, send, connection, watch
             )
         finally:
             connection.watchers.discard(watch)
@@ -129,7 +123,9 @@ class InferenceEndpoint:
                 exits.pop()()
             self._accounting.close(meter)
 
-    async def _read_call(self, scope: Scope, receive: Receive, meter: Meter) -> Call:
+    async def _read_call(
+        self, scope: Scope, receive: Receive, meter: Meter, watch: ClientWatch, exits: Exits
+    ) -> Call:
         fields: Mapping[bytes, bytes] = scope[FIELDS]
         limit_s = read_deadline(fields)
         deadline_s = asyncio.get_running_loop().time() + min(limit_s or self._total_s, self._total_s)
@@ -143,6 +139,8 @@ class InferenceEndpoint:
             wants_usage = wanted.stream_options is not None and wanted.stream_options.include_usage is True
             if not wants_usage:
                 body = envelope.with_usage(body)
+        if is_stream:
+            exits.append(self._silences.add(watch))
         return Call(
             id=meter.request_id,
             route=self._route,
@@ -197,8 +195,11 @@ class InferenceEndpoint:
         return BodyTooLargeError(f"The body is longer than {self._max_body_bytes} bytes; send less.")
 
     async def _send_error(
-        self, error: GatewayError, meter: Meter, send: Send, connection: ClientConnection
+        self, error: GatewayError, meter: Meter, send: Send, connection: ClientConnection, watch: ClientWatch
     ) -> None:
+        if watch.has_head:
+            await self._send_error_event(error, meter, send)
+            return
         meter.status, meter.outcome, meter.code = error.status, "error", error.code or ""
         body = error_body(error, self._route, meter.request_id)
         start = {
@@ -208,20 +209,28 @@ class InferenceEndpoint:
         }
         connection.close_if_unread()
         connection.cork()
+        watch.has_head = True
         await send(start)
         await send({"type": "http.response.body", "body": body})
         connection.uncork()
 
+    async def _send_error_event(self, error: GatewayError, meter: Meter, send: Send) -> None:
+        """End a stream whose head is out."""
+        meter.outcome, meter.code = "interrupted", error.code or ""
+        await send({"type": "http.response.body", "body": error_event(error, self._route)})
+
     async def _send_shutdown(
-        self, reply: Reply | None, meter: Meter, send: Send, connection: ClientConnection
+        self,
+        reply: Reply | None,
+        meter: Meter,
+        send: Send,
+        connection: ClientConnection,
+        watch: ClientWatch,
     ) -> None:
         """End a call that outlasts the gateway: with an error, or an error event if its stream has begun."""
         error = ServerShuttingDownError("The gateway is shutting down; retry the call.", retry_after_s=1)
-        if not meter.has_begun:
-            await self._send_error(error, meter, send, connection)
-        elif reply is not None and reply.is_stream:
-            meter.outcome, meter.code = "interrupted", error.code or ""
-            await send({"type": "http.response.body", "body": error_event(error, self._route)})
+        if not watch.has_head or reply is None or reply.is_stream:
+            await self._send_error(error, meter, send, connection, watch)
 
 
 def read_request_id(fields: Mapping[bytes, bytes]) -> str:
@@ -274,8 +283,30 @@ def _forwarded_headers(fields: Mapping[bytes, bytes], request_id: str) -> bytes:
     return lines
 
 
-async def _send_reply(reply: Reply, meter: Meter, send: Send, connection: ClientConnection) -> None:
-    meter.status = reply.status
+async def _send_reply(
+    reply: Reply, meter: Meter, send: Send, connection: ClientConnection, watch: ClientWatch
+) -> None:
+    data = reply.begin()
+    if not data and not reply.is_over:
+        data = await reply.read()
+    meter.see_first_byte()
+    connection.cork()
+    if not watch.has_head:
+        watch.has_head = True
+        meter.status = reply.status
+        await send({"type": "http.response.start", "status": reply.status, "headers": _head(reply, meter)})
+    while not reply.is_over:
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+        connection.uncork()
+        watch.pieces += 1
+        data = await reply.read()
+    await send({"type": "http.response.body", "body": data})
+    connection.uncork()
+
+
+def _head(reply: Reply, meter: Meter) -> list[tuple[bytes, bytes]]:
+    if reply.is_stream:
+        return stream_head(meter)
     headers = [
         (b"content-type", reply.content_type),
         (b"x-request-id", meter.request_id.encode()),
@@ -283,17 +314,4 @@ async def _send_reply(reply: Reply, meter: Meter, send: Send, connection: Client
     ]
     if reply.content_length is not None:
         headers.append((b"content-length", reply.content_length))
-    if reply.is_stream:
-        headers += _STREAM_HEADERS
-    data = reply.begin()
-    if not data and not reply.is_over:
-        data = await reply.read()
-    meter.see_first_byte()
-    connection.cork()
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    while not reply.is_over:
-        await send({"type": "http.response.body", "body": data, "more_body": True})
-        connection.uncork()
-        data = await reply.read()
-    await send({"type": "http.response.body", "body": data})
-    connection.uncork()
+    return headers

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lmaas_gateway.replicas.client import ReplicaError
+from lmaas_gateway.replicas.client import ReplicaBusyError, ReplicaError
 from lmaas_gateway.replicas.engine_stats import read_stats
 from lmaas_gateway.replicas.trial import try_out
 
@@ -122,6 +122,9 @@ class Prober:
                 status, body = await _get(replica.client, "/v1/models")
         except TimeoutError:
             replica.mark_failed("did not answer its health check in time")
+            return
+        except ReplicaBusyError:
+            # All its connections are at work: no news, and no illness.
             return
         except ReplicaError as error:
             replica.mark_failed(str(error))

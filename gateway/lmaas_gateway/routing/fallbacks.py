@@ -57,19 +57,20 @@ class PlanRouter:
         refusal = None
         for pool in earlier:
             try:
-                return self._note(call, pool, plan, meter, await self._send(call, pool, turn))
+                return self._note(call, pool, plan, meter, await self._send(call, pool, meter, turn))
             except GatewayError as error:
                 # Why the model that was asked for could not serve tells the caller most.
                 refusal = refusal or error
                 if call.is_over():
                     raise refusal from None
         try:
-            return self._note(call, last, plan, meter, await self._send(call, last, turn))
+            return self._note(call, last, plan, meter, await self._send(call, last, meter, turn))
         except GatewayError as error:
             raise refusal or error from None
 
-    async def _send(self, call: Call, pool: Pool, turn: Turn) -> Forwarded:
+    async def _send(self, call: Call, pool: Pool, meter: Meter, turn: Turn) -> Forwarded:
         call = turn.enter(call, pool) or await turn.wait(call, pool)
+        meter.is_sent = True
         return await self._router.forward(call, pool)
 
     def _note(
