@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from lmaas_gateway.replicas.breaker import Breaker
-from lmaas_gateway.replicas.prefixes import BYTES_PER_TOKEN, HeldPrefixes
+from lmaas_gateway.replicas.prefixes import CACHED_BYTES_PER_TOKEN, HeldPrefixes
 from lmaas_gateway.replicas.retry_budget import RetryBudget
 from lmaas_gateway.settings import DEFAULT_MAX_IN_FLIGHT, EjectionSettings
 
@@ -154,7 +154,7 @@ class Replica:
         if stats.waiting:
             self.queues_above = calls - stats.waiting
         if stats.kv_cache_tokens is not None:
-            self.prefixes.capacity_bytes = stats.kv_cache_tokens * BYTES_PER_TOKEN
+            self.prefixes.capacity_bytes = stats.kv_cache_tokens * CACHED_BYTES_PER_TOKEN
 
 
 @dataclass(slots=True, eq=False)

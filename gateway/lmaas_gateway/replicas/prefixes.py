@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 # Of English text in most vocabularies.
 BYTES_PER_TOKEN = 4
+# The same with room for JSON's own signs: to think that a cache holds less than it does costs more than the
+# other way round (tests/bench/routing.py).
+CACHED_BYTES_PER_TOKEN = 6
 # Text of 128 tokens or so, a block of vLLM's own cache on a CPU.
 _BLOCK_BYTES = 512
-# After so many blocks they double: a prompt costs the logarithm of its length and is known to 1/32 of it.
-_BLOCKS_OF_A_SIZE = 32
+# After so many blocks they double: a prompt costs the logarithm of its length and is known to 1/8 of it.
+_BLOCKS_OF_A_SIZE = 8
 # What comes later decides nothing.
 _MAX_PROMPT_BYTES = 1 << 20
 # One turn of a chat adds an answer and a question, one of an agent the results of several tools.
@@ -56,22 +59,18 @@ class Chain:
     Attributes:
         blocks: The hashes of its beginnings that end with a block, the shortest first.
         end: The hash of all of it.
-        size_bytes: Its length.
     """
 
-    __slots__ = ("_root", "_text", "blocks", "end", "size_bytes")
+    __slots__ = ("_root", "_text", "blocks", "end")
 
     def __init__(self, prompt: bytes | memoryview, preamble: bytes = b"") -> None:
-        view = memoryview(prompt)[:_MAX_PROMPT_BYTES]
-        text = bytes(view)
+        text = self._text = bytes(memoryview(prompt)[:_MAX_PROMPT_BYTES])
         # What closes the list or the string is no part of what the next turn begins with.
-        size = text.rfind(b"}") + 1 if text.endswith(b"]") else len(text) - 1
+        size = text.rfind(b"}") + 1 if text.endswith(b"]") else max(len(text) - 1, 0)
+        count = bisect_right(_ENDS, size) - 1
         state = self._root = crc32(preamble) if preamble else 0
-        spans = _SPANS[: bisect_right(_ENDS, size) - 1] if size > 0 else ()
-        self.blocks = [state := crc32(view[span], state) for span in spans]
-        self.size_bytes = max(size, 0)
-        self._text = text
-        self.end = self._hash(self.size_bytes)
+        self.blocks = [state := crc32(text[span], state) for span in _SPANS[:count]]
+        self.end = crc32(text[_ENDS[count] : size], state)
 
     def earlier_ends(self) -> Iterator[tuple[int, int, int]]:
         """Tell where earlier turns of the conversation may have ended, the last first.
@@ -80,81 +79,78 @@ class Chain:
             The length in bytes, how many whole blocks it has, and its hash.
         """
         text = self._text
-        seam = _SEAMS[0] if _SEAMS[0] in text else _SEAMS[1]
-        end = text.rfind(seam)
+        end = text.rfind(_SEAMS[0])
+        seam = _SEAMS[0] if end > 0 else _SEAMS[1]
+        end = end if end > 0 else text.rfind(seam)
         for _ in range(_MAX_SEAMS):
             if end < 0:
                 return
             end += 1
-            yield end, bisect_right(_ENDS, end) - 1, self._hash(end)
+            count = bisect_right(_ENDS, end) - 1
+            state = self.blocks[count - 1] if count else self._root
+            yield end, count, crc32(text[_ENDS[count] : end], state)
             end = text.rfind(seam, 0, end)
-
-    def _hash(self, end: int) -> int:
-        count = bisect_right(_ENDS, end) - 1
-        state = self.blocks[count - 1] if count else self._root
-        return crc32(self._text[_ENDS[count] : end], state)
 
 
 class HeldPrefixes:
     """What a replica's prefix cache probably holds: what it has read last, as much as fits.
 
     Attributes:
+        states: The hashes that are held, those read longest ago first, and the bytes that each adds.
         capacity_bytes: Text that fits; what was read longest ago is forgotten beyond it.
         held_bytes: Text that it holds.
     """
 
-    __slots__ = ("_sizes", "capacity_bytes", "held_bytes")
+    __slots__ = ("capacity_bytes", "held_bytes", "states")
 
     def __init__(self, capacity_bytes: int = _MAX_ENTRIES * _BLOCK_BYTES) -> None:
-        self._sizes: OrderedDict[int, int] = OrderedDict()
+        self.states: OrderedDict[int, int] = OrderedDict()
         self.capacity_bytes = capacity_bytes
         self.held_bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._sizes)
-
-    def __contains__(self, state: int) -> bool:
-        return state in self._sizes
 
     def count(self, chain: Chain) -> int:
         """Count the blocks that a prompt begins with and that are held.
 
         A block is never held without those before it, so the search can halve.
         """
-        sizes, blocks = self._sizes, chain.blocks
+        states, blocks = self.states, chain.blocks
         low, high = 0, len(blocks)
         while low < high:
             middle = (low + high + 1) >> 1
-            if blocks[middle - 1] in sizes:
+            if blocks[middle - 1] in states:
                 low = middle
             else:
                 high = middle - 1
         return low
+
+    def has_end(self, chain: Chain, state: int, count: int) -> bool:
+        """Tell whether a beginning that ends inside of a block is held, and the `count` blocks before."""
+        return state in self.states and (count == 0 or chain.blocks[count - 1] in self.states)
 
     def note(self, chain: Chain) -> None:
         """Take note of a prompt that the replica is going to read.
 
         The longest beginning is entered first, so that it is also forgotten first, as vLLM does.
         """
-        sizes = self._sizes
-        self._touch(chain.end, 0)
-        for index in range(len(chain.blocks), 0, -1):
-            self._touch(chain.blocks[index - 1], _ENDS[index] - _ENDS[index - 1])
-        while self.held_bytes > self.capacity_bytes or len(sizes) > _MAX_ENTRIES:
-            self.held_bytes -= sizes.popitem(last=False)[1]
+        states, blocks = self.states, chain.blocks
+        if chain.end in states:
+            states.move_to_end(chain.end)
+        else:
+            states[chain.end] = 0
+        for index in range(len(blocks) - 1, -1, -1):
+            state = blocks[index]
+            if state in states:
+                states.move_to_end(state)
+            else:
+                states[state] = size_bytes = _ENDS[index + 1] - _ENDS[index]
+                self.held_bytes += size_bytes
+        while self.held_bytes > self.capacity_bytes or len(states) > _MAX_ENTRIES:
+            self.held_bytes -= states.popitem(last=False)[1]
 
     def clear(self) -> None:
         """Take note that the replica has begun anew."""
-        self._sizes.clear()
+        self.states.clear()
         self.held_bytes = 0
-
-    def _touch(self, state: int, size_bytes: int) -> None:
-        sizes = self._sizes
-        if state in sizes:
-            sizes.move_to_end(state)
-        else:
-            sizes[state] = size_bytes
-            self.held_bytes += size_bytes
 
 
 def bytes_of(blocks: int) -> int:

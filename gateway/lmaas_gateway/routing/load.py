@@ -20,13 +20,20 @@ def load_of(replica: Replica, tokens: int) -> float:
         replica: The replica.
         tokens: What a call is taken to cost that others sent to it, and of which only the number is known.
     """
-    outstanding, calls = replica.load()
-    outstanding += replica.foreign_calls * tokens
+    outstanding, calls = (
+        replica.load() if replica.shared is not None else (replica.outstanding_tokens, replica.in_flight)
+    )
     if calls > replica.queues_above:
         outstanding += _WAITING_TOKENS
-    return outstanding / replica.weight
+    return (outstanding + replica.foreign_calls * tokens) / replica.weight
 
 
 def least_loaded(candidates: Sequence[Replica], tokens: int) -> Replica:
     """Find the least loaded replica; of equals the one with the fewest calls, then the first."""
-    return min(candidates, key=lambda replica: (load_of(replica, tokens), replica.load()[1]))
+    best = candidates[0]
+    least = load_of(best, tokens)
+    for replica in candidates[1:]:
+        load = load_of(replica, tokens)
+        if load < least or (load == least and replica.in_flight < best.in_flight):
+            best, least = replica, load
+    return best

@@ -13,9 +13,16 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Call
     from lmaas_gateway.replicas.pool import Replica
 
-# How many outstanding tokens of a replica weigh as much as one token that another would have to read. Reading
-# is work at once and delays all others in the batch; most outstanding tokens are decoded beside each other.
-_TOKENS_PER_READ = 4.0
+# How many outstanding tokens of a replica weigh as much as one token that another would have to read anew.
+# Reading is work at once and delays the whole batch; most outstanding tokens are decoded beside each other.
+_WEIGHT_OF_SHARED = 8.0
+# The beginning that chats share is soon held everywhere. What one chat has said is held where it was said,
+# and a second copy takes room from the others.
+_WEIGHT_OF_OWN = 64.0
+# All of this holds for a replica whose load is at most this much of the least, or so many calls like this one
+# more; beyond, its load alone counts.
+_BOUND = 2.0
+_FREE_CALLS = 8
 
 
 class PrefixAware:
@@ -29,32 +36,35 @@ class PrefixAware:
         chosen = candidates[0]
         if len(candidates) > 1:
             loads = [load_of(replica, call.tokens) for replica in candidates]
-            chosen = candidates[cheapest(loads, held_bytes(chain, candidates))]
+            worth = worth_of(chain, candidates)
+            chosen = candidates[cheapest(loads, worth, call.tokens)]
         chosen.prefixes.note(chain)
         return chosen
 
 
-def held_bytes(chain: Chain, candidates: Sequence[Replica]) -> list[int]:
-    """Tell how much of a prompt each replica probably holds."""
-    counts = [replica.prefixes.count(chain) for replica in candidates]
-    held = [bytes_of(count) for count in counts]
-    least = min(held)
+def worth_of(chain: Chain, candidates: Sequence[Replica]) -> list[float]:
+    """Tell what it is worth that each replica holds some of a prompt, in outstanding tokens."""
     for size, count, state in chain.earlier_ends():
-        if size <= least:
-            break
-        for index, replica in enumerate(candidates):
-            if counts[index] >= count and state in replica.prefixes:
-                held[index] = size
-                return held
-    return held
+        holders = [replica.prefixes.has_end(chain, state, count) for replica in candidates]
+        if True in holders:
+            worth = size * (_WEIGHT_OF_OWN / BYTES_PER_TOKEN)
+            return [worth * is_holder for is_holder in holders]
+    return [
+        bytes_of(replica.prefixes.count(chain)) * (_WEIGHT_OF_SHARED / BYTES_PER_TOKEN)
+        for replica in candidates
+    ]
 
 
-def cheapest(loads: Sequence[float], held: Sequence[int]) -> int:
-    """Find the place with the least load and the most held; the first of equals."""
+def cheapest(loads: Sequence[float], worth: Sequence[float], tokens: int) -> int:
+    """Find the place with the least load and the most worth; the first of equals.
+
+    Worth counts only where the load is within a bound of the least.
+    """
+    limit = _BOUND * min(loads) + _FREE_CALLS * tokens
     best = 0
     best_cost = float("inf")
     for index, load in enumerate(loads):
-        cost = load - held[index] * (_TOKENS_PER_READ / BYTES_PER_TOKEN)
+        cost = load - worth[index] if load <= limit else load
         if cost < best_cost:
             best, best_cost = index, cost
     return best
