@@ -136,8 +136,6 @@ class TestMisses:
         [
             ASK,
             {**ASK, "temperature": None},
-            {**ASK, "temperature": "0"},
-            {**ASK, "temperature": False},
             {**ASK, "temperature": 0.01},
             {**ASK, "temperature": 1},
         ],
@@ -145,6 +143,14 @@ class TestMisses:
     async def test_what_is_drawn_is_never_kept(self, replica: FakeReplica, ask: dict[str, Any]) -> None:
         assert [source_of(reply) for reply in await both(replica, ask)] == [None, None]
         assert replica.requests == 2
+
+    @pytest.mark.parametrize("temperature", ["0", False, [], {"a": 0}])
+    async def test_temperature_of_a_wrong_type_is_not_zero(
+        self, replica: FakeReplica, temperature: object
+    ) -> None:
+        """Whatever becomes of such a call."""
+        replies = await both(replica, {**ASK, "temperature": temperature})
+        assert [source_of(reply) for reply in replies] == [None, None]
 
     @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
     async def test_routes_with_state_or_versions_are_never_kept(
@@ -380,3 +386,18 @@ class TestOtherModels:
         assert [reply.headers["x-lmaas-model"] for reply in replies] == ["other"] * 2
         assert replies[1].headers["idempotent-replayed"] == "true"
         assert replica.requests == 1
+
+
+class TestSweeps:
+    async def test_expired_replies_do_not_lie_about_until_they_are_asked_for(
+        self, replica: FakeReplica
+    ) -> None:
+        settings = settings_for(replica, cache={"enabled": True, "ttl_s": 0.05}, idempotency={"ttl_s": 0.05})
+        async with run_gateway(settings) as running:
+            await running.post(CHAT, GREEDY, "idempotency-key: k")
+            replays = running.gateway._current.replays
+            assert replays._cache is not None
+            assert len(replays._cache.store) == 1
+            await asyncio.sleep(0.06)
+            await replays.sweep()
+            assert len(replays._cache.store) == 0

@@ -91,7 +91,14 @@ def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_methods=["GET", "POST"],
         # Client libraries add many of their own; no cookie of the browser comes along.
         allow_headers=["*"],
-        expose_headers=["x-request-id", "retry-after", "x-should-retry"],
+        expose_headers=[
+            "x-request-id",
+            "retry-after",
+            "x-should-retry",
+            "idempotent-replayed",
+            "x-lmaas-cache",
+            "age",
+        ],
     )
 
 
