@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CELL_BYTES = 8
 _SUFFIX = ".shared"
+_MARKS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +54,55 @@ class SharedNumber:
         return sum(self._cells)
 
 
+class SharedMarks:
+    """Hashes of 32 bits that workers have marked lately. Each has one place, which the next one there takes.
+
+    Args:
+        cells: As many as a power of two.
+    """
+
+    __slots__ = ("_cells", "_mask")
+
+    def __init__(self, cells: memoryview[int]) -> None:
+        self._cells = cells
+        self._mask = len(cells) - 1
+
+    def __contains__(self, mark: int) -> bool:
+        return self._cells[mark & self._mask] == mark
+
+    def add(self, mark: int) -> None:
+        """Mark one, for all workers."""
+        self._cells[mark & self._mask] = mark
+
+    def clear(self) -> None:
+        """Take all marks away."""
+        self._cells[:] = memoryview(bytes(self._cells.nbytes)).cast("I")
+
+
 class SharedBoard:
-    """The shared numbers by name, as one worker sees them."""
+    """The shared numbers and marks by name, as one worker sees them."""
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
 
     def number(self, name: str) -> SharedNumber:
         """Find a number, or begin it at zero. Who names it again shares it, in any worker."""
-        path = self._seat.folder / (hashlib.blake2b(name.encode(), digest_size=16).hexdigest() + _SUFFIX)
-        size = self._seat.slots * _CELL_BYTES
+        cells = self._map(name, _SUFFIX, self._seat.slots * _CELL_BYTES)
+        return SharedNumber(cells.cast("q"), self._seat.slot)
+
+    def marks(self, name: str) -> SharedMarks:
+        """Find a table of marks, or begin it empty. Who names it again shares it, in any worker."""
+        return SharedMarks(self._map(name, ".marks", _MARKS * 4).cast("I"))
+
+    def _map(self, name: str, suffix: str, size: int) -> memoryview[int]:
+        path = self._seat.folder / (hashlib.blake2b(name.encode(), digest_size=16).hexdigest() + suffix)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # Growing a file to the size that it has changes nothing, so who comes first does not matter.
             os.ftruncate(descriptor, size)
-            cells = memoryview(mmap.mmap(descriptor, size)).cast("q")
+            return memoryview(mmap.mmap(descriptor, size))
         finally:
             os.close(descriptor)
-        return SharedNumber(cells, self._seat.slot)
 
 
 def clear_slot(folder: Path, slot: int) -> None:

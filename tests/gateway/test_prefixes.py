@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lmaas_gateway import envelope
+from lmaas_gateway.board import Seat, SharedBoard
 from lmaas_gateway.replicas.prefixes import Chain, HeldPrefixes, bytes_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMPACT, SPACED = (",", ":"), (", ", ": ")
 
@@ -145,3 +149,19 @@ class TestHeld:
         assert held.held_bytes == sum(held.states.values()) <= capacity_bytes
         held.clear()
         assert (held.held_bytes, len(held.states)) == (0, 0)
+
+
+def test_workers_know_what_the_others_have_sent(tmp_path: Path) -> None:
+    boards = [SharedBoard(Seat(tmp_path, slot, 2)) for slot in range(2)]
+    mine, theirs = (HeldPrefixes(shared=board.marks("read mock http://h:1")) for board in boards)
+    other = HeldPrefixes(shared=boards[1].marks("read mock http://h:2"))
+    before, after = Chain(chat("x" * 3000)), Chain(chat("x" * 3000, "answer", "more"))
+    mine.note(before)
+    _, count, state = next(end for end in after.earlier_ends() if end[2] == before.end)
+    assert theirs.count(after) == len(before.blocks) > 3
+    assert theirs.has_end(after, state, count)
+    assert other.count(after) == 0
+    assert not other.has_end(after, state, count)
+    theirs.clear()
+    assert not theirs.has_end(after, state, count)
+    assert mine.has_end(after, state, count)

@@ -15,6 +15,7 @@ from lmaas_gateway.replicas.breaker import Breaker
 from lmaas_gateway.replicas.client import Address, ReplicaClient
 from lmaas_gateway.replicas.plans import Plan, build_plans
 from lmaas_gateway.replicas.pool import Pool, Replica, SharedLoad
+from lmaas_gateway.replicas.prefixes import HeldPrefixes
 from lmaas_gateway.replicas.retry_budget import RetryBudget
 from lmaas_gateway.settings import DEFAULT_MAX_IN_FLIGHT
 
@@ -241,6 +242,7 @@ def _build_replica(
         is_draining=address.draining,
         max_in_flight=address.max_in_flight or DEFAULT_MAX_IN_FLIGHT,
         shared=shared,
+        prefixes=HeldPrefixes(shared=None if board is None else board.marks(f"read {model} {address.url}")),
         breaker=Breaker(settings.ejection),
     )
 

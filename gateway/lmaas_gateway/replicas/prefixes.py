@@ -16,6 +16,8 @@ from zlib import crc32
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lmaas_gateway.board import SharedMarks
+
 # Of English text in most vocabularies.
 BYTES_PER_TOKEN = 4
 # The same with room for JSON's own signs: to think that a cache holds less than it does costs more than the
@@ -95,29 +97,37 @@ class Chain:
 class HeldPrefixes:
     """What a replica's prefix cache probably holds: what it has read last, as much as fits.
 
+    Args:
+        capacity_bytes: Text that fits.
+        shared: Where several workers tell each other what they have sent there.
+
     Attributes:
         states: The hashes that are held, those read longest ago first, and the bytes that each adds.
         capacity_bytes: Text that fits; what was read longest ago is forgotten beyond it.
         held_bytes: Text that it holds.
     """
 
-    __slots__ = ("capacity_bytes", "held_bytes", "states")
+    __slots__ = ("_shared", "capacity_bytes", "held_bytes", "states")
 
-    def __init__(self, capacity_bytes: int = _MAX_ENTRIES * _BLOCK_BYTES) -> None:
+    def __init__(
+        self, capacity_bytes: int = _MAX_ENTRIES * _BLOCK_BYTES, shared: SharedMarks | None = None
+    ) -> None:
         self.states: OrderedDict[int, int] = OrderedDict()
         self.capacity_bytes = capacity_bytes
         self.held_bytes = 0
+        self._shared = shared
 
     def count(self, chain: Chain) -> int:
         """Count the blocks that a prompt begins with and that are held.
 
         A block is never held without those before it, so the search can halve.
         """
-        states, blocks = self.states, chain.blocks
+        states, shared, blocks = self.states, self._shared, chain.blocks
         low, high = 0, len(blocks)
         while low < high:
             middle = (low + high + 1) >> 1
-            if blocks[middle - 1] in states:
+            state = blocks[middle - 1]
+            if state in states or (shared is not None and state in shared):
                 low = middle
             else:
                 high = middle - 1
@@ -125,7 +135,9 @@ class HeldPrefixes:
 
     def has_end(self, chain: Chain, state: int, count: int) -> bool:
         """Tell whether a beginning that ends inside of a block is held, and the `count` blocks before."""
-        return state in self.states and (count == 0 or chain.blocks[count - 1] in self.states)
+        if state in self.states:
+            return count == 0 or chain.blocks[count - 1] in self.states
+        return self._shared is not None and state in self._shared
 
     def note(self, chain: Chain) -> None:
         """Take note of a prompt that the replica is going to read.
@@ -144,6 +156,9 @@ class HeldPrefixes:
             else:
                 states[state] = size_bytes = _ENDS[index + 1] - _ENDS[index]
                 self.held_bytes += size_bytes
+        if self._shared is not None:
+            for state in (chain.end, *blocks):
+                self._shared.add(state)
         while self.held_bytes > self.capacity_bytes or len(states) > _MAX_ENTRIES:
             self.held_bytes -= states.popitem(last=False)[1]
 
@@ -151,6 +166,8 @@ class HeldPrefixes:
         """Take note that the replica has begun anew."""
         self.states.clear()
         self.held_bytes = 0
+        if self._shared is not None:
+            self._shared.clear()
 
 
 def bytes_of(blocks: int) -> int:
