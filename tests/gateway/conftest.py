@@ -21,6 +21,7 @@ _ON_UVLOOP = {
     "test_application",
     "test_connections",
     "test_client_watch",
+    "test_docs_caching",
     "test_failover",
     "test_health",
     "test_hostile_bytes",
