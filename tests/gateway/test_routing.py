@@ -32,7 +32,7 @@ from lmaas_gateway.replicas.client import (
 from lmaas_gateway.replicas.pool import LaunchStatus, Pool, Replica
 from lmaas_gateway.routing.failures import ReplicaReplyError, ReplicaStatusError
 from lmaas_gateway.routing.verdicts import explain
-from lmaas_gateway.settings import TimeoutSettings
+from lmaas_gateway.settings import Settings, TimeoutSettings
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Point, Script
 from support.calls import make_call
 from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
@@ -289,3 +289,84 @@ class TestNames:
             async with run_gateway(settings_for(only)) as running:
                 assert (await running.post(CHAT, fields)).status == 200
             assert json.loads(only.calls[0].request.body)["model"] == "org/model-7b"
+
+
+def pool_of(*replicas: dict[str, Any], **model: Any) -> Settings:
+    entry = {"name": "mock", "kind": "chat", "replicas": list(replicas), **model}
+    return Settings.model_validate({"probe_interval_s": 0.05, "models": [entry]})
+
+
+class TestPolicies:
+    async def test_chat_goes_on_at_one_replica_beside_many_others(self) -> None:
+        async with two_replicas() as (first, second), FakeReplica() as third:
+            replicas = (first, second, third)
+            for replica in replicas:
+                replica.script = Script(headers_delay_s=0.01)
+            async with run_gateway(pool_of(*({"url": replica.url} for replica in replicas))) as running:
+
+                async def chat(number: int) -> None:
+                    messages = [{"role": "user", "content": f"chat {number} " * 20}]
+                    for _ in range(5):
+                        reply = await running.post(CHAT, {**ASK, "messages": messages})
+                        answer = reply.json["choices"][0]["message"]
+                        messages = [*messages, answer, {"role": "user", "content": "and then?"}]
+
+                await asyncio.gather(*map(chat, range(12)))
+            homes: dict[str, set[int]] = {}
+            for index, replica in enumerate(replicas):
+                for seen in replica.calls:
+                    first_words = json.loads(seen.request.body)["messages"][0]["content"]
+                    homes.setdefault(first_words, set()).add(index)
+            assert [len(home) for home in homes.values()] == [1] * 12
+            assert all(replica.requests >= 10 for replica in replicas)
+
+    async def test_sessions_stay_by_header(self) -> None:
+        async with two_replicas() as (first, second):
+            settings = pool_of({"url": first.url}, {"url": second.url}, routing="consistent_hash")
+            async with run_gateway(settings) as running:
+                for number in range(20):
+                    for _ in range(2):
+                        await running.post(CHAT, ASK, f"x-session-id: {number}")
+            assert first.requests % 2 == second.requests % 2 == 0
+            assert min(first.requests, second.requests) > 0
+
+    async def test_draining_replica_finishes_its_calls_and_gets_no_new_ones(self) -> None:
+        async with two_replicas() as (first, second):
+            first.script = Script(headers_delay_s=0.3)
+            async with run_gateway(settings_for(first, second)) as running:
+                begun = asyncio.create_task(running.post(CHAT, ASK))
+                await first.record.until(lambda: first.running == 1)
+                running.pool.replicas[0].is_draining = True
+                for _ in range(4):
+                    assert (await running.post(CHAT, ASK)).status == 200
+                assert (await begun).status == 200
+                details = (await running.get("/readyz")).json["models"]["mock"]
+            assert (first.requests, second.requests) == (1, 4)
+            assert [replica["state"] for replica in details["replicas"]] == ["draining", "ready"]
+
+    async def test_replica_that_drains_from_the_start_serves_nothing(self) -> None:
+        async with two_replicas() as (first, second):
+            settings = pool_of({"url": first.url, "draining": True}, {"url": second.url})
+            async with run_gateway(settings) as running:
+                for _ in range(3):
+                    assert (await running.post(CHAT, ASK)).status == 200
+            assert (first.requests, second.requests) == (0, 3)
+
+    async def test_load_is_spread_by_weight(self) -> None:
+        async with two_replicas() as (first, second):
+            first.script = second.script = Script(headers_delay_s=0.2)
+            settings = pool_of({"url": first.url, "weight": 3}, {"url": second.url}, routing="least_tokens")
+            async with run_gateway(settings) as running:
+                await asyncio.gather(*(running.post(CHAT, ASK) for _ in range(16)))
+            assert (first.requests, second.requests) == (12, 4)
+
+    async def test_replica_that_others_keep_busy_gets_less(self) -> None:
+        async with two_replicas() as (first, second):
+            first.waiting = 5
+            async with run_gateway(settings_for(first, second)) as running:
+                await running.until(lambda: running.pool.replicas[0].foreign_calls == 5)
+                for _ in range(3):
+                    await running.post(CHAT, ASK)
+                metrics = (await running.get("/metrics")).body.decode()
+            assert (first.requests, second.requests) == (0, 3)
+            assert 'lmaas_replica_requests_waiting{model="mock",replica="mock-0"} 5.0' in metrics
