@@ -20,7 +20,8 @@ _NO_USAGE = Usage()
 # request ids are made of letters, digits and four signs (`api/inference.py`), outcomes and codes are ours.
 _LINE = (
     b'{"time":"%b.%03dZ","request_id":"%b",%b,"status":%d,"outcome":"%b","code":"%b","cache":"%b",'
-    b'"queue_ms":%.3f,"duration_ms":%.3f,"first_byte_ms":%.3f,"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d}'
+    b'"queue_ms":%.3f,"duration_ms":%.3f,"first_byte_ms":%.3f,"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d,'
+    b'"usage_estimated":%b}'
 )
 _MAX_NAMES = 10_000
 
@@ -105,6 +106,7 @@ class AccessLog:
             usage.prompt_tokens,
             usage.cached_tokens,
             usage.completion_tokens,
+            b"true" if usage.is_estimated else b"false",
         )
         self._log(line)
 

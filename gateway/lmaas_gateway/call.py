@@ -101,6 +101,7 @@ class Call(msgspec.Struct, frozen=True):
         wants_usage: Whether the client asked for the stream's usage event.
         choices: How many choices a stream must finish.
         tokens: What it may cost a replica at most, estimated: prompt and completion of all choices.
+        max_tokens: How many tokens each choice may have; 0 if the call does not bound them.
         prompt: The raw JSON of `messages`, `prompt` or `input`; `null` where the route has none.
         preamble: The raw JSON of what else decides the prompt: cache salt, tools, system text.
         priority: What the client asks for, as vLLM counts: lower is earlier; None if nothing was said.
@@ -130,6 +131,7 @@ class Call(msgspec.Struct, frozen=True):
     session: bytes = b""
     deadline_s: float = math.inf
     is_deadline_given: bool = False
+    max_tokens: int = 0
 
     def is_over(self) -> bool:
         """Tell whether its deadline has passed."""
@@ -139,8 +141,9 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one call, as its replica counted them."""
+    """Tokens of one call, as its replica counted them, or as we did if it could not tell any more."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    is_estimated: bool = False

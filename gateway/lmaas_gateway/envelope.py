@@ -176,6 +176,11 @@ def priority_of(envelope: Envelope, header: bytes | None) -> int | None:
     return named if envelope.priority is None else max(named, envelope.priority)
 
 
+def max_tokens_of(envelope: Envelope) -> int:
+    """Tell how many tokens each choice may have; 0 if the call does not bound them."""
+    return max(0, envelope.max_tokens or envelope.max_completion_tokens or envelope.max_output_tokens or 0)
+
+
 def estimate_tokens(envelope: Envelope, body: bytes, choices: int) -> int:
     """Estimate what the call may cost a replica, in tokens of prompt and completion; at least 1.
 

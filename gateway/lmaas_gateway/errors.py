@@ -61,6 +61,11 @@ class GatewayError(Exception):
     code: str | None = None
     should_retry: bool | None = None
 
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same call may go well later."""
+        return self.status >= 500 or self.status == 429 if self.should_retry is None else self.should_retry
+
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.message = message
@@ -246,6 +251,7 @@ class StreamInterruptedError(GatewayError):
 
     status = 502
     code = "stream_interrupted"
+    should_retry = True
 
 
 class ModelNotReadyError(GatewayError):

@@ -7,6 +7,7 @@ stands at the beginning of a line.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from lmaas_gateway import usage
 if TYPE_CHECKING:
     from lmaas_gateway.call import Dialect, Usage
 
-_MAX_EVENT_BYTES = 8 * 2**20
+_MAX_EVENT_BYTES = 4 * 2**20
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
 _LINE = rb"(?<![^\r\n])"
@@ -34,20 +35,30 @@ class _Grammar:
 
     Attributes:
         finish: Stands once for each finished choice; None where only the terminal event tells.
+        token: Stands once in each event that brings text; a replica sends about one a token.
         terminal_key: A cheap sign that `terminal`, the beginning of the last event, may be there.
     """
 
     finish: bytes | None
+    token: bytes
     terminal_key: bytes
     terminal: re.Pattern[bytes]
 
 
 _GRAMMARS: dict[Dialect, _Grammar] = {
-    "chat": _Grammar(b'"finish_reason":"', b"[DONE]", re.compile(_LINE + rb"data: ?\[DONE\]")),
+    "chat": _Grammar(b'"finish_reason":"', b"\n\n", b"[DONE]", re.compile(_LINE + rb"data: ?\[DONE\]")),
     "responses": _Grammar(
-        None, b"response.", re.compile(_LINE + rb"event: ?response\.(?:completed|incomplete|failed)\b")
+        None,
+        b".delta\n",
+        b"response.",
+        re.compile(_LINE + rb"event: ?response\.(?:completed|incomplete|failed)\b"),
     ),
-    "messages": _Grammar(b'"stop_reason":"', b"message_stop", re.compile(_LINE + rb"event: ?message_stop")),
+    "messages": _Grammar(
+        b'"stop_reason":"',
+        b"event: content_block_delta",
+        b"message_stop",
+        re.compile(_LINE + rb"event: ?message_stop"),
+    ),
 }
 
 
@@ -58,8 +69,10 @@ class EventTap:
         dialect: The stream's wire format.
         choices: How many finish reasons make the stream whole.
         is_usage_hidden: Leave out the usage event, which the client did not ask for.
+        max_tokens: More events with text than this break the stream.
 
     Attributes:
+        tokens: How many events with text have come.
         is_complete: The terminal event has come, after all finish reasons.
         is_broken: The replica reported an error, or ended the stream although choices were unfinished.
     """
@@ -72,15 +85,23 @@ class EventTap:
         "_is_spacing_known",
         "_is_usage_hidden",
         "_last_usage",
+        "_max_tokens",
         "_pending",
         "_terminal",
         "_terminal_key",
+        "_token",
         "is_broken",
         "is_complete",
+        "tokens",
     )
 
-    def __init__(self, dialect: Dialect, *, choices: int, is_usage_hidden: bool) -> None:
+    def __init__(
+        self, dialect: Dialect, *, choices: int, is_usage_hidden: bool, max_tokens: float = math.inf
+    ) -> None:
         grammar = _GRAMMARS[dialect]
+        self._token = grammar.token
+        self._max_tokens = max_tokens
+        self.tokens = 0
         self._terminal = grammar.terminal
         self._terminal_key = grammar.terminal_key
         self._finish = grammar.finish
@@ -103,6 +124,9 @@ class EventTap:
             data = self._hold_tail(data)
         if not self._is_spacing_known:
             self._note_spacing(data)
+        self.tokens += data.count(self._token)
+        if self.tokens > self._max_tokens:
+            self.is_broken = True
         if data.rfind(b"error") >= 0:
             data = self._cut_error(data)
         if self._finish is not None and data.rfind(self._finish) >= 0:
@@ -120,6 +144,11 @@ class EventTap:
     def _note_spacing(self, data: bytes) -> None:
         """See at the first event that has an id whether the replica puts a space after each colon."""
         self._is_spacing_known = b'"id":' in data
+        if self._token == b"\n\n":
+            # A chat opens each choice with an event without text.
+            self.tokens -= data.count(b'"role"')
+            if b"\r\n\r\n" in data:
+                self._token = b"\r\n\r\n"
         if self._finish is not None and b'"id": ' in data:
             self._finish = self._finish.replace(b":", b": ")
 

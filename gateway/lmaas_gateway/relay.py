@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ import msgspec
 from lmaas_gateway import usage
 from lmaas_gateway.call import Call
 from lmaas_gateway.errors import (
+    DeadlineExceededError,
     GatewayError,
     ReplicaRefusalError,
     StreamInterruptedError,
 )
 from lmaas_gateway.events import EventTap
-from lmaas_gateway.replicas.client import ReplicaError
+from lmaas_gateway.replicas.client import ReplicaDeadlineError, ReplicaError
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Route
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 # vLLM writes usage at the end of a reply, at most some fields from it.
 _TAIL_BYTES = 64 * 1024
 _MAX_ERROR_BYTES = 256 * 1024
+# English text has about four bytes a token in most vocabularies.
+_BYTES_PER_TOKEN = 4
+# A token makes one event, seldom two (a tool call's name and its arguments); others open and close.
+_EVENTS_PER_TOKEN = 2
+_SLACK_EVENTS = 64
 # pydantic's own words in a list of its problems, as vLLM writes it into a message.
 _PROBLEM = re.compile(r"'msg': '([^'\\]*)'")
 _MAX_PROBLEMS = 3
@@ -79,6 +86,7 @@ class StreamReply:
 
     __slots__ = (
         "_call",
+        "_failure",
         "_forwarded",
         "_meter",
         "_tap",
@@ -94,7 +102,13 @@ class StreamReply:
         self._forwarded = forwarded
         self._meter = meter
         self.is_over = False
-        self._tap = EventTap(call.route.dialect, choices=call.choices, is_usage_hidden=not call.wants_usage)
+        self._failure: ReplicaError | None = None
+        self._tap = EventTap(
+            call.route.dialect,
+            choices=call.choices,
+            is_usage_hidden=not call.wants_usage,
+            max_tokens=_most_events(call, forwarded.max_model_len),
+        )
         self.status = 200
         self.content_type = b"text/event-stream; charset=utf-8"
         self.content_length: bytes | None = None
@@ -122,13 +136,22 @@ class StreamReply:
         return data
 
     def note_usage(self) -> None:
-        """Take note of the tokens that the reply told of."""
-        self._meter.usage = self._tap.usage()
+        """Take note of the tokens that the reply told of; what it could not tell any more is estimated."""
+        tap = self._tap
+        told = tap.usage()
+        if told is None or not tap.is_complete:
+            told = usage.estimate(
+                told,
+                prompt_tokens=len(self._call.prompt) // _BYTES_PER_TOKEN,
+                completion_tokens=max(0, tap.tokens),
+            )
+        self._meter.usage = told
 
     async def _read_on(self) -> bytes:
         try:
             return await self._forwarded.exchange.read()
-        except ReplicaError:
+        except ReplicaError as error:
+            self._failure = error
             return b""
 
     def _end(self) -> bytes:
@@ -137,12 +160,25 @@ class StreamReply:
         if self._tap.is_complete and not self._tap.is_broken:
             return b""
         self._meter.outcome = "interrupted"
-        self._forwarded.note_broken()
-        error = StreamInterruptedError(
-            f"The replica of {self._call.model!r} broke off; what came before is incomplete. Retry the call."
-        )
+        error = self._explain()
+        if not isinstance(error, DeadlineExceededError):
+            self._forwarded.note_broken()
         self._meter.code = error.code or ""
         return error_event(error, self._call.route)
+
+    def _explain(self) -> GatewayError:
+        failure = self._failure
+        if isinstance(failure, ReplicaDeadlineError) and failure.deadline == "total":
+            return DeadlineExceededError("The call's deadline passed; what came before is incomplete.")
+        return StreamInterruptedError(
+            f"The replica of {self._call.model!r} broke off; what came before is incomplete. Retry the call."
+        )
+
+
+def _most_events(call: Call, max_model_len: int | None) -> float:
+    """Tell how many events with text a stream can have; one that sends more will never end by itself."""
+    longest = call.max_tokens or max_model_len
+    return math.inf if longest is None else call.choices * (longest * _EVENTS_PER_TOKEN + _SLACK_EVENTS)
 
 
 def error_body(error: GatewayError, route: Route | None, request_id: str = "") -> bytes:
@@ -156,10 +192,12 @@ def error_body(error: GatewayError, route: Route | None, request_id: str = "") -
             "request_id": request_id,
         }
     else:
-        body = {
-            "error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-        }
+        body = {"error": _fields(error)}
     return msgspec.json.encode(body)
+
+
+def _fields(error: GatewayError) -> dict[str, str | bool | None]:
+    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
 
 
 def error_event(error: GatewayError, route: Route) -> bytes:
@@ -167,9 +205,9 @@ def error_event(error: GatewayError, route: Route) -> bytes:
     if route.dialect == "messages":
         return b"event: error\ndata: " + error_body(error, route) + b"\n\n"
     if route.dialect == "responses":
-        fields = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
-        return b"event: error\ndata: " + msgspec.json.encode(fields) + b"\n\n"
-    return b"data: " + error_body(error, route) + b"\n\n"
+        return b"event: error\ndata: " + msgspec.json.encode({**_fields(error), "type": "error"}) + b"\n\n"
+    fields = {**_fields(error), "retryable": error.is_retryable}
+    return b"data: " + msgspec.json.encode({"error": fields}) + b"\n\n"
 
 
 # Source: Anthropic's API reference, "Errors".

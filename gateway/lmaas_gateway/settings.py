@@ -97,6 +97,9 @@ class ReplicaSettings(BaseModel):
         description="How much it takes beside the others; 2 is sent twice the tokens of 1.",
     )
     draining: bool = Field(default=False, description="Finish the calls that it has and take no new ones.")
+    first_byte_s: float | None = Field(
+        default=None, gt=0, description="Deadline of a reply's first byte; default: the model's."
+    )
     max_in_flight: int | None = Field(
         default=None, ge=1, description="Calls that it works on at once, if not as its model says."
     )
@@ -164,6 +167,9 @@ class ModelSettings(BaseModel):
     )
     max_model_len: int | None = Field(
         default=None, ge=1, description="Context length in tokens (vLLM's `--max-model-len`)."
+    )
+    first_byte_s: float | None = Field(
+        default=None, gt=0, description="Deadline of a reply's first byte; default: `timeouts.first_byte_s`."
     )
     dtype: str | None = Field(default=None, description="Weight precision (vLLM's `--dtype`).")
     max_in_flight: int = Field(
@@ -236,9 +242,12 @@ class ModelSettings(BaseModel):
 
     def complete(self, replica: ReplicaSettings) -> ReplicaSettings:
         """Fill in what a replica leaves to its model."""
-        if replica.max_in_flight is not None:
-            return replica
-        return replica.model_copy(update={"max_in_flight": self.max_in_flight})
+        missing = {
+            name: getattr(self, name)
+            for name in ("max_in_flight", "first_byte_s")
+            if getattr(replica, name) is None
+        }
+        return replica.model_copy(update=missing) if missing else replica
 
 
 class EngineSettings(BaseModel):
@@ -570,6 +579,11 @@ class Settings(BaseModel):
     )
     max_connections_per_replica: int = Field(
         default=4096, ge=1, description="Open connections to one replica; further calls get 503."
+    )
+    max_reply_bytes: int = Field(
+        default=256 * 2**20,
+        ge=2**20,
+        description="A longer reply of a replica is taken to have no end, and cut.",
     )
     probe_interval_s: float = Field(
         default=5.0, gt=0, description="How often a ready replica's health is asked for."

@@ -66,6 +66,19 @@ def _read(match: re.Match[bytes]) -> Usage | None:
     )
 
 
+def estimate(told: Usage | None, *, prompt_tokens: int, completion_tokens: int) -> Usage:
+    """Fill in what a stream that broke off has not told: its replica counts at the end of a stream only."""
+    told = told or Usage()
+    if told.completion_tokens >= completion_tokens and told.prompt_tokens:
+        return told
+    return Usage(
+        prompt_tokens=told.prompt_tokens or prompt_tokens,
+        completion_tokens=max(told.completion_tokens, completion_tokens),
+        cached_tokens=told.cached_tokens,
+        is_estimated=True,
+    )
+
+
 def merge(first: Usage | None, last: Usage | None) -> Usage | None:
     """Join the usage of a stream's start and end: counts only grow, and each may stand in one of them."""
     if first is None or last is None:

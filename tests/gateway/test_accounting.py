@@ -56,6 +56,7 @@ def test_line_of_a_call_has_every_field() -> None:
         "prompt_tokens": 7,
         "cached_tokens": 2,
         "completion_tokens": 3,
+        "usage_estimated": False,
     }
     text = metrics.render().decode()
     assert 'lmaas_request_duration_seconds_sum{model="mock",route="/v1/chat/completions"} 1.0' in text

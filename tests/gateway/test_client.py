@@ -340,6 +340,23 @@ class TestDeadlines:
             exchange.close()
 
 
+class TestSilence:
+    async def test_system_asks_a_silent_replica_within_ten_seconds(self) -> None:
+        async with FakeReplica() as replica, client_of(replica.url) as client:
+            exchange = await client.post(PATH, ASK)
+            await read_all(exchange)
+            exchange.close()
+            (connection,) = client._idle
+            sock = connection._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            idle_s, interval_s, count = (
+                sock.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+            assert idle_s + interval_s * count <= 10
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 10_000
+
+
 class TestBackPressure:
     async def test_reader_that_does_not_read_holds_the_replica_back_without_idling(self) -> None:
         size = 16 * 2**20
@@ -350,7 +367,7 @@ class TestBackPressure:
             await asyncio.sleep(0.8)
             (connection,) = client._busy
             assert connection.is_reading_paused
-            assert connection._buffered_bytes < 2**20
+            assert connection.received_bytes - connection._taken_bytes < 2**20
             assert len(await read_all(exchange)) == size
             exchange.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lmaas_gateway.settings import Settings
 from lmaas_gateway.testing import FakeReplica, Fault, Framing, Point, Script
 from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
 from support.stub import raw_client, request_bytes
@@ -364,6 +365,13 @@ class TestDeadlines:
             async with run_gateway(settings_for(first, second, timeouts={"first_byte_s": 0.1})) as running:
                 assert (await running.post(CHAT, ASK)).status == 200
             assert (first.requests, second.requests) == (1, 1)
+
+    async def test_model_may_have_a_first_byte_deadline_of_its_own(self) -> None:
+        async with FakeReplica(script=Script(fault=Fault.HANG)) as only:
+            model = {"name": "mock", "kind": "chat", "first_byte_s": 0.1, "replicas": [{"url": only.url}]}
+            async with run_gateway(Settings.model_validate({"models": [model]})) as running:
+                reply = await running.post(CHAT, ASK)
+        assert (reply.status, reply.error["code"]) == (504, "replica_timeout")
 
     @pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "soon", "9" * 40])
     async def test_deadline_that_is_no_number_is_refused(self, value: str) -> None:

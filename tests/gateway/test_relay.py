@@ -28,6 +28,7 @@ BY_ROUTE = {
     "/v1/responses": RESPONSES,
     "/v1/messages": MESSAGES,
 }
+EVENT = 'data: {"id":"x","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
 ROUTE = {route.path: route for route in ROUTES}
 
 
@@ -110,6 +111,96 @@ class TestUsage:
         assert line["completion_tokens"] == 0
 
 
+class TestUsageOfBrokenStreams:
+    @pytest.mark.parametrize("path", BY_ROUTE)
+    async def test_what_was_generated_is_counted_and_said_to_be_estimated(self, path: str) -> None:
+        opening = {"/v1/responses": 4, "/v1/messages": 2, CHAT: 1}.get(path, 0)
+        script = Script(fault=Fault.CLOSE, fault_at=Point.AFTER_EVENTS, fault_events=opening + 7)
+        fields = {**BY_ROUTE[path], "stream": True, "max_tokens": 20, "max_output_tokens": 20}
+        _, line, metrics = await outcome_of(path, fields, script)
+        assert (line["completion_tokens"], line["usage_estimated"]) == (7, True)
+        assert line["prompt_tokens"] > 0
+        assert 'lmaas_completion_tokens_total{model="mock"} 7.0' in metrics
+
+    async def test_client_that_leaves_is_counted_so_far(self) -> None:
+        script = Script(tokens=50, token_gap_s=0.01)
+        async with FakeReplica(script=script) as replica, run_gateway(settings_for(replica)) as running:
+            async with raw_client(running.port) as client:
+                client.send(request_bytes(CHAT, {**STREAM, "max_tokens": 50}))
+                await client.head()
+                seen = b""
+                while seen.count(b"\n\n") < 11:
+                    seen += await client.chunk()
+            line = await running.logged()
+            await replica.record.until(lambda: replica.aborted == 1)
+        assert (line["status"], line["usage_estimated"]) == (499, True)
+        assert 10 <= line["completion_tokens"] < 30
+
+    async def test_what_the_replica_told_itself_is_exact(self) -> None:
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        script = Script(fault=Fault.CLOSE, fault_at=Point.AFTER_EVENTS, fault_events=5)
+        _, line, _ = await outcome_of(CHAT, {**STREAM, "max_tokens": 9, "stream_options": options}, script)
+        assert (line["prompt_tokens"], line["completion_tokens"]) == (3, 4)
+        assert line["usage_estimated"] is False
+
+    async def test_whole_stream_is_never_estimated(self) -> None:
+        _, line, _ = await outcome_of(CHAT, STREAM, Script())
+        assert line["usage_estimated"] is False
+
+    async def test_whole_stream_of_a_replica_without_usage_is(self) -> None:
+        event = 'data: {"id":"x","choices":[{"delta":{"content":"a"},"finish_reason":%s}]}\r\n\r\n'
+        events = (event % "null", event % "null", event % '"stop"', "data: [DONE]\r\n\r\n")
+        reply, line, _ = await outcome_of(CHAT, STREAM, Script(events=events))
+        assert reply.body.endswith(b"[DONE]\r\n\r\n")
+        assert (line["outcome"], line["usage_estimated"]) == ("ok", True)
+        assert line["completion_tokens"] in {3, 4}
+
+
+class TestEndlessStreams:
+    async def test_more_tokens_than_were_asked_for_are_cut(self) -> None:
+        script = Script(events=tuple(EVENT for _ in range(500)))
+        reply, line, _ = await outcome_of(CHAT, {**STREAM, "max_tokens": 10}, script)
+        assert b"stream_interrupted" in reply.body
+        assert line["outcome"] == "interrupted"
+        assert 84 < line["completion_tokens"] <= 500
+
+    async def test_without_a_bound_the_context_length_is_one(self) -> None:
+        script = Script(events=tuple(EVENT for _ in range(500)))
+        async with (
+            FakeReplica(FakeModel(max_model_len=16), script=script) as replica,
+            run_gateway(settings_for(replica)) as running,
+        ):
+            reply = await running.post(CHAT, {**ASK, "stream": True})
+        assert b"stream_interrupted" in reply.body
+
+    async def test_event_without_end_is_cut(self) -> None:
+        script = Script(events=(EVENT, "data: " + "x" * 6_000_000))
+        reply, line, _ = await outcome_of(CHAT, STREAM, script)
+        assert b"stream_interrupted" in reply.body
+        assert len(reply.body) < 2000
+        assert line["outcome"] == "interrupted"
+
+    async def test_reply_without_end_is_cut(self) -> None:
+        script = Script(events=tuple("data: " + "x" * 100_000 + "\n\n" for _ in range(40)), token_gap_s=0.02)
+        async with (
+            FakeReplica(script=script) as replica,
+            run_gateway(settings_for(replica, max_reply_bytes=2**20)) as running,
+        ):
+            reply = await running.post(CHAT, STREAM)
+            await replica.record.until(lambda: replica.aborted == 1)
+        assert b"stream_interrupted" in reply.body
+        assert len(reply.body) < 3_500_000
+
+    async def test_deadline_within_a_stream_is_told_as_such_and_blames_nobody(self) -> None:
+        script = Script(tokens=100, token_gap_s=0.05)
+        async with FakeReplica(script=script) as replica, run_gateway(settings_for(replica)) as running:
+            reply = await running.post(CHAT, {**STREAM, "max_tokens": 100}, "x-request-deadline-ms: 300")
+            assert running.pool.replicas[0].breaker.consecutive_failures == 0
+        (*_, last) = events_of(reply)
+        error = json.loads(last.removeprefix(b"data: "))["error"]
+        assert (error["code"], error["retryable"]) == ("deadline_exceeded", False)
+
+
 class TestRoutes:
     @pytest.mark.parametrize(
         ("kind", "path", "fields"),
@@ -161,6 +252,7 @@ class TestBrokenStreams:
         else:
             assert last.startswith(b"data: ")
             assert data["error"]["code"] == "stream_interrupted"
+            assert data["error"]["retryable"] is True
         assert (line["status"], line["outcome"], line["code"]) == (200, "interrupted", "stream_interrupted")
 
     @pytest.mark.parametrize("path", [CHAT, "/v1/messages"])

@@ -159,6 +159,7 @@ class InferenceEndpoint:
             session=envelope.session_of(wanted, fields.get(b"x-session-id")),
             deadline_s=deadline_s,
             is_deadline_given=limit_s is not None,
+            max_tokens=envelope.max_tokens_of(wanted),
             priority=envelope.priority_of(wanted, fields.get(b"x-lmaas-priority")),
         )
 

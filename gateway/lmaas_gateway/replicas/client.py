@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
@@ -27,7 +28,20 @@ if TYPE_CHECKING:
 _HIGH_WATER_BYTES = 256 * 1024
 _LOW_WATER_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
+_MAX_REPLY_BYTES = 256 * 2**20
 _SWEEP_INTERVAL_S = 0.25
+# A peer that is gone is noticed in 10 s: asked after 4 s of silence, then every 2 s; and what was sent to it
+# must be acknowledged in 8 s. Linux knows all of these, other systems some.
+_KEEP_ALIVE_OPTIONS = tuple(
+    (getattr(socket, name), value)
+    for name, value in (
+        ("TCP_KEEPIDLE", 4),
+        ("TCP_KEEPINTVL", 2),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 8000),
+    )
+    if hasattr(socket, name)
+)
 # uvicorn, which vLLM runs on, closes idle connections after 5 s: leave them a little earlier.
 _KEEP_ALIVE_S = 4.0
 _STALE_AFTER_S = 1.0
@@ -101,11 +115,12 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
         self._chunks: list[bytes] = []
-        self._buffered_bytes = 0
+        self._taken_bytes = 0
         self._error: ReplicaError | None = None
         self._head_bytes = 0
         self._body_ends_at_eof = False
         self._keep_alive = True
+        self.received_bytes = 0
         self.is_open = False
         self.is_reading_paused = False
         self.is_head_complete = False
@@ -126,7 +141,7 @@ class _Connection(asyncio.Protocol):
         self.deadline_s = now + timeouts.first_byte_s
         self.total_deadline_s = min(now + timeouts.total_s, deadline_s)
         self._chunks = []
-        self._buffered_bytes = self._head_bytes = 0
+        self.received_bytes = self._taken_bytes = self._head_bytes = 0
         self.is_head_complete = self.is_complete = self.has_data = False
         self.headers = {}
         head, body = request
@@ -152,7 +167,7 @@ class _Connection(asyncio.Protocol):
         if not chunks:
             return b""
         self._chunks = []
-        self._buffered_bytes = 0
+        self._taken_bytes = self.received_bytes
         if self.is_reading_paused:
             self.is_reading_paused = False
             if self.is_open:
@@ -217,7 +232,7 @@ class _Connection(asyncio.Protocol):
         if not self.is_head_complete and self._head_bytes > _MAX_HEAD_BYTES:
             self.fail(ReplicaProtocolError("the reply's head is too long"))
             return
-        if self._buffered_bytes > _HIGH_WATER_BYTES and not self.is_reading_paused:
+        if self.received_bytes - self._taken_bytes > _HIGH_WATER_BYTES and not self.is_reading_paused:
             self.is_reading_paused = True
             self._transport.pause_reading()
         self._wake()
@@ -246,7 +261,7 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._chunks.append(body)
-        self._buffered_bytes += len(body)
+        self.received_bytes += len(body)
 
     def on_message_complete(self) -> None:
         if self.is_head_complete:
@@ -314,6 +329,7 @@ class ReplicaClient:
         timeouts: Deadlines of each exchange, in seconds.
         api_key: Bearer key that the replica asks for.
         max_connections: How many exchanges may be in flight at once.
+        max_reply_bytes: A reply that is longer is taken to have no end.
     """
 
     def __init__(
@@ -323,8 +339,10 @@ class ReplicaClient:
         timeouts: TimeoutSettings,
         api_key: str | None = None,
         max_connections: int = 4096,
+        max_reply_bytes: int = _MAX_REPLY_BYTES,
     ) -> None:
         self.timeouts = timeouts
+        self._max_reply_bytes = max_reply_bytes
         self._address = address
         self._max_connections = max_connections
         # Ordered, last in first out: the warmest connection is used first.
@@ -379,10 +397,13 @@ class ReplicaClient:
         """Drop a connection that has ended."""
         self._idle.pop(connection, None)
 
-    def limit(self, timeouts: TimeoutSettings, max_connections: int) -> None:
-        """Change the deadlines and the bound of connections; what runs keeps the deadline it waits for."""
+    def limit(
+        self, timeouts: TimeoutSettings, max_connections: int, max_reply_bytes: int = _MAX_REPLY_BYTES
+    ) -> None:
+        """Change the deadlines and the bounds; what runs keeps the deadline it waits for."""
         self.timeouts = timeouts
         self._max_connections = max_connections
+        self._max_reply_bytes = max_reply_bytes
 
     def close(self) -> None:
         """Close every connection; exchanges in flight end with `ReplicaClosedError`."""
@@ -451,13 +472,14 @@ class ReplicaClient:
                 lambda: _Connection(self, loop), address.unix_path
             )
         else:
-            _, connection = await loop.create_connection(
+            transport, connection = await loop.create_connection(
                 lambda: _Connection(self, loop),
                 address.host,
                 address.port,
                 ssl=address.tls,
                 server_hostname=address.host if address.tls else None,
             )
+            _notice_silence(transport.get_extra_info("socket"))
         return connection
 
     def _sweep(self) -> None:
@@ -466,8 +488,17 @@ class ReplicaClient:
         for connection in tuple(self._busy):
             if connection.is_complete:
                 continue
-            if now > connection.total_deadline_s:
+            if connection.received_bytes > self._max_reply_bytes:
+                connection.fail(ReplicaProtocolError("its reply does not end"))
+            elif now > connection.total_deadline_s:
                 connection.fail(ReplicaDeadlineError("total"))
             elif now > connection.deadline_s and not connection.is_reading_paused:
                 connection.fail(ReplicaDeadlineError("idle" if connection.has_data else "first_byte"))
         self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep) if self._busy else None
+
+
+def _notice_silence(sock: socket.socket) -> None:
+    """Have the system ask a silent peer whether it is there: one that lost its power sends no sign."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEP_ALIVE_OPTIONS:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.board import SharedBoard
     from lmaas_gateway.call import Call, Principal, Route
     from lmaas_gateway.replicas.pool import LaunchStatus
-    from lmaas_gateway.settings import ModelKind, ReplicaSettings, RetrySettings, Settings
+    from lmaas_gateway.settings import ModelKind, ReplicaSettings, RetrySettings, Settings, TimeoutSettings
 
     Launches = Callable[[str], Sequence[LaunchStatus]]
     Identity = tuple[str, str, str | None, Path | None]
@@ -141,7 +141,9 @@ class Directory:
         Calls that hold a pool of `previous`, waiting for a replica, get those of its successor.
         """
         for replica, wanted in self._placed.items():
-            replica.client.limit(settings.timeouts, settings.max_connections_per_replica)
+            replica.client.limit(
+                _timeouts(wanted, settings), settings.max_connections_per_replica, settings.max_reply_bytes
+            )
             replica.breaker.follow(settings.ejection)
             replica.weight, replica.is_draining = wanted.weight, wanted.draining
             replica.max_in_flight = wanted.max_in_flight or replica.max_in_flight
@@ -261,7 +263,14 @@ def _share_load(board: SharedBoard, model: str, url: str) -> SharedLoad:
 def _build_client(replica: ReplicaSettings, settings: Settings) -> ReplicaClient:
     return ReplicaClient(
         Address.parse(replica),
-        timeouts=settings.timeouts,
+        timeouts=_timeouts(replica, settings),
         api_key=None if replica.api_key is None else replica.api_key.get_secret_value(),
         max_connections=settings.max_connections_per_replica,
+        max_reply_bytes=settings.max_reply_bytes,
     )
+
+
+def _timeouts(replica: ReplicaSettings, settings: Settings) -> TimeoutSettings:
+    if replica.first_byte_s is None:
+        return settings.timeouts
+    return settings.timeouts.model_copy(update={"first_byte_s": replica.first_byte_s})

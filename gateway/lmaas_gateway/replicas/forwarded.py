@@ -43,6 +43,11 @@ class Forwarded:
         """The replica's name, for records."""
         return self._replica.name
 
+    @property
+    def max_model_len(self) -> int | None:
+        """The context length of the replica in tokens, if it is known."""
+        return self._replica.max_model_len
+
     def note_broken(self) -> None:
         """Take note that the replica did not bring its reply to a good end."""
         self._is_broken = True
