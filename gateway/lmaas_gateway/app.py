@@ -19,6 +19,7 @@ from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.loop_watch import LoopWatch
 from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, Metrics
 from lmaas_gateway.pipeline import Pipeline
+from lmaas_gateway.policy.fetching import MediaFetcher
 from lmaas_gateway.policy.stage import Policy
 from lmaas_gateway.replay.build import build_claims, build_replays
 from lmaas_gateway.replicas.directory import build_directory
@@ -66,6 +67,7 @@ class Gateway:
         seat: Of one of several workers, its place among them.
         launches: Tells what the launcher knows of a model's replicas.
         steering: Changes the configuration where operators ask for it.
+        fetcher: Fetches media for callers.
     """
 
     def __init__(
@@ -76,7 +78,9 @@ class Gateway:
         seat: Seat | None = None,
         launches: Launches | None = None,
         steering: Steering | None = None,
+        fetcher: MediaFetcher | None = None,
     ) -> None:
+        self._fetcher = fetcher or MediaFetcher()
         self._steering = steering
         self._is_preparing = False
         self._launches = launches
@@ -159,7 +163,9 @@ class Gateway:
         replica_router = Router(self.metrics, max_extra_attempts=settings.retries.max_extra_attempts)
         router = PlanRouter(replica_router, self.metrics)
         application = build_application(
-            pipeline=Pipeline(authenticator, Policy(settings), directory, self.admission, router, replays),
+            pipeline=Pipeline(
+                authenticator, Policy(settings, self._fetcher), directory, self.admission, router, replays
+            ),
             authenticator=authenticator,
             directory=directory,
             accounting=self._accounting,
@@ -192,6 +198,7 @@ class Gateway:
         self.metrics.publish()
         await self._prober.stop()
         self.directory.close()
+        await self._fetcher.close()
         if self._claims is not None:
             self._claims.close()
 

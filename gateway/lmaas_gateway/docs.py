@@ -24,6 +24,7 @@ from lmaas_gateway.settings import (
     EngineSettings,
     IdempotencySettings,
     KeySettings,
+    MediaSettings,
     ModelSettings,
     PolicySettings,
     QueueSettings,
@@ -110,6 +111,7 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `retries`: trying other replicas", RetrySettings, "retries")
     yield from _settings_table("## `ejection`: leaving bad replicas out", EjectionSettings, "ejection")
     yield from _settings_table("## `policy`: what callers may ask", PolicySettings, "policy")
+    yield from _settings_table("## `media`: images, audio and video in calls", MediaSettings, "media")
     yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)

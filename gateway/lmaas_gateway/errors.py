@@ -6,6 +6,7 @@
         InvalidHeaderError            400     invalid_request_error  invalid_header
         UnsupportedRouteError         400     invalid_request_error  unsupported_route
         ParameterNotAllowedError      400     invalid_request_error  parameter_not_allowed
+        MediaError                    400     invalid_request_error  media_not_accepted
         InvalidIdempotencyKeyError    400     invalid_request_error  invalid_idempotency_key
         InvalidConfigurationError     400     invalid_request_error  invalid_configuration
       AuthenticationError             401     authentication_error   invalid_api_key
@@ -114,6 +115,12 @@ class ParameterNotAllowedError(BadRequestError):
     """A field that the operator does not let callers set."""
 
     code = "parameter_not_allowed"
+
+
+class MediaError(BadRequestError):
+    """Media that is not fetched here, cannot be had, or is not what it should be."""
+
+    code = "media_not_accepted"
 
 
 class AuthenticationError(GatewayError):

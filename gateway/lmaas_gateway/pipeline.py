@@ -69,7 +69,8 @@ class Pipeline:
         principal = self._authenticator.identify(headers)
         meter.principal = principal.id
         call = await read_call()
-        self._policy.check(call)
+        if self._policy.check(call):
+            call = await self._policy.settle(call)
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
         replay = None

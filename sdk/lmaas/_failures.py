@@ -27,6 +27,7 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "unsupported_route": errors.BadRequestError,
     "invalid_configuration": errors.BadRequestError,
     "parameter_not_allowed": errors.BadRequestError,
+    "media_not_accepted": errors.BadRequestError,
     "invalid_request": errors.BadRequestError,
     "context_length_exceeded": errors.ContextLengthExceededError,
     "invalid_api_key": errors.AuthenticationError,

@@ -27,6 +27,7 @@ _ON_UVLOOP = {
     "test_hostile_bytes",
     "test_inference",
     "test_logs",
+    "test_media",
     "test_parameters",
     "test_protocol",
     "test_relay",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from lmaas_gateway.board import Seat
+    from lmaas_gateway.policy.fetching import MediaFetcher
     from lmaas_gateway.replicas.pool import Pool
     from lmaas_gateway.testing import FakeReplica
 
@@ -131,6 +132,7 @@ async def run_gateway(
     is_ready: bool = True,
     seat: Seat | None = None,
     load: Callable[[], Settings] | None = None,
+    fetcher: MediaFetcher | None = None,
 ) -> AsyncIterator[Running]:
     """Serve until the end of the block, as `serve_socket` does, on a free port.
 
@@ -139,10 +141,13 @@ async def run_gateway(
         is_ready: Wait until every replica has passed its first probe.
         seat: Of one of several workers, its place among them.
         load: Reads the settings again when the configuration is reloaded; default: the same.
+        fetcher: Fetches media for callers.
     """
     lines: list[bytes] = []
     configuration = Configuration(settings, load or (lambda: settings))
-    gateway = Gateway(configuration.settings, log=lines.append, seat=seat, steering=configuration)
+    gateway = Gateway(
+        configuration.settings, log=lines.append, seat=seat, steering=configuration, fetcher=fetcher
+    )
     configuration.bind(apply=gateway.change, metrics=gateway.metrics)
     with listen("127.0.0.1", 0) as listener:
         server = _Server(uvicorn_config(settings, gateway))

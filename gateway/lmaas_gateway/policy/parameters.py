@@ -80,6 +80,10 @@ class ParameterRules:
             if model.allowed_parameters
         }
 
+    def allowed_for(self, model: str) -> frozenset[str]:
+        """Name the guarded parameters that callers of a model may set."""
+        return self._allowed_by_model.get(model, self._allowed)
+
     def check(self, call: Call) -> None:
         """Pass a call that asks for nothing out of bounds, as almost every one.
 
@@ -97,7 +101,7 @@ class ParameterRules:
 
     def _check_rare(self, call: Call) -> None:
         wanted, policy = call.wanted, self._policy
-        allowed = self._allowed_by_model.get(call.model, self._allowed)
+        allowed = self.allowed_for(call.model)
         for name, reason in BANNED.items():
             if _is_given(getattr(wanted, name)) and name not in allowed:
                 raise _not_allowed(name, reason)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmaas_gateway.policy.media import MediaRules, may_hold_media
 from lmaas_gateway.policy.parameters import ParameterRules
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
+    from lmaas_gateway.policy.fetching import MediaFetcher
     from lmaas_gateway.settings import Settings
 
 
@@ -16,15 +18,26 @@ class Policy:
 
     Args:
         settings: The operator's rules.
+        fetcher: Fetches media.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fetcher: MediaFetcher) -> None:
         self._parameters = ParameterRules(settings)
+        self._media = MediaRules(settings.media, fetcher)
 
-    def check(self, call: Call) -> None:
-        """Pass a call that stays within bounds.
+    def check(self, call: Call) -> bool:
+        """Pass a call that stays within bounds; tell whether it may hold media, which `settle` then looks at.
 
         Raises:
             GatewayError: what it may not ask for.
         """
         self._parameters.check(call)
+        return may_hold_media(call)
+
+    async def settle(self, call: Call) -> Call:
+        """Give the call with its media fetched, or itself if there is nothing to fetch.
+
+        Raises:
+            GatewayError: media that is not taken here, or cannot be had.
+        """
+        return await self._media.settle(call, self._parameters.allowed_for(call.model))

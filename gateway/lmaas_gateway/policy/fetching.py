@@ -1,0 +1,152 @@
+"""Fetch media for a caller, and nothing else: no inner address, no other name, no more than was agreed.
+
+A name is resolved once, every address that it has must be public, and the connection goes to the address
+that was looked at: whatever the name means a moment later changes nothing. Each redirect is looked at alike.
+This is the one module of the gateway that names httpx (docs/decisions/0010-hardening.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+import httpx
+
+from lmaas_gateway.errors import MediaError
+from lmaas_gateway.policy.addresses import is_domain_allowed, is_global, parse_target
+from lmaas_gateway.policy.sniffing import sniff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from lmaas_gateway.policy.addresses import Target
+    from lmaas_gateway.settings import MediaSettings
+
+    Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+    """Gives the addresses of a name."""
+    Reach = Callable[[str, int], tuple[str, int]]
+    """Tells where an address and port are reached."""
+
+_MAX_REDIRECTS = 3
+_MAX_CONNECTIONS = 16
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Ask the system's resolver."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
+    return [str(address[0]) for *_, address in found]
+
+
+def reach(address: str, port: int) -> tuple[str, int]:
+    """An address is reached where it says."""
+    return address, port
+
+
+class MediaFetcher:
+    """Turns URLs into data URLs.
+
+    Args:
+        resolve: Gives the addresses of a name.
+        reach: Tells where an address is reached; tests have their public addresses on this machine.
+        tls: Whom to trust.
+    """
+
+    def __init__(
+        self, *, resolve: Resolve = resolve, reach: Reach = reach, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._resolve = resolve
+        self._reach = reach
+        self._tls = tls
+        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._places = asyncio.Semaphore(_MAX_CONNECTIONS)
+
+    async def fetch(self, url: str, kind: str, settings: MediaSettings) -> str:
+        """Give what is behind `url` as a data URL.
+
+        Args:
+            url: The caller's.
+            kind: What it must be: `image`, `audio` or `video`.
+            settings: Caps, and which domains may be asked.
+
+        Raises:
+            MediaError: it may not be fetched, or was not what it should be.
+        """
+        try:
+            async with asyncio.timeout(settings.timeout_s), self._places:
+                content = await self._follow(url, settings)
+        except TimeoutError:
+            raise MediaError(f"A media URL did not answer within {settings.timeout_s:g} s.") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError):
+            # What exactly happened would tell a caller about the network that we are in.
+            raise MediaError("A media URL could not be fetched.") from None
+        media_type = sniff(content)
+        if media_type is None or not media_type.startswith(kind):
+            raise MediaError(f"A media URL does not hold {kind} in a format that is taken here.")
+        return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    async def _follow(self, url: str, settings: MediaSettings) -> bytes:
+        for _ in range(_MAX_REDIRECTS + 1):
+            target = parse_target(url, is_http_allowed=settings.allow_http)
+            response = await self._ask(target, settings)
+            try:
+                if response.status_code in _REDIRECTS and "location" in response.headers:
+                    url = urljoin(url, response.headers["location"])
+                    continue
+                if response.status_code != 200:
+                    raise MediaError(f"A media URL answered {response.status_code}.")
+                return await _read(response, settings.max_bytes)
+            finally:
+                await response.aclose()
+        raise MediaError(f"A media URL was redirected more than {_MAX_REDIRECTS} times.")
+
+    async def _ask(self, target: Target, settings: MediaSettings) -> httpx.Response:
+        if not is_domain_allowed(target.host, settings.allowed_domains):
+            raise MediaError("Media of that domain is not fetched here; send it as a data: URL.")
+        address, port = self._reach(await self._find_address(target), target.port)
+        # The transport itself: no cookies, no redirects, no proxy of the environment, no decompression.
+        request = httpx.Request(
+            "GET",
+            httpx.URL(scheme=target.scheme, host=address, port=port, raw_path=target.path.encode("ascii")),
+            headers={"host": target.authority, "accept-encoding": "identity", "user-agent": "lmaas"},
+            extensions={"sni_hostname": target.host},
+        )
+        return await self._connections().handle_async_request(request)
+
+    async def _find_address(self, target: Target) -> str:
+        if ":" in target.host or target.host.replace(".", "").isdigit():
+            addresses: Sequence[str] = [target.host]
+        else:
+            addresses = await self._resolve(target.host, target.port)
+        if not addresses or not all(map(is_global, addresses)):
+            raise MediaError("A media URL does not point to the public internet.")
+        return addresses[0]
+
+    def _connections(self) -> httpx.AsyncHTTPTransport:
+        if self._transport is None:
+            # None is kept: two names may share an address, and each must show its own certificate.
+            self._transport = httpx.AsyncHTTPTransport(
+                verify=self._tls or ssl.create_default_context(),
+                trust_env=False,
+                limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
+            )
+        return self._transport
+
+
+async def _read(response: httpx.Response, max_bytes: int) -> bytes:
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MediaError("A media URL answered with compressed bytes.")
+    content = bytearray()
+    async for piece in response.aiter_raw():
+        content += piece
+        if len(content) > max_bytes:
+            raise MediaError(f"A media URL holds more than {max_bytes} bytes.")
+    return bytes(content)
