@@ -17,7 +17,7 @@ from lmaas_gateway.auth import Authenticator, principals_of
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.loop_watch import LoopWatch
-from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, Metrics
+from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, STORED_BYTES, Metrics
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.policy.fetching import MediaFetcher
 from lmaas_gateway.policy.stage import Policy
@@ -97,6 +97,7 @@ class Gateway:
         self.metrics.watch(CAPACITY, self.admission.capacities)
         self._prober = Prober(directory, interval_s=settings.probe_interval_s)
         self._current = self._assemble(settings, directory)
+        self.metrics.watch(STORED_BYTES, self._stored_bytes)
 
     @property
     def settings(self) -> Settings:
@@ -107,6 +108,9 @@ class Gateway:
     def directory(self) -> Directory:
         """The models that are served."""
         return self._current.directory
+
+    def _stored_bytes(self) -> list[tuple[tuple[str], float]]:
+        return self._current.replays.sizes_bytes()
 
     def application(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, or the lifespan, by the configuration of this moment."""

@@ -133,6 +133,12 @@ CONNECTIONS_ENDED = Spec(
     "Client connections ended by a rule: too_many_total, too_many_address, head_timeout, body_timeout or "
     "slow_reader.",
 )
+STORED_BYTES = Spec(
+    "gauge",
+    "lmaas_stored_reply_bytes",
+    ("store",),
+    "Memory of this process that kept replies take: idempotency or cache; not what lies in a folder.",
+)
 REPLICA_UP = Spec("gauge", "lmaas_replica_up", ("model", "replica"), "1 if the replica's last probe passed.")
 REPLICA_STATE = Spec(
     "gauge",
@@ -213,6 +219,7 @@ ALL = (
     CACHE_HITS,
     CACHE_MISSES,
     CACHE_SAVED_TOKENS,
+    STORED_BYTES,
     FALLBACKS,
     CONNECTIONS_ENDED,
     REPLICA_UP,
@@ -275,7 +282,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._call_series: dict[tuple[str, str, int], _CallSeries] = {}
         self._token_series: dict[str, _TokenSeries] = {}
-        self._watched: dict[Spec, GaugeReader] = dict.fromkeys((QUEUE_DEPTH, CAPACITY), tuple)
+        self._watched: dict[Spec, GaugeReader] = dict.fromkeys((QUEUE_DEPTH, CAPACITY, STORED_BYTES), tuple)
 
     def follow(self, pools: Mapping[str, Pool]) -> None:
         """Report the gauges of these pools from now on."""

@@ -47,6 +47,10 @@ class Claims(Protocol):
     async def sweep(self) -> None:
         """Drop what has expired."""
 
+    @property
+    def size_bytes(self) -> int:
+        """What is kept in the memory of this process."""
+
     def close(self) -> None:
         """Let go of everything at the end of the process."""
 
@@ -105,6 +109,11 @@ class MemoryClaims:
     async def sweep(self) -> None:
         """Drop what has expired."""
         self._store.sweep()
+
+    @property
+    def size_bytes(self) -> int:
+        """What is kept in the memory of this process."""
+        return self._store.size_bytes
 
     def close(self) -> None:
         """Let go of nothing: it ends with the process."""

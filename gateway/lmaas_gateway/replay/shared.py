@@ -51,6 +51,11 @@ class FolderClaims:
         self._is_sweeping = False
 
     @property
+    def size_bytes(self) -> int:
+        """What is kept in the memory of this process: nothing."""
+        return 0
+
+    @property
     def max_entry_bytes(self) -> int:
         """Longer bodies are not kept."""
         return self._bounds.max_entry_bytes

@@ -106,6 +106,13 @@ class Replays:
         if self._cache is not None:
             self._cache.store.sweep()
 
+    def sizes_bytes(self) -> list[tuple[tuple[str], float]]:
+        """Tell what each store takes of this process's memory."""
+        return [
+            (("idempotency",), 0 if self._claims is None else self._claims.size_bytes),
+            (("cache",), 0 if self._cache is None else self._cache.store.size_bytes),
+        ]
+
     def _replayed(self, recorded: Recorded, meter: Meter) -> Replay:
         meter.cache = "replayed"
         meter.reply_headers.append((b"idempotent-replayed", b"true"))
