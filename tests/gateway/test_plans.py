@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lmaas_gateway.call import ROUTES, Principal
 from lmaas_gateway.errors import ModelNotFoundError, SettingsError, UnsupportedRouteError
@@ -101,3 +103,12 @@ class TestShare:
             for call in calls
         )
         assert both < 30
+
+
+def test_example_of_the_documents_is_a_plan() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "routing.md").read_text("utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    directory = build_directory(Settings.model_validate(yaml.safe_load(example)))
+    assert names(directory, "chat-small") == ["chat-small"]
+    assert names(directory, "gpt-4o", session=b"s")[-2:] == ["chat-large", "chat-small"]
+    assert [replica.weight for replica in directory.pools["chat-large"].replicas] == [2, 1]
