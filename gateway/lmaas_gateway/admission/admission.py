@@ -51,7 +51,8 @@ class Turn:
 
     def enter(self, call: Call, pool: Pool) -> Call | None:
         """Let the call through if there is room at once, as the pool's engines are to see it."""
-        self.leave()
+        if self._gate is not None:
+            self.leave()
         gate = self._admission.gate(pool)
         holder = gate.enter(self._principal, call)
         return None if holder is None else self._take(gate, holder, call, pool)
@@ -106,10 +107,12 @@ class Admission:
     def gate(self, pool: Pool) -> Gate:
         """Find the gate of a pool; a pool that was replaced by one of the same name hands its gate on."""
         gate = self._gates.get(pool.name)
+        if gate is not None and gate.pool is pool:
+            return gate
         if gate is None:
             places = None if self._board is None else SharedPlaces(self._board, pool.name, self._workers)
             gate = self._gates[pool.name] = Gate(pool, self._rules, self._metrics, shared=places)
-        elif gate.pool is not pool and pool.successor is None:
+        elif pool.successor is None:
             gate.bind(pool, self._rules)
         return gate
 

@@ -111,7 +111,9 @@ class Gate:
         if calls >= self._easy or line.queue.depth:
             return None
         holder = self._holders.get(principal.id) or self._meet(principal)
-        self._enter(holder, call.tokens)
+        line.enter(holder, call.tokens)
+        if shared is not None:
+            shared.calls.add(1)
         return holder
 
     async def wait(self, principal: Principal, call: Call, meter: Meter) -> Holder:
@@ -142,10 +144,11 @@ class Gate:
 
     def leave(self, holder: Holder, tokens: int) -> None:
         """Take note of a call that has ended; the next one goes."""
-        self._line.leave(holder, tokens)
+        line = self._line
+        line.leave(holder, tokens)
         if self._shared is not None:
             self._shared.calls.add(-1)
-        if self._line.queue.depth:
+        if line.queue.depth:
             self._refresh()
             self._dispatch()
 
