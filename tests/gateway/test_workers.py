@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.processes import any_alive, eventually, is_alive
 from lmaas_gateway.server import listen, serve_worker
-from lmaas_gateway.testing import FakeReplica
+from lmaas_gateway.testing import FakeReplica, Script
 from lmaas_gateway.workers import Workers
 from support.serving import ASK, CHAT, settings_for
 from support.stub import Response, ask, request_bytes
@@ -18,6 +18,8 @@ from support.stubborn import serve_forever
 
 if TYPE_CHECKING:
     import pytest
+
+    from lmaas_gateway.testing.seen import Seen
 
 
 def pids(workers: Workers) -> set[int]:
@@ -97,3 +99,31 @@ async def test_worker_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPat
         async with asyncio.timeout(10):
             await running
     assert not is_alive(pid)
+
+
+def peak(calls: tuple[Seen, ...]) -> int:
+    """How many calls a replica worked on at the same time, at most."""
+    ends = [call.ended_at_s for call in calls if call.ended_at_s is not None]
+    return max(
+        sum(begun.at_s <= call.at_s for begun in calls) - sum(end <= call.at_s for end in ends)
+        for call in calls
+    )
+
+
+async def test_workers_together_pass_the_capacity_by_one_call_each_at_most() -> None:
+    async with FakeReplica(script=Script(headers_delay_s=0.1)) as replica:
+        settings = settings_for(replica, workers=2, shutdown_timeout_s=1, access_log=False)
+        (model,) = settings.models
+        settings = settings.model_copy(update={"models": (model.model_copy(update={"max_in_flight": 6}),)})
+        with listen("127.0.0.1", 0) as listener:
+            port = listener.getsockname()[1]
+            workers = Workers(settings, listener, target=serve_worker, report=lambda _: None)
+            running = asyncio.create_task(workers.run())
+            async with asyncio.timeout(40):
+                await eventually(lambda: replica.record.probes["/health"] > 4, 20)
+                asking = request_bytes(CHAT, ASK, "connection: close")
+                replies = await asyncio.gather(*(ask(port, asking) for _ in range(60)))
+                os.kill(os.getpid(), signal.SIGTERM)
+                await running
+        assert {reply.status for reply in replies} == {200}
+        assert 5 <= peak(replica.calls) <= 6 + 2

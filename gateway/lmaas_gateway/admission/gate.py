@@ -130,11 +130,10 @@ class Gate:
             CallShedError: it made way for a call of a higher priority.
         """
         holder = self._meet(principal)
-        if not self.pool.candidates(()):
+        if not self._refresh():
             # Nothing to wait for: whoever tries to forward the call tells what is wrong with the pool.
             self._enter(holder, call.tokens)
             return holder
-        self._refresh()
         ticket = self._join(holder, lane_of(priority_of(call, principal)), call, meter)
         future = ticket.future = asyncio.get_running_loop().create_future()
         self._dispatch()
@@ -215,31 +214,31 @@ class Gate:
     def _sweep(self) -> None:
         """End what has waited too long, and see whether the pool has grown."""
         self._sweeper = None
-        has_replicas = bool(self.pool.candidates(()))
+        has_replicas = self._refresh()
         for ticket in self._line.expire(self._clock()):
             if has_replicas:
                 was_cut = ticket.expires_s < ticket.joined_s + self._line.rules.timeout_s
                 self._end(ticket, "deadline" if was_cut else "timeout")
             elif _wake(ticket, None):
                 self._enter(ticket.holder, ticket.tokens)
-        self._refresh()
         self._dispatch()
         if self._line.queue.depth:
             self._sweep_later()
 
-    def _refresh(self) -> None:
-        """Take note of what the pool can work on now."""
+    def _refresh(self) -> bool:
+        """Take note of what the pool can work on now; tell whether it has a replica at all."""
         candidates, line, shared = self.pool.candidates(()), self._line, self._shared
         capacity = sum(replica.max_in_flight for replica in candidates)
-        if self.pool.max_in_flight_tokens is not None:
-            line.max_tokens = self.pool.max_in_flight_tokens * len(candidates)
+        tokens_each = self.pool.max_in_flight_tokens
+        line.max_tokens = math.inf if tokens_each is None else tokens_each * len(candidates)
         if shared is None:
             line.resize(capacity)
-            return
+            return bool(candidates)
         line.max_tokens /= shared.workers
         others_wait = shared.queued.total() > self._shared_depth
         share = math.ceil(capacity / shared.workers) if others_wait else None
         line.resize(capacity, elsewhere=shared.calls.total() - line.calls, share=share)
+        return bool(candidates)
 
     def _share_depth(self) -> None:
         if self._shared is not None:
