@@ -14,11 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import contest, engine, open_streams, records, report
+from bench import contest, engine, open_streams, overload, prefix, records, report
 from bench.gateways import ROOT
 from bench.section import Section
 
-SECTIONS: tuple[Section[Any], ...] = (contest.SECTION, open_streams.SECTION, engine.SECTION)
+SECTIONS: tuple[Section[Any], ...] = (
+    contest.SECTION,
+    open_streams.SECTION,
+    overload.SECTION,
+    engine.SECTION,
+    prefix.SECTION,
+)
 SCRIPTS: Mapping[str, Sequence[str]] = {"sdk": ("sdk.py", "sdk_behaviour.py")}
 """Benchmarks with pages of their own."""
 

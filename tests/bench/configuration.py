@@ -19,17 +19,25 @@ FEATURES: tuple[tuple[str, Mapping[str, Any]], ...] = (
 ALWAYS_ON = ", ".join(words for words, _ in FEATURES)
 
 
-def write_config(path: Path, replicas: Sequence[str], *, is_bare: bool = False, **settings: object) -> Path:
+def write_config(
+    path: Path,
+    replicas: Sequence[str],
+    *,
+    is_bare: bool = False,
+    model: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Path:
     """Write a configuration of one chat model `mock` on `replicas`; `settings` of a call win over features.
 
     Args:
         path: The file.
         replicas: Addresses.
         is_bare: Leave every feature as it comes.
+        model: Further settings of the model.
         settings: Further top-level settings.
     """
-    model = {"name": "mock", "kind": "chat", "replicas": [{"url": url} for url in replicas]}
-    values: dict[str, Any] = {"models": [model], "max_connections_per_replica": 20_000}
+    one = {"name": "mock", "kind": "chat", "replicas": [{"url": url} for url in replicas]}
+    values: dict[str, Any] = {"models": [one | dict(model or {})], "max_connections_per_replica": 20_000}
     for _, fragment in () if is_bare else FEATURES:
         values |= fragment
     # YAML takes JSON as it is.

@@ -1,0 +1,127 @@
+"""What one call costs the gateway, counted and not timed: the same on a busy machine as on a quiet one.
+
+    python tests/bench/instructions.py               # instructions a call and an event, by C function
+    python tests/bench/instructions.py --python      # bytecodes a plain call, by Python function
+
+The first runs the gateway under valgrind's callgrind (Debian: `valgrind`), the second under a trace function.
+Run it before and after a change and compare; counts repeat to about one per cent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+if __package__ in {None, ""}:  # run as a file
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from bench.configuration import KEY, write_config
+from bench.gateways import lmaas_command
+from bench.loadgen import Load
+from bench.processes import Process, ServerError, free_port, serving, wait_until
+from bench.running import answers, mock_replica, run_load
+
+_TRACED = Path(__file__).with_name("traced.py")
+_LINE = re.compile(r"^\s*([\d,]+)\s+\(\s*([\d.]+)%\)\s+(.*)$")
+
+
+def main() -> None:
+    """Count and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--python", action="store_true", help="by Python function, in bytecodes")
+    parser.add_argument("--bare", action="store_true", help="with every feature as it comes")
+    parser.add_argument("--calls", type=int, default=400, help="how many calls are counted")
+    parser.add_argument("--rows", type=int, default=40, help="how many functions are listed")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        count = _by_python_function if options.python else _by_c_function
+        count(Path(name), options.calls, options.rows, is_bare=options.bare)
+
+
+@contextmanager
+def _gateway(folder: Path, prefix: Sequence[str], *, is_bare: bool) -> Iterator[tuple[Load, Process]]:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with mock_replica() as replica:
+        config = write_config(folder / "lmaas.yaml", [replica], is_bare=is_bare)
+        program = str(Path(sys.executable).with_name("lmaas"))
+        command = [*prefix, *lmaas_command(program, port, config)]
+        with serving("lmaas-counted", command) as process:
+            wait_until(lambda: answers(f"{address}/readyz"), process, within_s=180)
+            # Some calls at once, as in use: what is done for several of them together costs less.
+            load = Load(address=address, key=KEY, connections=8, requests=100)
+            run_load(load)
+            run_load(replace(load, stream=True, requests=16))
+            yield load, process
+
+
+def _by_c_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> None:
+    valgrind = [
+        *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"),
+        *(f"--callgrind-out-file={folder}/out", sys.executable),
+    ]
+    with _gateway(folder, valgrind, is_bare=is_bare) as (load, process):
+        plain = _collected(process, folder, replace(load, requests=calls))
+        streams = replace(load, requests=max(calls // 16, 8), stream=True)
+        streamed = _collected(process, folder, streams)
+    (per_call, by_call), (total_streamed, _) = plain, streamed
+    events = streams.requests * (streams.tokens + 3)
+    per_stream_event = (total_streamed - per_call / calls * streams.requests) / events
+    _say(f"{per_call / calls:12,.0f} instructions a plain call")
+    _say(f"{per_stream_event:12,.0f} instructions a streamed event, beyond what a call costs")
+    for count, function in by_call[:rows]:
+        _say(f"{count / calls:12,.0f}  {function}")
+
+
+def _collected(process: Process, folder: Path, load: Load) -> tuple[int, list[tuple[int, str]]]:
+    """Count the instructions of one load, in all and by function."""
+    pid = str(process.pid)
+    for option in ("--zero", "--instr=on"):
+        subprocess.run(["callgrind_control", option, pid], check=True, capture_output=True)
+    if run_load(load).errors:
+        message = "calls failed while they were counted"
+        raise ServerError(message)
+    for option in ("--dump", "--instr=off"):
+        subprocess.run(["callgrind_control", option, pid], check=True, capture_output=True)
+    dump = max(folder.glob("out.*"), key=lambda path: path.stat().st_mtime_ns)
+    listed = subprocess.run(
+        ["callgrind_annotate", "--threshold=100", str(dump)], check=True, capture_output=True, text=True
+    ).stdout
+    found = [
+        (int(match[1].replace(",", "")), match[3]) for match in map(_LINE.match, listed.splitlines()) if match
+    ]
+    return found[0][0], [(count, function.split(" [")[0]) for count, function in found[1:]]
+
+
+def _by_python_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> None:
+    counts = folder / "counts.json"
+    os.environ["LMAAS_TRACED_COUNTS"] = str(counts)
+    with _gateway(folder, [sys.executable, str(_TRACED)], is_bare=is_bare) as (load, process):
+        os.kill(process.pid, signal.SIGUSR1)
+        run_load(replace(load, requests=calls))
+        os.kill(process.pid, signal.SIGUSR2)
+        wait_until(counts.exists, process, within_s=30)
+        time.sleep(0.2)
+        found: dict[str, int] = json.loads(counts.read_text())
+    _say(f"{sum(found.values()) / calls:10,.1f} bytecodes a plain call")
+    for function, count in sorted(found.items(), key=lambda item: -item[1])[:rows]:
+        _say(f"{count / calls:10,.1f}  {function}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()
