@@ -24,7 +24,7 @@ _MAX_RETRY_S = 60
 
 def explain(refusal: Refusal, model: str, rules: Rules) -> GatewayError:
     """Turn a refusal into the error that names the limit and says when to come again."""
-    retry_after_s = _retry_after_s(refusal, rules)
+    retry_after_s = _retry_after_s(refusal)
     place = f"would be number {refusal.position} of those that wait"
     if refusal.wait_s is not None:
         place += f", for about {refusal.wait_s:.1f} s"
@@ -61,9 +61,8 @@ def explain(refusal: Refusal, model: str, rules: Rules) -> GatewayError:
     )
 
 
-def _retry_after_s(refusal: Refusal, rules: Rules) -> int:
-    """Seconds until a call that comes then would be let through within its time, as things stand."""
+def _retry_after_s(refusal: Refusal) -> int:
+    """Seconds in which the pool will have got through what waits now: who comes earlier only adds to it."""
     if refusal.wait_s is None:
         return _MIN_RETRY_S
-    over_s = refusal.wait_s - rules.timeout_s if refusal.reason == "wait_too_long" else refusal.wait_s
-    return min(_MAX_RETRY_S, max(_MIN_RETRY_S, math.ceil(over_s)))
+    return min(_MAX_RETRY_S, max(_MIN_RETRY_S, math.ceil(refusal.wait_s)))
