@@ -116,18 +116,22 @@ class Gateway:
         """Serve one request, or the lifespan, by the configuration of this moment."""
         return self._current.application(scope, receive, send)
 
-    async def prepare(self, settings: Settings) -> Snapshot:
+    async def prepare(self, settings: Settings, *, must_serve: bool = True) -> Snapshot:
         """Build all that follows from `settings` and probe what is new, while the old goes on serving.
 
+        Args:
+            settings: As in the constructor.
+            must_serve: Whether every model that is served now must have a replica that takes calls.
+
         Raises:
-            SettingsError: a setting cannot work, or a model that is served would no longer be.
+            SettingsError: a setting cannot work, or a model would no longer be served.
         """
         directory = build_directory(settings, self._launches, self._board, self.directory)
         snapshot = self._assemble(settings, directory)
         self._is_preparing = True
         await self._prober.ask(directory)
         unserved = directory.find_unserved(self.directory)
-        if unserved is not None:
+        if unserved is not None and must_serve:
             self.discard(snapshot)
             raise SettingsError(
                 f"model {unserved!r} would have no replica that takes calls; "

@@ -26,6 +26,7 @@ from lmaas_gateway.configuration.source import Source
 from lmaas_gateway.configuration.triggers import follow
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.greeting import greet_when_ready
+from lmaas_gateway.link import Channel, WorkerLink
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
 from lmaas_gateway.workers import Workers
@@ -60,10 +61,10 @@ def serve(settings: Settings, *, report: Callable[[str], None], source: Source |
         run(_serve(settings, listener, report, source or Source(environ={})))
 
 
-def serve_worker(settings: Settings, listener: socket.socket, seat: Seat) -> None:
+def serve_worker(settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
     """Serve as one of several workers; the process that started it launches the models."""
     logs.configure(settings.log_level)
-    run(serve_socket(settings, listener, seat=seat))
+    run(_serve_linked(settings, listener, seat, link))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -92,13 +93,13 @@ async def serve_socket(
     *,
     seat: Seat | None = None,
     launches: Launches | None = None,
-    configuration: Configuration | None = None,
+    steering: Configuration | WorkerLink | None = None,
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(sys.stdout.buffer)
-    gateway = Gateway(settings, log=writer.write, seat=seat, launches=launches, steering=configuration)
-    if configuration is not None:
-        configuration.bind(apply=gateway.change, metrics=gateway.metrics)
+    gateway = Gateway(settings, log=writer.write, seat=seat, launches=launches, steering=steering)
+    if steering is not None:
+        steering.attach(gateway)
     config = uvicorn_config(settings, gateway)
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.freeze()
@@ -157,6 +158,13 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
+async def _serve_linked(
+    settings: Settings, listener: socket.socket, seat: Seat, link_end: socket.socket
+) -> None:
+    link = WorkerLink(await Channel.open(link_end))
+    await serve_socket(settings, listener, seat=seat, launches=link.launches, steering=link)
+
+
 async def _serve(
     settings: Settings, listener: socket.socket, report: Callable[[str], None], source: Source
 ) -> None:
@@ -169,11 +177,15 @@ async def _serve(
     await launcher.start()
     greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))
     try:
-        if settings.workers == 1:
-            async with follow(configuration, source.path):
-                await serve_socket(resolved, listener, launches=launcher.status, configuration=configuration)
-        else:
-            await Workers(resolved, listener, target=serve_worker, report=report).run()
+        async with follow(configuration, source.path):
+            if settings.workers == 1:
+                await serve_socket(resolved, listener, launches=launcher.status, steering=configuration)
+            else:
+                workers = Workers(
+                    resolved, listener, target=serve_worker, steering=configuration, launches=launcher.status
+                )
+                configuration.attach(workers)
+                await workers.run(report)
     finally:
         greeting.cancel()
         await launcher.stop()

@@ -1,37 +1,82 @@
-"""Several worker processes on one port: start them, replace one that dies, stop them together."""
+"""Several worker processes on one port: start them, replace one that dies, change and stop all together."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lmaas_gateway.board import Seat, clear_slot
+from lmaas_gateway.errors import GatewayError, SettingsError
+from lmaas_gateway.link import Adopt, Answer, Channel, Discard, Done, Follow, Hello, Launches, Prepare, Wish
+from lmaas_gateway.metrics import Metrics
+from lmaas_gateway.tallies import TallyFolder
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from multiprocessing.context import SpawnProcess
 
+    from lmaas_gateway.api.admin import Steering
+    from lmaas_gateway.link import LaunchStates
+    from lmaas_gateway.replicas.supervisor import ReplicaStatus
     from lmaas_gateway.settings import Settings
 
+_LOG = logging.getLogger("lmaas.gateway")
 _RESTART_PAUSE_S = 1.0
 _KILL_AFTER_S = 10.0
+_ANSWER_TIMEOUT_S = 15.0
+_CHORES_INTERVAL_S = 0.5
 
 
-class Target(Protocol):
+class Entry(Protocol):
     """What a worker process runs."""
 
-    def __call__(self, settings: Settings, listener: socket.socket, seat: Seat) -> None:
+    def __call__(self, settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
         """Serve until told to stop."""
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """One worker process, as its parent sees it.
+
+    Attributes:
+        settings: What it serves by.
+        is_up: It listens to what it is told.
+        answer: What is waited for; done with the problem that it has, or with none.
+    """
+
+    process: SpawnProcess
+    channel: Channel
+    settings: Settings
+    is_up: bool = False
+    expected: int = -1
+    answer: asyncio.Future[str | None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def ask(self, message: Prepare | Adopt) -> asyncio.Future[str | None]:
+        """Send what is to be answered with `Done`; a worker that dies meanwhile has no problem."""
+        self.expected = message.number
+        self.answer = asyncio.get_running_loop().create_future()
+        self.channel.send(message)
+        return self.answer
+
+    def settle(self, problem: str | None) -> None:
+        """Take the answer."""
+        if not self.answer.done():
+            self.answer.set_result(problem)
 
 
 class Workers:
@@ -41,68 +86,183 @@ class Workers:
         settings: The models' replicas must have addresses by now.
         listener: The bound socket that all of them accept from.
         target: What each runs; a module-level function.
-        report: Takes lines for people.
+        steering: Changes the configuration when a worker is asked to.
+        launches: Tells what the launcher knows of a model's replicas.
     """
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, *, target: Target, report: Callable[[str], None]
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        *,
+        target: Entry,
+        steering: Steering,
+        launches: Callable[[str], tuple[ReplicaStatus, ...]],
     ) -> None:
         self._settings = settings
         self._listener = listener
         self._target = target
-        self._report = report
+        self._steering = steering
+        self._launches = launches
+        self._told: LaunchStates = {}
         self._context = multiprocessing.get_context("spawn")
         self._is_stopping = False
-        self._processes: set[SpawnProcess] = set()
-        # A thread for each, so that no death waits for another one to be noticed.
-        self._joiners = ThreadPoolExecutor(settings.workers, "lmaas-join")
+        self._workers: set[_Worker] = set()
+        self._wishes: set[asyncio.Task[None]] = set()
+        self._number = 0
+        self._folder = Path(tempfile.mkdtemp(prefix="lmaas-workers-"))
+        self.metrics = Metrics({}, folder=TallyFolder(self._folder))
 
-    async def run(self) -> None:
-        """Keep the workers running until SIGTERM or SIGINT, then stop them."""
+    @property
+    def pids(self) -> set[int]:
+        """The process ids of the workers that run."""
+        return {worker.process.pid for worker in self._workers if worker.process.pid is not None}
+
+    async def run(self, report: Callable[[str], None]) -> None:
+        """Keep the workers running until SIGTERM or SIGINT, then stop them.
+
+        Args:
+            report: Takes lines for people.
+        """
         loop = asyncio.get_running_loop()
-        folder = Path(tempfile.mkdtemp(prefix="lmaas-workers-"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        slots = self._settings.workers
+        chores = asyncio.create_task(self._do_chores())
+        # A thread for each, so that no death waits for another one to be noticed.
+        joiners = ThreadPoolExecutor(slots, "lmaas-join")
         try:
-            slots = self._settings.workers
-            await asyncio.gather(*(self._keep(Seat(folder, slot, slots)) for slot in range(slots)))
+            seats = (Seat(self._folder, slot, slots) for slot in range(slots))
+            await asyncio.gather(*(self._keep(seat, joiners, report) for seat in seats))
         finally:
-            self._joiners.shutdown(wait=False)
-            shutil.rmtree(folder, ignore_errors=True)
+            chores.cancel()
+            joiners.shutdown(wait=False)
+            shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _keep(self, seat: Seat) -> None:
+    async def change(self, settings: Settings) -> None:
+        """Let all workers serve by `settings`, or none.
+
+        Raises:
+            SettingsError: one of them could not prepare it.
+        """
+        asked = [worker for worker in self._workers if worker.is_up]
+        self._number += 1
+        prepared = [worker.ask(Prepare(self._number, settings)) for worker in asked]
+        problem = await _first_problem(prepared)
+        if problem is not None:
+            for worker in asked:
+                worker.channel.send(Discard(self._number))
+            raise SettingsError(problem)
+        self._settings = settings
+        self._number += 1
+        adopted = []
+        for worker in asked:
+            worker.settings = settings
+            adopted.append(worker.ask(Adopt(self._number)))
+        for worker in self._workers:
+            self._bring_up_to_date(worker)
+        if await _first_problem(adopted) is not None:
+            _LOG.warning("a worker does not answer; it changes as soon as it can")
+
+    async def _keep(self, seat: Seat, joiners: ThreadPoolExecutor, report: Callable[[str], None]) -> None:
         """Run one worker, and another one whenever it dies."""
         while not self._is_stopping:
-            process = self._context.Process(
-                target=_run, args=(self._target, self._settings, self._listener, seat), daemon=True
-            )
-            process.start()
-            self._processes.add(process)
-            await asyncio.get_running_loop().run_in_executor(self._joiners, process.join)
-            self._processes.discard(process)
+            worker = await self._start(seat)
+            self._workers.add(worker)
+            listening = asyncio.create_task(self._listen(worker))
+            await asyncio.get_running_loop().run_in_executor(joiners, worker.process.join)
+            self._workers.discard(worker)
+            listening.cancel()
+            worker.settle(None)
+            worker.channel.close()
             clear_slot(seat.folder, seat.slot)
             if not self._is_stopping:
-                self._report(f"worker {process.pid} ended with code {process.exitcode}; starting another")
+                process = worker.process
+                report(f"worker {process.pid} ended with code {process.exitcode}; starting another")
                 await asyncio.sleep(_RESTART_PAUSE_S)
+
+    async def _start(self, seat: Seat) -> _Worker:
+        settings = self._settings
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = self._context.Process(
+                target=_run, args=(self._target, settings, self._listener, seat, theirs), daemon=True
+            )
+            process.start()
+        return _Worker(process, await Channel.open(ours), settings)
+
+    async def _listen(self, worker: _Worker) -> None:
+        async for message in worker.channel.messages():
+            match message:
+                case Hello():
+                    worker.is_up = True
+                    worker.channel.send(Launches(self._told))
+                    self._bring_up_to_date(worker)
+                case Done() if message.number == worker.expected:
+                    worker.settle(message.problem)
+                case Wish():
+                    task = asyncio.create_task(self._grant(message, worker.channel))
+                    self._wishes.add(task)
+                    task.add_done_callback(self._wishes.discard)
+
+    def _bring_up_to_date(self, worker: _Worker) -> None:
+        """Tell a worker that came up, or was started, while the configuration changed."""
+        if worker.is_up and worker.settings is not self._settings:
+            worker.settings = self._settings
+            worker.channel.send(Follow(self._settings))
+
+    async def _grant(self, wish: Wish, channel: Channel) -> None:
+        try:
+            if wish.change is None:
+                outcome = await self._steering.reload()
+            else:
+                outcome = await self._steering.change(wish.change)
+        except GatewayError as error:
+            channel.send(Answer(wish.number, error))
+        else:
+            channel.send(Answer(wish.number, outcome))
+
+    async def _do_chores(self) -> None:
+        while True:
+            states = {model.name: self._launches(model.name) for model in self._settings.models}
+            if states != self._told:
+                self._told = states
+                for worker in self._workers:
+                    worker.channel.send(Launches(states))
+            with contextlib.suppress(OSError):
+                self.metrics.publish()
+            await asyncio.sleep(_CHORES_INTERVAL_S)
 
     def _stop(self) -> None:
         self._is_stopping = True
-        for process in self._processes:
-            process.terminate()
+        for worker in self._workers:
+            worker.process.terminate()
         grace_s = self._settings.shutdown_timeout_s + _KILL_AFTER_S
         asyncio.get_running_loop().call_later(grace_s, self._kill)
 
     def _kill(self) -> None:
-        for process in self._processes:
-            process.kill()
+        for worker in self._workers:
+            worker.process.kill()
 
 
-def _run(target: Target, settings: Settings, listener: socket.socket, seat: Seat) -> None:
+async def _first_problem(answers: Iterable[asyncio.Future[str | None]]) -> str | None:
+    """Wait for all answers; give the first problem, which may be that one does not come."""
+    try:
+        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            problems = await asyncio.gather(*answers)
+    except TimeoutError:
+        return f"a worker did not answer within {_ANSWER_TIMEOUT_S:.0f} s"
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _run(target: Entry, settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
     """Begin a worker: it must not outlive the process that keeps its models."""
+    # A reload is the parent's to begin.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         _watch(parent.sentinel)
-    target(settings, listener, seat)
+    target(settings, listener, seat, link)
 
 
 def _watch(sentinel: int) -> None:

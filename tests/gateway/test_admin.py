@@ -107,6 +107,8 @@ async def test_added_replica_takes_calls_and_survives_a_reload() -> None:
         replicas = await operator.replicas()
         assert list(replicas) == ["mock-0", "mock-1"]
         assert (replicas["mock-1"]["ready"], replicas["mock-1"]["weight"]) == (True, 3)
+        await operator("PATCH", "/replicas/mock-1", {"weight": 5})
+        assert (await operator.replicas())["mock-1"]["weight"] == 5
         again = await operator("POST", "/replicas", added)
         assert (again.status, again.error["param"]) == (400, "url")
         assert "is called 'mock-1'" in again.error["message"]

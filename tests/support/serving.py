@@ -148,7 +148,7 @@ async def run_gateway(
     gateway = Gateway(
         configuration.settings, log=lines.append, seat=seat, steering=configuration, fetcher=fetcher
     )
-    configuration.bind(apply=gateway.change, metrics=gateway.metrics)
+    configuration.attach(gateway)
     with listen("127.0.0.1", 0) as listener:
         server = _Server(uvicorn_config(settings, gateway))
         serving = asyncio.create_task(server.serve(sockets=[listener]))

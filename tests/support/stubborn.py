@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
 
 
-def serve_forever(settings: Settings, listener: socket.socket, seat: Seat) -> None:
-    del settings, listener, seat
+def serve_forever(settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
+    del settings, listener, seat, link
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pause()

@@ -80,8 +80,12 @@ class Overrides:
         return _with_models(settings, (self._scale(model) for model in settings.models))
 
     def place(self, settings: Settings) -> Settings:
-        """Lay the rest over settings whose replicas have addresses and names."""
+        """Take out and add replicas, in settings whose replicas have addresses."""
         return _with_models(settings, (self._place(model) for model in settings.models))
+
+    def adjust(self, settings: Settings) -> Settings:
+        """Lay weight and draining over settings whose replicas have names."""
+        return _with_models(settings, (self._adjust(model) for model in settings.models))
 
     def plus(self, change: Change, settings: Settings, launched: Container[str]) -> Overrides:
         """Remember one change more.
@@ -152,18 +156,17 @@ class Overrides:
         return model.model_copy(update={"replicas": count})
 
     def _place(self, model: ModelSettings) -> ModelSettings:
-        kept = tuple(
-            self._change(replica)
-            for replica in _listed(model)
-            if (model.name, replica.url) not in self.removed
-        )
+        kept = tuple(replica for replica in _listed(model) if (model.name, replica.url) not in self.removed)
         urls = {replica.url for replica in kept}
         added = tuple(
-            self._change(change.replica)
+            change.replica
             for change in self.added
             if change.model == model.name and change.replica.url not in urls
         )
         return model.model_copy(update={"replicas": kept + added})
+
+    def _adjust(self, model: ModelSettings) -> ModelSettings:
+        return model.model_copy(update={"replicas": tuple(map(self._change, _listed(model)))})
 
     def _change(self, replica: ReplicaSettings) -> ReplicaSettings:
         change = self.changed.get(replica.name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from lmaas_gateway.configuration.changes import Overrides
 from lmaas_gateway.configuration.names import name_replicas, names_of
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import Settings
 
-    Apply = Callable[[Settings], Awaitable[None]]
     Resolve = Callable[[Settings], Settings]
 
 _LOG = logging.getLogger("lmaas.gateway")
@@ -42,6 +41,23 @@ class Outcome:
 
     generation: int
     is_changed: bool
+
+
+class Target(Protocol):
+    """What serves by a configuration."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Where changes are counted."""
+        ...
+
+    async def change(self, settings: Settings) -> None:
+        """Build what follows from `settings` and swap.
+
+        Raises:
+            SettingsError: it cannot be; nothing has changed.
+        """
+        ...
 
 
 class Configuration:
@@ -64,8 +80,7 @@ class Configuration:
         self._resolve = resolve
         self._overrides = Overrides()
         self._lock = asyncio.Lock()
-        self._apply: Apply = _apply_nothing
-        self._metrics: Metrics | None = None
+        self._target: Target | None = None
         self._generation = 1
         self._settings = name_replicas(resolve(base), {})
 
@@ -74,14 +89,9 @@ class Configuration:
         """The configuration that serves; all replicas have addresses and names."""
         return self._settings
 
-    def bind(self, *, apply: Apply, metrics: Metrics) -> None:
-        """Say how a configuration takes effect.
-
-        Args:
-            apply: Builds what follows from the settings and swaps, or changes nothing: `SettingsError`.
-            metrics: Where changes are counted.
-        """
-        self._apply, self._metrics = apply, metrics
+    def attach(self, target: Target) -> None:
+        """Say what serves by this configuration, and is to change with it."""
+        self._target = target
 
     async def reload(self) -> Outcome:
         """Read all settings again.
@@ -123,8 +133,8 @@ class Configuration:
         return outcome
 
     def _count(self, result: Literal["changed", "unchanged", "refused"]) -> None:
-        if self._metrics is not None:
-            self._metrics.count(CONFIG_CHANGES, (result,))
+        if self._target is not None:
+            self._target.metrics.count(CONFIG_CHANGES, (result,))
 
     async def _replace(self, base: Settings, overrides: Overrides) -> Outcome:
         _check_fixed(self._base, base)
@@ -132,10 +142,11 @@ class Configuration:
             raise SettingsError("there is no model to serve")
         names = names_of(self._settings)
         named = name_replicas(self._resolve(overrides.scale(base)), names)
-        settings = name_replicas(overrides.place(named), names)
+        settings = overrides.adjust(name_replicas(overrides.place(named), names))
         is_changed = settings != self._settings
         if is_changed:
-            await self._apply(settings)
+            if self._target is not None:
+                await self._target.change(settings)
             self._settings = settings
             self._generation += 1
         self._base, self._overrides = base, overrides
@@ -147,7 +158,3 @@ def _check_fixed(old: Settings, new: Settings) -> None:
     fixed = [name for name in fixed_names() if getattr(old, name) != getattr(new, name)]
     if fixed:
         raise SettingsError(f"{', '.join(fixed)} cannot change while the gateway runs; restart it for that")
-
-
-async def _apply_nothing(settings: Settings) -> None:
-    del settings

@@ -83,7 +83,8 @@ class Prober:
 
     def follow(self, pools: Iterable[Pool]) -> None:
         """Watch the replicas of `pools` from now on, and no others."""
-        wanted: Mapping[Replica, Pool] = {replica: pool for pool in pools for replica in pool.replicas}
+        self._pools = tuple(pools)
+        wanted: Mapping[Replica, Pool] = {replica: pool for pool in self._pools for replica in pool.replicas}
         for replica in self._tasks.keys() - wanted.keys():
             self._tasks.pop(replica).cancel()
         for replica, pool in wanted.items():
