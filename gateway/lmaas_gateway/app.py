@@ -95,7 +95,9 @@ class Gateway:
         )
         self.metrics.watch(QUEUE_DEPTH, self.admission.depths)
         self.metrics.watch(CAPACITY, self.admission.capacities)
-        self._prober = Prober(directory, interval_s=settings.probe_interval_s)
+        self._prober = Prober(
+            directory, interval_s=settings.probe_interval_s, old_engines=settings.old_engines
+        )
         self._current = self._assemble(settings, directory)
         self.metrics.watch(STORED_BYTES, self._stored_bytes)
 
@@ -146,6 +148,7 @@ class Gateway:
         self.connections.follow(snapshot.settings.connections)
         self.admission.change(rules_of(snapshot.settings), snapshot.directory.pools)
         self._prober.interval_s = snapshot.settings.probe_interval_s
+        self._prober.old_engines = snapshot.settings.old_engines
         self._prober.follow(snapshot.directory)
         self._current = snapshot
         self._is_preparing = False

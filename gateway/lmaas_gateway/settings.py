@@ -42,6 +42,8 @@ Priority = Literal["high", "normal", "low"]
 
 DEFAULT_MAX_IN_FLIGHT = 256
 
+OldEngines = Literal["refuse", "warn"]
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _MIN_KEY_CHARS = 16
 _TOO_SHORT = f"is shorter than {_MIN_KEY_CHARS} characters; make one with: openssl rand -hex 24"
@@ -621,6 +623,12 @@ class Settings(BaseModel):
         default=256 * 2**20,
         ge=2**20,
         description="A longer reply of a replica is taken to have no end, and cut.",
+    )
+    old_engines: OldEngines = Field(
+        default="refuse",
+        description="What becomes of a replica that says it is a vLLM before 0.32.0, which one hostile "
+        "request stops: `refuse` (it takes no calls) or `warn` (in the log). Engines without a `/version` "
+        "are taken.",
     )
     probe_interval_s: float = Field(
         default=5.0, gt=0, description="How often a ready replica's health is asked for."

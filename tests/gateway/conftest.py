@@ -37,6 +37,7 @@ _ON_UVLOOP = {
     "test_fallbacks",
     "test_routing",
     "test_server",
+    "test_version",
 }
 
 

@@ -53,6 +53,12 @@ def test_command_runs_vllms_server_on_the_socket_under_the_public_name() -> None
     assert "--enable-prompt-tokens-details" in arguments
 
 
+def test_engine_could_fetch_media_from_nowhere() -> None:
+    assert option(command(spec()), "--allowed-media-domains") == "media.invalid"
+    variables = environment(spec(), inherited={}, cache_dir=Path("/cache"))
+    assert variables["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
+
+
 def test_cpu_command_is_eager_in_one_process_with_a_bounded_cache() -> None:
     arguments = command(spec())
     assert "--enforce-eager" in arguments

@@ -80,6 +80,8 @@ def command(spec: EngineSpec) -> tuple[str, ...]:
         *("--shutdown-timeout", str(spec.engine.shutdown_timeout_s)),
         *("--enable-prompt-tokens-details", "--enable-server-load-tracking", "--enable-request-id-headers"),
         "--disable-uvicorn-access-log",
+        # Media comes as data (`policy/media.py`). An empty list would allow every domain, this one is none.
+        *("--allowed-media-domains", "media.invalid"),
         *(("--scheduling-policy", "priority") if spec.model.priority_scheduling else ()),
         *spec.prepared.engine_args,
         *(("--dtype", spec.model.dtype) if spec.model.dtype else ()),
@@ -129,6 +131,7 @@ def environment(spec: EngineSpec, *, inherited: Mapping[str, str], cache_dir: Pa
         "VLLM_RPC_BASE_PATH": str(spec.socket_path.parent),
         # Its default of 5 s closes idle connections of the gateway's pool all the time.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "NO_COLOR": "1",

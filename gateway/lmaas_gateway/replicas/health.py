@@ -12,6 +12,7 @@ import msgspec
 from lmaas_gateway.replicas.client import ReplicaBusyError, ReplicaError
 from lmaas_gateway.replicas.engine_stats import read_stats
 from lmaas_gateway.replicas.trial import try_out
+from lmaas_gateway.replicas.version import MIN_VERSION, is_too_old, read_version
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.client import ReplicaClient
     from lmaas_gateway.replicas.engine_stats import EngineStats
     from lmaas_gateway.replicas.pool import Pool, Replica
+    from lmaas_gateway.settings import OldEngines
 
 _LOG = logging.getLogger("lmaas.gateway")
 
@@ -47,6 +49,7 @@ class Prober:
         pools: The pools to watch; `follow` changes them.
         interval_s: Pause between two probes of a ready replica; one that is not is asked more often.
         timeout_s: Deadline of one probe.
+        old_engines: What becomes of replicas whose release of vLLM falls to hostile requests.
         sleep: Waits that many seconds.
     """
 
@@ -56,10 +59,12 @@ class Prober:
         *,
         interval_s: float,
         timeout_s: float = 5.0,
+        old_engines: OldEngines = "refuse",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._pools = tuple(pools)
         self.interval_s = interval_s
+        self.old_engines = old_engines
         self._timeout_s = timeout_s
         self._sleep = sleep
         self._tasks: dict[Replica, asyncio.Task[None]] = {}
@@ -133,9 +138,29 @@ class Prober:
         if health != 200 or status != 200:
             replica.mark_failed(f"its health check answered {health}, its model list {status}")
             return
+        # While it stays ready it is the process that was asked.
+        if not replica.is_ready and (problem := await self._judge_engine(replica)):
+            replica.mark_failed(problem)
+            return
         _take_note(pool, replica, body)
         if replica.is_ready:
             replica.note_stats(await self._read_stats(replica))
+
+    async def _judge_engine(self, replica: Replica) -> str | None:
+        """Tell why a replica's engine must not serve; one that does not tell its version may."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                version = read_version(*await _get(replica.client, "/version"))
+        except (TimeoutError, ReplicaError):
+            return None
+        if not is_too_old(version):
+            return None
+        oldest = ".".join(map(str, MIN_VERSION))
+        problem = f"it is vLLM {version}, and before {oldest} one hostile request stops it for everybody"
+        if self.old_engines == "refuse":
+            return f"{problem}; upgrade it, or set old_engines: warn"
+        _LOG.warning("replica %s takes calls although %s", replica.name, problem)
+        return None
 
     async def _read_stats(self, replica: Replica) -> EngineStats | None:
         """Read its metrics; a replica that has none, or is slow to give them, is none the worse for it."""
