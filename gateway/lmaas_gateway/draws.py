@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from zlib import crc32
-
 _MASK = (1 << 64) - 1
 
 
-def draw(key: bytes, seed: bytes) -> float:
-    """Give a number above 0 and below 1 that depends on `key` and `seed` alone.
+def draw(key: int, seed: int) -> float:
+    """Give a number above 0 and below 1 that depends on `key` and `seed` alone, each the CRC-32 of a name.
 
     For spreading things, not for secrets. The same in every process, on every machine.
 
     Source: MurmurHash3's 64-bit finalizer.
     """
-    mixed = crc32(key) << 32 | crc32(seed)
+    mixed = key << 32 | seed
     mixed = (mixed ^ mixed >> 33) * 0xFF51AFD7ED558CCD & _MASK
     mixed = (mixed ^ mixed >> 33) * 0xC4CEB9FE1A85EC53 & _MASK
     return ((mixed ^ mixed >> 33) + 0.5) / (_MASK + 2.0)

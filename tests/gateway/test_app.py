@@ -49,6 +49,7 @@ async def test_replica_that_stays_keeps_connections_readiness_and_load() -> None
         kept.enter(7)
         await change(running, settings_for(second, first, timeouts={"idle_s": 9}))
         assert running.pool.replicas[1] is kept
+        assert [replica.name for replica in running.pool.replicas] == ["mock-1", "mock-0"]
         assert kept.load() == (7, 1)
         assert kept.client.timeouts.idle_s == 9
         assert running.pool.created == created

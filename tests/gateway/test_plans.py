@@ -71,7 +71,7 @@ def test_canary_is_tried_first_for_its_share_and_the_model_stands_in_for_it() ->
 
 
 class TestShare:
-    canary = Canary((Pool("new", "chat", (), 0),), 0.05, b"a")
+    canary = Canary((Pool("new", "chat", (), 0),), 0.05, 1)
 
     def takes(self, session: bytes, principal: Principal = SOMEBODY, uniform: float = 0.5) -> bool:
         return self.canary.takes(make_call(session=session), principal, lambda: uniform)
@@ -96,7 +96,7 @@ class TestShare:
         assert 430 < taken < 570
 
     def test_shares_of_two_models_are_independent(self) -> None:
-        other = Canary(self.canary.pools, 0.05, b"b")
+        other = Canary(self.canary.pools, 0.05, 2)
         calls = [make_call(session=b"%d" % number) for number in range(4000)]
         both = sum(
             self.canary.takes(call, SOMEBODY, lambda: 1) and other.takes(call, SOMEBODY, lambda: 1)

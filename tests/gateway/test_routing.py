@@ -253,8 +253,11 @@ class TestStates:
     async def test_full_replica_is_a_503(self) -> None:
         async with (
             FakeReplica() as only,
-            run_gateway(settings_for(only, max_connections_per_replica=1)) as running,
+            run_gateway(settings_for(only, max_connections_per_replica=1, probe_interval_s=1000)) as running,
         ):
+            # Its first two probes, one right after the other, take the only connection too.
+            client = running.pool.replicas[0].client
+            await running.until(lambda: only.record.probes["/metrics"] == 2 and not client._busy)
             only.script = Script(headers_delay_s=0.3)
             first = asyncio.create_task(running.post(CHAT, ASK))
             await only.record.until(lambda: only.running == 1)

@@ -6,8 +6,10 @@ import difflib
 import random
 import time
 from functools import partial
+from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import ModelNotFoundError, UnsupportedRouteError
@@ -20,7 +22,7 @@ from lmaas_gateway.replicas.retry_budget import RetryBudget
 from lmaas_gateway.settings import DEFAULT_MAX_IN_FLIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lmaas_gateway.board import SharedBoard
@@ -203,15 +205,17 @@ def build_directory(
         SettingsError: a replica's CA file cannot be used, or a model stands in for one of another kind.
     """
     known = {} if previous is None else previous.known()
+    taken = {replica.name for replica in known.values()}
     placed: dict[Replica, ReplicaSettings] = {}
     pools = {}
     for model in settings.models:
         addresses = () if isinstance(model.replicas, int) else tuple(map(model.complete, model.replicas))
+        names = _free_names(model.name, taken)
         replicas = tuple(
             known.pop(identity)
             if (identity := identify(model.name, address)) in known
-            else _build_replica(f"{model.name}-{index}", model.name, address, settings, board)
-            for index, address in enumerate(addresses)
+            else _build_replica(next(names), model.name, address, settings, board)
+            for address in addresses
         )
         placed.update(zip(replicas, addresses, strict=True))
         old = None if previous is None else previous.pools.get(model.name)
@@ -233,6 +237,11 @@ def build_directory(
     return Directory(pools, build_plans(settings.models, pools), placed, leaving=known)
 
 
+def _free_names(model: str, taken: Container[str]) -> Iterator[str]:
+    """Number the replicas that have no name of their own, past those that still go by a number."""
+    return (name for number in count() if (name := f"{model}-{number}") not in taken)
+
+
 def _build_replica(
     name: str, model: str, address: ReplicaSettings, settings: Settings, board: SharedBoard | None
 ) -> Replica:
@@ -245,6 +254,7 @@ def _build_replica(
         max_in_flight=address.max_in_flight or DEFAULT_MAX_IN_FLIGHT,
         shared=shared,
         prefixes=HeldPrefixes(shared=None if board is None else board.marks(f"read {model} {address.url}")),
+        seed=crc32(address.url.encode()),
         breaker=Breaker(settings.ejection),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from lmaas_gateway.draws import draw
 from lmaas_gateway.settings import check_kinds
@@ -28,14 +29,14 @@ class Canary:
 
     pools: tuple[Pool, ...]
     share: float
-    seed: bytes
+    seed: int
 
     def takes(self, call: Call, principal: Principal, uniform: Callable[[], float]) -> bool:
         """Decide by the session, else by the principal, so that both stay on one side; else at random."""
         key = call.session
         if not key and not principal.is_shared:
             key = principal.id.encode()
-        return (draw(key, self.seed) if key else uniform()) < self.share
+        return (draw(crc32(key), self.seed) if key else uniform()) < self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def build_plans(models: Sequence[ModelSettings], pools: Mapping[str, Pool]) -> d
         canary = None
         if model.canary is not None:
             tried = dict.fromkeys((pools[model.canary.model], *chain))
-            canary = Canary(tuple(tried), model.canary.percent / 100, model.name.encode())
+            canary = Canary(tuple(tried), model.canary.percent / 100, crc32(model.name.encode()))
         plan = Plan(chain, canary)
         plans |= dict.fromkeys((model.name, *model.aliases), plan)
     return plans

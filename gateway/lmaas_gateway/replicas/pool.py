@@ -71,6 +71,7 @@ class Replica:
         foreign_calls: Calls that others had sent to it by then.
         queues_above: With more calls in flight than this, some of them wait, as far as it told.
         prefixes: Which prompts it has read lately.
+        seed: CRC-32 of its address, so that sessions find it again whatever it is called.
         breaker: What its answers to calls say of it.
     """
 
@@ -91,6 +92,7 @@ class Replica:
     foreign_calls: int = 0
     queues_above: int = NEVER
     prefixes: HeldPrefixes = field(default_factory=HeldPrefixes)
+    seed: int = 0
     breaker: Breaker = field(default_factory=Breaker)
 
     @property

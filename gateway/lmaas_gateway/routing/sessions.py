@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from lmaas_gateway.draws import draw
 from lmaas_gateway.routing.load import least_loaded
@@ -45,10 +46,9 @@ def by_rendezvous(session: bytes, candidates: Sequence[Replica]) -> list[Replica
 
     Source: Schindelhauer and Schomaker 2005, "Weighted distributed hash tables", the logarithmic method.
     """
+    key = crc32(session)
     return sorted(
-        candidates,
-        key=lambda replica: math.log(draw(session, replica.name.encode())) / replica.weight,
-        reverse=True,
+        candidates, key=lambda replica: math.log(draw(key, replica.seed)) / replica.weight, reverse=True
     )
 
 
