@@ -281,7 +281,10 @@ class EngineSettings(BaseModel):
         default=1.0, gt=0, description="Pause before the first restart; it doubles up to a minute."
     )
     max_num_queued_reqs: int = Field(
-        default=256, ge=1, description="Calls that one replica holds before it answers 503."
+        default=1024,
+        ge=1,
+        description="Calls that one replica holds before it answers 503 (vLLM's `--max-num-queued-reqs`). "
+        "The gateway sends fewer (`max_in_flight`), but for those that another replica lost.",
     )
 
 

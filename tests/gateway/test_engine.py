@@ -59,6 +59,13 @@ def test_engine_could_fetch_media_from_nowhere() -> None:
     assert variables["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
 
 
+@pytest.mark.parametrize("has_priorities", [True, False])
+def test_engine_schedules_by_priority_where_its_model_says_so(has_priorities: bool) -> None:
+    model = ModelSettings(name="public", model="smol", priority_scheduling=has_priorities)
+    policy = option(command(spec(model)), "--scheduling-policy")
+    assert policy == ("priority" if has_priorities else None)
+
+
 def test_cpu_command_is_eager_in_one_process_with_a_bounded_cache() -> None:
     arguments = command(spec())
     assert "--enforce-eager" in arguments

@@ -107,7 +107,7 @@ async def test_models_are_resolved_to_sockets_before_anything_runs(rig: Rig) -> 
     assert remote is REMOTE
     assert local.kind == "embedding"
     assert local.replicas == tuple(
-        ReplicaSettings(url=f"unix:{rig.runtime_dir}/m-1-{number}.sock", max_in_flight=224)
+        ReplicaSettings(url=f"unix:{rig.runtime_dir}/m-1-{number}.sock", max_in_flight=256)
         for number in range(2)
     )
     assert hub.kind == "chat"

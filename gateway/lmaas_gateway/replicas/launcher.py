@@ -173,7 +173,7 @@ class Launcher:
         launched = self._launched.get(model.name)
         if launched is None:
             return model
-        # An engine forgets a call a moment later than the gateway does; it must not refuse the next one.
+        # An engine forgets a call a moment later than the gateway does, and must not refuse the next one.
         places = max(1, min(model.max_in_flight, self._engine.max_num_queued_reqs * 7 // 8))
         urls = tuple(
             ReplicaSettings(url=replica.supervisor.status.url, max_in_flight=places)
