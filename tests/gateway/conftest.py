@@ -19,6 +19,7 @@ _ON_UVLOOP = {
     "test_admin",
     "test_app",
     "test_application",
+    "test_configuration",
     "test_connections",
     "test_client_watch",
     "test_docs_caching",
