@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmaas_gateway.replicas.pool import Pool
 from lmaas_gateway.routing.balancing import LeastTokens, Policies, PowerOfTwo, RoundRobin
+from lmaas_gateway.settings import RoutingPolicy
 from support.calls import make_call
 from support.replicas import make_replica
-
-if TYPE_CHECKING:
-    from lmaas_gateway.settings import RoutingPolicy
 
 CALL = make_call()
 
@@ -83,3 +83,38 @@ def test_pool_has_the_policy_of_its_setting_and_keeps_it_when_built_anew(routing
     assert policy.choose(CALL, replicas) in replicas
     assert policies.of(Pool("mock", "chat", replicas[:1], 1, routing=routing)) is policy
     assert policies.of(Pool("other", "chat", replicas, 0, routing=routing)) is not policy
+
+
+@given(
+    routing=st.sampled_from(get_args(RoutingPolicy)),
+    known=st.lists(
+        st.tuples(
+            st.integers(0, 1 << 40),
+            st.integers(0, 5000),
+            st.floats(0.01, 1000),
+            st.integers(-9, 9),
+            st.integers(0, 99),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    body=st.sampled_from(
+        [b"null", b"[]", b'""', b'[{"role":"user","content":"hi"}]', b"7", b'"' + b"x" * 5000 + b'"']
+    ),
+    session=st.binary(max_size=40),
+)
+def test_whatever_is_known_of_the_replicas_one_of_them_is_chosen(
+    routing: RoutingPolicy,
+    known: list[tuple[int, int, float, int, int]],
+    body: bytes,
+    session: bytes,
+) -> None:
+    replicas = []
+    for index, (tokens, calls, weight, queues_above, foreign_calls) in enumerate(known):
+        replica = make_replica(str(index), weight=weight, tokens=tokens, calls=calls)
+        replica.queues_above, replica.foreign_calls = queues_above, foreign_calls
+        replicas.append(replica)
+    policy = Policies(random.Random(1)).of(Pool("mock", "chat", tuple(replicas), 0, routing=routing))
+    call = make_call(b'{"model":"mock","messages":' + body + b"}", session=session)
+    for _ in range(3):
+        assert policy.choose(call, replicas) in replicas

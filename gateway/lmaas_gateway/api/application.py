@@ -93,6 +93,7 @@ def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_headers=["*"],
         expose_headers=[
             "x-request-id",
+            "x-lmaas-model",
             "retry-after",
             "x-should-retry",
             "idempotent-replayed",

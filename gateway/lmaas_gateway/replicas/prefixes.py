@@ -66,7 +66,9 @@ class Chain:
     __slots__ = ("_root", "_text", "blocks", "end")
 
     def __init__(self, prompt: bytes | memoryview, preamble: bytes = b"") -> None:
-        text = self._text = bytes(memoryview(prompt)[:_MAX_PROMPT_BYTES])
+        if len(prompt) > _MAX_PROMPT_BYTES:
+            prompt = memoryview(prompt)[:_MAX_PROMPT_BYTES]
+        text = self._text = bytes(prompt)
         # What closes the list or the string is no part of what the next turn begins with.
         size = text.rfind(b"}") + 1 if text.endswith(b"]") else max(len(text) - 1, 0)
         count = bisect_right(_ENDS, size) - 1
