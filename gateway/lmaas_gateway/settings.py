@@ -344,7 +344,8 @@ class QueueSettings(BaseModel):
     timeout_s: float = Field(
         default=10.0,
         gt=0,
-        description="A call that has waited this long, or would have to, gets 503, or 429.",
+        description="A call that has waited this long, or would have to, gets 503, or 429. Once calls have "
+        "waited for longer than this without a break, a further one may have to wait for a quarter of it only.",
     )
     reserve: float = Field(
         default=0.1,

@@ -140,6 +140,23 @@ class TestRefusals:
         assert refusal.wait_s == pytest.approx(50.5, rel=0.01)
         assert join(line, quiet, now_s=10) is None
 
+    def test_queue_that_stands_is_kept_shorter_than_one_of_a_burst(self) -> None:
+        line, holder = line_of(0, dataclasses.replace(ALONE, max_queued=1000)), Holder(1)
+        assert join(line, holder) is None
+        drain(line, holder, 10)
+        while not isinstance(join(line, holder, now_s=9), Refusal):
+            pass
+        assert line.queue.depth == pytest.approx(100, abs=1)
+        for _ in range(80):
+            line.queue.remove(next(iter(line.queue)))
+        while not isinstance(answer := join(line, holder, now_s=11), Refusal):
+            pass
+        assert answer.reason == "wait_too_long"
+        assert line.queue.depth == pytest.approx(25, abs=1)
+        for ticket in list(line.queue):
+            line.queue.remove(ticket)
+        assert [join(line, holder, now_s=12) for _ in range(50)] == [None] * 50
+
 
 class TestDrainRate:
     def test_nothing_is_known_at_first(self) -> None:

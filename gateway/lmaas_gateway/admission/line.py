@@ -11,6 +11,10 @@ from lmaas_gateway.admission.fair_queue import FairQueue, Holder, Ticket
 Reason = Literal["queue_full", "share_full", "wait_too_long", "shed", "timeout", "deadline"]
 
 
+_STANDING_PART = 4
+"""How much shorter a queue is that stands than one that rides a burst out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The bounds of a queue.
@@ -54,7 +58,17 @@ class Line:
         tokens: Their estimated tokens.
     """
 
-    __slots__ = ("calls", "drain", "limit", "max_tokens", "queue", "reserve", "rules", "tokens")
+    __slots__ = (
+        "_waited_since_s",
+        "calls",
+        "drain",
+        "limit",
+        "max_tokens",
+        "queue",
+        "reserve",
+        "rules",
+        "tokens",
+    )
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -65,6 +79,7 @@ class Line:
         self.tokens = 0
         self.queue = FairQueue()
         self.drain = DrainRate()
+        self._waited_since_s = 0.0
 
     def resize(self, capacity: int, *, elsewhere: int = 0, share: int | None = None) -> None:
         """Take note of how many calls the pool can work on.
@@ -108,7 +123,7 @@ class Line:
         queue, holder = self.queue, ticket.holder
         ticket.position = position = queue.position(holder, ticket.lane)
         wait_s = self.drain.wait_s(position)
-        if wait_s is not None and wait_s > ticket.expires_s - now_s:
+        if wait_s is not None and wait_s > self._patience_s(ticket, now_s):
             reason: Reason = "share_full" if self._is_own_fault(ticket) else "wait_too_long"
             return Refusal(reason, position, wait_s)
         free = self.rules.max_queued - queue.depth
@@ -120,6 +135,7 @@ class Line:
             return Refusal(reason, position, wait_s)
         if not queue.depth:
             self.drain.begin(now_s)
+            self._waited_since_s = now_s
         queue.push(ticket)
         return shed
 
@@ -139,6 +155,16 @@ class Line:
         for ticket in expired:
             self.queue.remove(ticket)
         return expired
+
+    def _patience_s(self, ticket: Ticket, now_s: float) -> float:
+        """Tell how long a call may have to wait.
+
+        A queue as long as a call may wait rides a burst out. One that has stood for longer than that only makes
+        everybody wait, and takes as long again to go when the overload is over.
+        """
+        patience_s = ticket.expires_s - now_s
+        is_standing = self.queue.depth and now_s - self._waited_since_s > self.rules.timeout_s
+        return min(patience_s, self.rules.timeout_s / _STANDING_PART) if is_standing else patience_s
 
     def _is_own_fault(self, ticket: Ticket) -> bool:
         """Tell whether a principal's own waiting calls fill its part of the queue."""
