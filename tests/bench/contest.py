@@ -1,4 +1,4 @@
-"""The section `gateways`: lmaas beside vllm-router, smg and LiteLLM before one mock replica."""
+"""The section `gateways`: lmaas beside vllm-router, smg and LiteLLM before mock replicas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.configuration import ALWAYS_ON
 from bench.gateways import contestants
 from bench.section import Say, Section, Verdict, spread, table
 from bench.side_by_side import QUICK, Contest, Size, compare
@@ -98,9 +97,9 @@ def describe(result: Contests) -> str:
     rounds = max((len(contest.rounds) for contest in result.contests), default=0)
     absent = f" Not to be had, and so not measured: {', '.join(result.absent)}." if result.absent else ""
     method = (
-        "Each gateway runs on core 0; load and replica share core 1. `lmaas` runs with everything on: "
-        f"{ALWAYS_ON}. `lmaas, bare` runs as it comes, with a replica's address and nothing else. CPU is "
-        "user and system time of the gateway's whole process tree. In each of "
+        "Each gateway runs on core 0, before two mock replicas that share core 1 with the load. `lmaas` runs "
+        "with everything on, `lmaas, bare` as it comes, with the replicas' addresses and nothing else. CPU "
+        "is user and system time of the gateway's whole process tree. In each of "
         f"{rounds} rounds every gateway takes two turns at each load, the second in reverse order; figures "
         "are medians of rounds, the range in brackets; *added* is against direct calls of the same round. "
         f"An event is one `data:` line of a 64-token stream.{absent}"
@@ -132,7 +131,7 @@ def _ratios(result: Contests) -> str:
 
 SECTION = Section(
     name="gateways",
-    title="Gateways before one mock replica",
+    title="Gateways before mock replicas",
     result=Contests,
     measure=measure,
     judge=judge,

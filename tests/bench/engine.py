@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.confidence import median_interval
-from bench.configuration import ALWAYS_ON, FEATURES, KEY
+from bench.configuration import KEY, features
 from bench.loadgen import Figures, Load
 from bench.processes import ServerError, free_port, serving, wait_until
 from bench.running import answers, run_load
@@ -147,8 +147,7 @@ def _stack() -> Iterator[tuple[str, dict[str, str]]]:
         config = Path(name) / "lmaas.yaml"
         models = [{"name": model, "model": model} for model in (CHAT, EMBEDDINGS)]
         values = {"runtime_dir": str(runtime), "models": models}
-        for _, fragment in FEATURES:
-            values |= fragment
+        values |= features()
         # YAML takes JSON as it is.
         config.write_text(json.dumps(values))
         program = str(Path(sys.executable).with_name("lmaas"))
@@ -217,8 +216,8 @@ def describe(result: Comparisons) -> str:
     """Tell how it was measured, and every figure."""
     method = (
         "The same engine processes, called over their own unix sockets and through lmaas in turns, each "
-        "first every other round; engine, gateway and load share all cores, as they do in use. lmaas with "
-        f"{ALWAYS_ON}. Every stream has the same number of tokens, so calls and tokens per second have one "
+        "first every other round; engine, gateway and load share all cores, as they do in use. "
+        "Every stream has the same number of tokens, so calls and tokens per second have one "
         "ratio. The ratio is the median of the rounds' ratios, with the interval that holds the true median "
         "with 95 % certainty."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -41,11 +42,11 @@ class Gateway:
         command = [str(self.python), "-c", _VERSION, self.package]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    def command(self, *, port: int, replica: str, folder: Path) -> list[str]:
+    def command(self, *, port: int, replicas: Sequence[str], folder: Path) -> list[str]:
         """Write its configuration into `folder`, if it has one, and return what serves on `port`."""
         assert self.python is not None
         program = str(self.python.parent / self.package)
-        return _COMMANDS[self.name](program, port, replica, folder)
+        return _COMMANDS[self.name](program, port, replicas, folder)
 
 
 def lmaas_command(program: str, port: int, config: Path) -> list[str]:
@@ -53,31 +54,34 @@ def lmaas_command(program: str, port: int, config: Path) -> list[str]:
     return [program, "serve", "--config", str(config), "--port", str(port)]
 
 
-def _lmaas(program: str, port: int, replica: str, folder: Path, *, is_bare: bool = False) -> list[str]:
-    config = write_config(folder / f"lmaas-{port}.yaml", [replica], is_bare=is_bare)
+def _lmaas(
+    program: str, port: int, replicas: Sequence[str], folder: Path, *, is_bare: bool = False
+) -> list[str]:
+    config = write_config(folder / f"lmaas-{port}.yaml", replicas, is_bare=is_bare)
     return lmaas_command(program, port, config)
 
 
-def _rust_router(program: str, port: int, replica: str, *subcommand: str) -> list[str]:
+def _rust_router(program: str, port: int, replicas: Sequence[str], *subcommand: str) -> list[str]:
     where = ["--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(free_port())]
-    return [program, *subcommand, *where, "--worker-urls", replica, "--log-level", "error"]
+    return [program, *subcommand, *where, "--worker-urls", *replicas, "--log-level", "error"]
 
 
-def _litellm(program: str, port: int, replica: str, folder: Path) -> list[str]:
+def _litellm(program: str, port: int, replicas: Sequence[str], folder: Path) -> list[str]:
     config = folder / "litellm.yaml"
-    parameters = f"{{model: hosted_vllm/mock, api_base: '{replica}/v1', api_key: none}}"
-    config.write_text(
-        f"model_list: [{{model_name: mock, litellm_params: {parameters}}}]\n"
-        f"general_settings: {{master_key: {KEY}}}\n"
-    )
+    parameters = [
+        {"model": "hosted_vllm/mock", "api_base": f"{url}/v1", "api_key": "none"} for url in replicas
+    ]
+    models = [{"model_name": "mock", "litellm_params": one} for one in parameters]
+    # YAML takes JSON as it is.
+    config.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": KEY}}))
     return [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
 
 
-_COMMANDS: Mapping[str, Callable[[str, int, str, Path], list[str]]] = {
+_COMMANDS: Mapping[str, Callable[[str, int, Sequence[str], Path], list[str]]] = {
     "lmaas": _lmaas,
     "lmaas, bare": partial(_lmaas, is_bare=True),
-    "vllm-router": lambda program, port, replica, _: _rust_router(program, port, replica),
-    "smg": lambda program, port, replica, _: _rust_router(program, port, replica, "launch"),
+    "vllm-router": lambda program, port, replicas, _: _rust_router(program, port, replicas),
+    "smg": lambda program, port, replicas, _: _rust_router(program, port, replicas, "launch"),
     "litellm": _litellm,
 }
 

@@ -53,8 +53,8 @@ def main() -> None:
 def _gateway(folder: Path, prefix: Sequence[str], *, is_bare: bool) -> Iterator[tuple[Load, Process]]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with mock_replica() as replica:
-        config = write_config(folder / "lmaas.yaml", [replica], is_bare=is_bare)
+    with mock_replica() as replica, mock_replica() as other:
+        config = write_config(folder / "lmaas.yaml", [replica, other], is_bare=is_bare)
         program = str(Path(sys.executable).with_name("lmaas"))
         command = [*prefix, *lmaas_command(program, port, config)]
         with serving("lmaas-counted", command) as process:

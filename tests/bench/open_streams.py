@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from bench.configuration import ALWAYS_ON
 from bench.gateways import Gateway, contestants
 from bench.processes import Process, ServerError, on_core
 from bench.running import LOAD_CORE, mock_replica
@@ -122,7 +121,7 @@ def _before(replica: str, gateway: Gateway | None, folder: Path) -> Iterator[tup
     if gateway is None:
         yield replica, None
     else:
-        with stand(gateway, replica, folder) as standing:
+        with stand(gateway, [replica], folder) as standing:
             yield standing.address, standing.process
 
 
@@ -185,7 +184,7 @@ def _added(result: Rows, row: Row) -> tuple[float, float]:
 def describe(result: Rows) -> str:
     """Tell how it was measured, and every figure."""
     method = (
-        f"Gateway on core 0, load and replica on core 1; lmaas with {ALWAYS_ON}. All streams are open at "
+        "Gateway on core 0, load and replica on core 1; lmaas with everything on. All streams are open at "
         "once; in a window after the last one has begun, every event's gap to the one before and its time "
         "on the way from the replica's write (its text is that moment) to the client are noted. *Added* is "
         "the percentile through the gateway less the direct one. Where streams stand *in groups*, the "

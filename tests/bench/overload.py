@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bench.arrivals import Account, Arrivals, Phase, PhaseFigures
-from bench.configuration import ALWAYS_ON, KEY, write_config
+from bench.configuration import KEY, write_config
 from bench.gateways import lmaas_command
 from bench.loadgen import Load
 from bench.processes import Process, ServerError, free_port, on_core, serving, wait_until
@@ -154,7 +154,7 @@ def describe(result: Overloaded) -> str:
     method = (
         f"{_REPLICAS} mock replicas, each with {_SLOTS} slots of {_SERVICE_MS} ms and room for {_SLOTS} "
         f"calls more, beyond which it answers 503 as vLLM does: a capacity of {result.capacity_per_s:.0f} "
-        f"calls/s. lmaas with {ALWAYS_ON}, `max_in_flight: {_SLOTS}` and its queue as it comes. Calls come "
+        f"calls/s. lmaas with everything on, `max_in_flight: {_SLOTS}` and its queue as it comes. Calls come "
         f"at random moments, whether or not earlier ones are answered: {_CALM:g} times the capacity for "
         f"{seconds[0]} s, {_FACTOR} times for {seconds[1]} s, {_CALM:g} times for {seconds[2]} s; a call's "
         "time counts from the moment it was due. The peak is what a closed loop with one call for each slot "

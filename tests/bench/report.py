@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import records
+from bench.configuration import ALWAYS_ON
 from bench.records import Setting
 from bench.section import Section, Verdict, table
 
@@ -14,7 +15,9 @@ _HEAD = (
     "# Benchmarks\n\n"
     "Written by `make bench`; do not edit by hand. Each section can be measured again alone, with the "
     "command that it names; the others keep their last figures. Compare figures of one section only: "
-    "absolute ones depend on the machine and on what else it does."
+    "absolute ones depend on the machine and on what else it does.\n\n"
+    f"lmaas runs with everything on that it can do for a call: {ALWAYS_ON}; before mock replicas also "
+    "an alias, a fallback model and the reply cache, which finds nothing to keep there."
 )
 
 

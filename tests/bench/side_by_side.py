@@ -142,15 +142,16 @@ def compare(gateways: Sequence[Gateway], size: Size, say: Say) -> list[Contest]:
 def _all_rounds(gateways: Sequence[Gateway], size: Size, folder: Path, say: Say) -> list[dict[str, Round]]:
     done = []
     with ExitStack() as stack:
-        replica = stack.enter_context(mock_replica())
+        # Two, so that routing has a choice to make.
+        replicas = [stack.enter_context(mock_replica()) for _ in range(2)]
         standing = []
         for gateway in gateways:
             say(f"starting {gateway.name} {gateway.version}")
-            standing.append(stack.enter_context(stand(gateway, replica, folder)))
+            standing.append(stack.enter_context(stand(gateway, replicas, folder)))
         for number in range(size.rounds):
             # Each round begins with another gateway, so none always follows the same one.
             turn = number % max(len(standing), 1)
-            done.append(_round(standing[turn:] + standing[:turn], replica, size))
+            done.append(_round(standing[turn:] + standing[:turn], replicas[0], size))
             for name, one in done[-1].items():
                 figures = f"{one.cpu_us_per_call:,.1f} µs a call, {one.cpu_us_per_event:.2f} µs an event"
                 say(f"round {number + 1} of {size.rounds}: {name} {figures}, {one.errors} failed")
@@ -199,7 +200,7 @@ def _figures(one: _Standing, replica: str, size: Size, calls: _Work, streams: _W
 
 def _memory(gateway: Gateway, count: int, folder: Path, say: Say) -> tuple[int, int, int]:
     """Start the gateway afresh, with a replica whose streams last, and hold `count` of them open."""
-    with mock_replica("--itl-ms", "1000") as slow, stand(gateway, slow, folder) as fresh:
+    with mock_replica("--itl-ms", "1000") as slow, stand(gateway, [slow], folder) as fresh:
         idle = fresh.process.rss_bytes()
         opened, held = open_streams_rss(fresh.address, fresh.process, count)
     say(f"{gateway.name}: {idle / 1e6:.0f} MB idle, {held / 1e6:.0f} MB with {opened} open streams")
@@ -207,10 +208,10 @@ def _memory(gateway: Gateway, count: int, folder: Path, say: Say) -> tuple[int, 
 
 
 @contextmanager
-def stand(gateway: Gateway, replica: str, folder: Path) -> Iterator[_Standing]:
-    """Run a gateway before `replica` until it answers."""
+def stand(gateway: Gateway, replicas: Sequence[str], folder: Path) -> Iterator[_Standing]:
+    """Run a gateway before `replicas`, once it answers."""
     port = free_port()
-    command = gateway.command(port=port, replica=replica, folder=folder)
+    command = gateway.command(port=port, replicas=replicas, folder=folder)
     address = f"http://127.0.0.1:{port}"
     with serving(gateway.name, command, core=GATEWAY_CORE) as process:
         probe = Load(address=address, key=KEY, connections=1, requests=1, tokens=4, timeout_s=10)

@@ -41,7 +41,7 @@ class TestContestants:
     def test_peer_interpreter_comes_from_the_environment(self, tmp_path: Path) -> None:
         found = gateways.contestants({"LMAAS_BENCH_SMG": "/env/bin/python"}, names=["lmaas", "smg"])
         assert [(peer.name, str(peer.python)) for peer in found][1] == ("smg", "/env/bin/python")
-        command = found[1].command(port=1, replica="http://127.0.0.1:2", folder=tmp_path)
+        command = found[1].command(port=1, replicas=["http://127.0.0.1:2"], folder=tmp_path)
         assert command[:2] == ["/env/bin/smg", "launch"]
         assert found[0].version
 
@@ -51,7 +51,7 @@ class TestContestants:
     @pytest.mark.parametrize("name", ["lmaas", "litellm", "vllm-router"])
     def test_commands_name_port_and_replica(self, name: str, tmp_path: Path) -> None:
         gateway = gateways.Gateway(name, name, Path("/env/bin/python"))
-        command = gateway.command(port=8123, replica="http://127.0.0.1:9001", folder=tmp_path)
+        command = gateway.command(port=8123, replicas=["http://127.0.0.1:9001"], folder=tmp_path)
         written = " ".join(command) + "".join(path.read_text() for path in tmp_path.iterdir())
         assert "8123" in command
         assert "http://127.0.0.1:9001" in written
