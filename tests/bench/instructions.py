@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 if __package__ in {None, ""}:  # run as a file
@@ -33,6 +33,7 @@ from bench.processes import Process, ServerError, free_port, serving, wait_until
 from bench.running import answers, mock_replica, run_load
 
 _TRACED = Path(__file__).with_name("traced.py")
+_IDLE_S = 4.0
 _LINE = re.compile(r"^\s*([\d,]+)\s+\(\s*([\d.]+)%\)\s+(.*)$")
 
 
@@ -72,26 +73,41 @@ def _by_c_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> Non
         *(f"--callgrind-out-file={folder}/out", sys.executable),
     ]
     with _gateway(folder, valgrind, is_bare=is_bare) as (load, process):
+        idle = _collected(process, folder, None)
         plain = _collected(process, folder, replace(load, requests=calls))
         streams = replace(load, requests=max(calls // 16, 8), stream=True)
         streamed = _collected(process, folder, streams)
-    (per_call, by_call), (total_streamed, _) = plain, streamed
-    events = streams.requests * (streams.tokens + 3)
-    per_stream_event = (total_streamed - per_call / calls * streams.requests) / events
-    _say(f"{per_call / calls:12,.0f} instructions a plain call")
-    _say(f"{per_stream_event:12,.0f} instructions a streamed event, beyond what a call costs")
-    for count, function in by_call[:rows]:
+    # What timers do by the clock, and slow motion makes too much of.
+    per_second = idle.total / idle.seconds
+    per_call = (plain.total - per_second * plain.seconds) / calls
+    of_events = streamed.total - per_second * streamed.seconds - per_call * streams.requests
+    _say(f"{per_call:12,.0f} instructions a plain call")
+    _say(f"{of_events / (streams.requests * (streams.tokens + 3)):12,.0f} more a streamed event")
+    _say("by function, timers included:")
+    for count, function in plain.by_function[:rows]:
         _say(f"{count / calls:12,.0f}  {function}")
 
 
-def _collected(process: Process, folder: Path, load: Load) -> tuple[int, list[tuple[int, str]]]:
-    """Count the instructions of one load, in all and by function."""
-    pid = str(process.pid)
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """The instructions of some seconds, in all and by function."""
+
+    total: int
+    seconds: float
+    by_function: list[tuple[int, str]]
+
+
+def _collected(process: Process, folder: Path, load: Load | None) -> _Count:
+    """Count the instructions of one load, or of some idle seconds."""
+    pid, begun_s = str(process.pid), time.monotonic()
     for option in ("--zero", "--instr=on"):
         subprocess.run(["callgrind_control", option, pid], check=True, capture_output=True)
-    if run_load(load).errors:
+    if load is None:
+        time.sleep(_IDLE_S)
+    elif run_load(load).errors:
         message = "calls failed while they were counted"
         raise ServerError(message)
+    seconds = time.monotonic() - begun_s
     for option in ("--dump", "--instr=off"):
         subprocess.run(["callgrind_control", option, pid], check=True, capture_output=True)
     dump = max(folder.glob("out.*"), key=lambda path: path.stat().st_mtime_ns)
@@ -101,7 +117,8 @@ def _collected(process: Process, folder: Path, load: Load) -> tuple[int, list[tu
     found = [
         (int(match[1].replace(",", "")), match[3]) for match in map(_LINE.match, listed.splitlines()) if match
     ]
-    return found[0][0], [(count, function.split(" [")[0]) for count, function in found[1:]]
+    named = [(count, function.split(" [")[0].rpartition("/")[2]) for count, function in found[1:]]
+    return _Count(found[0][0], seconds, named)
 
 
 def _by_python_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> None:
