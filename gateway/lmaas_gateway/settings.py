@@ -345,7 +345,7 @@ class QueueSettings(BaseModel):
         default=10.0,
         gt=0,
         description="A call that has waited this long, or would have to, gets 503, or 429. Once calls have "
-        "waited for longer than this without a break, a further one may have to wait for a quarter of it only.",
+        "waited for longer than this without a break, a further one may have to wait a quarter of it only.",
     )
     reserve: float = Field(
         default=0.1,

@@ -159,8 +159,8 @@ class Line:
     def _patience_s(self, ticket: Ticket, now_s: float) -> float:
         """Tell how long a call may have to wait.
 
-        A queue as long as a call may wait rides a burst out. One that has stood for longer than that only makes
-        everybody wait, and takes as long again to go when the overload is over.
+        A queue as long as a call may wait rides a burst out. One that has stood for longer than that only
+        makes everybody wait, and takes as long again to go when the overload is over.
         """
         patience_s = ticket.expires_s - now_s
         is_standing = self.queue.depth and now_s - self._waited_since_s > self.rules.timeout_s
