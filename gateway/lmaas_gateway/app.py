@@ -161,6 +161,13 @@ class Gateway:
         """
         self.adopt(await self.prepare(settings))
 
+    def calls_at(self, model: str, url: str) -> int:
+        """Count the calls that a replica works on, one that leaves included."""
+        known = self.directory.known()
+        return sum(
+            replica.in_flight for (name, at, *_), replica in known.items() if (name, at) == (model, url)
+        )
+
     def discard(self, snapshot: Snapshot) -> None:
         """Drop a prepared configuration."""
         self._is_preparing = False

@@ -171,7 +171,7 @@ async def _serve(
     launcher = Launcher(
         settings.models, settings.engine, settings.runtime_dir, settings.cache_dir, report=report
     )
-    configuration = Configuration(settings, source.load, resolve=launcher.resolve)
+    configuration = Configuration(settings, source.load, launcher=launcher)
     resolved = configuration.settings
     check_kinds(resolved.models)
     await launcher.start()

@@ -18,10 +18,11 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lmaas_gateway.board import Seat, clear_slot
+from lmaas_gateway.board import Seat, SharedBoard, clear_slot
 from lmaas_gateway.errors import GatewayError, SettingsError
 from lmaas_gateway.link import Adopt, Answer, Channel, Discard, Done, Follow, Hello, Launches, Prepare, Wish
 from lmaas_gateway.metrics import Metrics
+from lmaas_gateway.replicas.directory import calls_name
 from lmaas_gateway.tallies import TallyFolder
 
 if TYPE_CHECKING:
@@ -163,6 +164,11 @@ class Workers:
             self._bring_up_to_date(worker)
         if await _first_problem(adopted) is not None:
             _LOG.warning("a worker does not answer; it changes as soon as it can")
+
+    def calls_at(self, model: str, url: str) -> int:
+        """Count the calls that a replica works on, for all workers."""
+        seat = Seat(self._folder, 0, self._settings.workers)
+        return SharedBoard(seat).number(calls_name(model, url)).total()
 
     async def _keep(self, seat: Seat, joiners: ThreadPoolExecutor, report: Callable[[str], None]) -> None:
         """Run one worker, and another one whenever it dies."""

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.configuration.changes import Change
     from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.replicas.launcher import Launcher
     from lmaas_gateway.settings import Settings
 
-    Resolve = Callable[[Settings], Settings]
 
 _LOG = logging.getLogger("lmaas.gateway")
 
@@ -59,6 +59,10 @@ class Target(Protocol):
         """
         ...
 
+    def calls_at(self, model: str, url: str) -> int:
+        """Count the calls that a replica works on."""
+        ...
+
 
 class Configuration:
     """Holds what serves, and replaces it.
@@ -66,23 +70,23 @@ class Configuration:
     Args:
         base: What was read at start.
         load: Reads all settings again; called in a thread.
-        resolve: Gives launched models the addresses of their replicas.
+        launcher: Starts the engines of launched models; None where there is none.
 
     Raises:
         SettingsError: the settings cannot work.
     """
 
     def __init__(
-        self, base: Settings, load: Callable[[], Settings], *, resolve: Resolve = lambda settings: settings
+        self, base: Settings, load: Callable[[], Settings], *, launcher: Launcher | None = None
     ) -> None:
         self._base = base
         self._load = load
-        self._resolve = resolve
+        self._launcher = launcher
         self._overrides = Overrides()
         self._lock = asyncio.Lock()
         self._target: Target | None = None
         self._generation = 1
-        self._settings = name_replicas(resolve(base), {})
+        self._settings = name_replicas(self._resolve(base), {})
 
     @property
     def settings(self) -> Settings:
@@ -110,6 +114,19 @@ class Configuration:
         """
         async with self._lock:
             return await self._try(lambda: self._change(change))
+
+    async def refresh(self) -> Outcome:
+        """Serve by the addresses that the launcher gives now.
+
+        Raises:
+            InvalidConfigurationError: what it launched cannot serve.
+        """
+        async with self._lock:
+            return await self._try(lambda: self._replace(self._base, self._overrides))
+
+    def calls_at(self, model: str, url: str) -> int:
+        """Count the calls that a replica works on."""
+        return 0 if self._target is None else self._target.calls_at(model, url)
 
     async def _reload(self) -> Outcome:
         return await self._replace(await asyncio.to_thread(self._load), self._overrides)
@@ -141,7 +158,10 @@ class Configuration:
         if not base.models:
             raise SettingsError("there is no model to serve")
         names = names_of(self._settings)
-        named = name_replicas(self._resolve(overrides.scale(base)), names)
+        scaled = overrides.scale(base)
+        if self._launcher is not None:
+            await self._launcher.get_ready(scaled.models)
+        named = name_replicas(self._resolve(scaled), names)
         settings = overrides.adjust(name_replicas(overrides.place(named), names))
         is_changed = settings != self._settings
         if is_changed:
@@ -150,7 +170,12 @@ class Configuration:
             self._settings = settings
             self._generation += 1
         self._base, self._overrides = base, overrides
+        if self._launcher is not None:
+            self._launcher.follow(scaled.models, self)
         return Outcome(self._generation, is_changed)
+
+    def _resolve(self, settings: Settings) -> Settings:
+        return settings if self._launcher is None else self._launcher.resolve(settings)
 
 
 def _check_fixed(old: Settings, new: Settings) -> None:

@@ -265,9 +265,14 @@ def _build_budget(wanted: RetrySettings, old: Pool | None) -> RetryBudget:
     return RetryBudget(percent=wanted.percent, burst=wanted.burst, saved=saved)
 
 
+def calls_name(model: str, url: str) -> str:
+    """Name the shared number of calls that a replica works on."""
+    return f"calls {model} {url}"
+
+
 def _share_load(board: SharedBoard, model: str, url: str) -> SharedLoad:
     # By address, not by name: it is the machine behind it that bears the load.
-    return SharedLoad(board.number(f"calls {model} {url}"), board.number(f"tokens {model} {url}"))
+    return SharedLoad(board.number(calls_name(model, url)), board.number(f"tokens {model} {url}"))
 
 
 def _build_client(replica: ReplicaSettings, settings: Settings) -> ReplicaClient:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.errors import GatewayError, SettingsError
 from lmaas_gateway.replicas import catalog, machine
 from lmaas_gateway.replicas.engine import EngineSpec, command, environment, shares
 from lmaas_gateway.replicas.engine_process import EngineProcess
@@ -21,7 +22,7 @@ from lmaas_gateway.replicas.supervisor import Clock, ReplicaStatus, Supervisor, 
 from lmaas_gateway.settings import EngineSettings, ModelSettings, ReplicaSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
     from lmaas_gateway.replicas.engine import Device, Share
@@ -31,19 +32,54 @@ _GRACE_MARGIN_S = 5.0
 """How much longer than its own draining an engine gets to end."""
 
 
-@dataclass(frozen=True, slots=True)
+# What a changed setting of a model needs new engines for.
+_ENGINE_FIELDS = ("model", "kind", "max_model_len", "dtype", "kv_cache_memory_bytes", "engine_args")
+_DRAIN_INTERVAL_S = 0.5
+_RISE_INTERVAL_S = 0.25
+
+
+@dataclass(slots=True, eq=False)
 class _Replica:
     socket_path: Path
     supervisor: Supervisor
+    task: asyncio.Task[None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Launched:
-    """A model whose replicas run here."""
+    """A model whose replicas run here.
+
+    Attributes:
+        index: Keeps its sockets apart from those of other models, and of the same with other settings.
+        replicas: Those that serve, or are to.
+        spare: More of them, which have an address and nothing else, should they be wanted.
+        numbers: Of replicas; none is used twice, as the engine that had it may still be ending.
+        preparing: Makes the model ready for its engines, once for all replicas.
+    """
 
     settings: ModelSettings
     source: catalog.ModelSource
-    replicas: tuple[_Replica, ...]
+    index: int
+    replicas: list[_Replica] = field(default_factory=list)
+    spare: list[_Replica] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    preparing: asyncio.Task[catalog.PreparedModel] | None = None
+
+    def has_engines_of(self, settings: ModelSettings) -> bool:
+        """Whether its engines are what `settings` want, however many."""
+        return all(getattr(self.settings, name) == getattr(settings, name) for name in _ENGINE_FIELDS)
+
+
+class Fleet(Protocol):
+    """What the launcher needs of the gateway when engines change while it serves."""
+
+    async def refresh(self) -> object:
+        """Let the gateway serve by the addresses that `Launcher.resolve` gives now."""
+        ...
+
+    def calls_at(self, model: str, url: str) -> int:
+        """Count the calls that a replica works on, for all workers."""
+        ...
 
 
 class Launcher:
@@ -85,11 +121,13 @@ class Launcher:
         self._probe = probe
         self._clock = clock
         self._stopping = threading.Event()
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._device: Device | None = None
+        self._plans: dict[str, _Launched] = {}
+        self._indices = itertools.count(len(models))
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._rising: dict[str, _Launched] = {}
         self._launched = {
-            model.name: self._plan(model, index, model.model, model.replicas)
-            for index, model in enumerate(models)
-            if model.model is not None and isinstance(model.replicas, int)
+            model.name: self._plan(model, index) for index, model in enumerate(models) if model.is_launched
         }
 
     @property
@@ -102,14 +140,13 @@ class Launcher:
         return tuple(self._resolve(model) for model in self._models)
 
     def resolve(self, settings: Settings) -> Settings:
-        """Return settings whose launched replicas have their addresses.
+        """Return settings whose launched replicas have their addresses; starts and stops nothing.
+
+        A model whose engines must be others keeps the old ones until the new are ready.
 
         Raises:
-            SettingsError: they want other replicas launched.
+            SettingsError: a model reference means nothing.
         """
-        wanted = [model for model in settings.models if model.is_launched]
-        if wanted != [model for model in self._models if model.is_launched]:
-            raise SettingsError("launched models cannot change while the gateway runs; restart it for that")
         return settings.model_copy(update={"models": tuple(map(self._resolve, settings.models))})
 
     def status(self, model_name: str) -> tuple[ReplicaStatus, ...]:
@@ -123,34 +160,65 @@ class Launcher:
         Raises:
             SettingsError: there is no usable vLLM, or the runtime folder cannot be made.
         """
-        if not self._launched:
-            return
-        device = await machine.engine_device(self._python, self._engine.device)
-        self._folder.open()
-        gpus = machine.gpu_ids(self._environ) if device == "gpu" else ()
-        parts = iter(shares(self._models, device=device, cores=machine.usable_cores(), gpus=gpus))
-        self._tasks = tuple(
-            asyncio.create_task(self._run(model, device, tuple(next(parts) for _ in model.replicas)))
-            for model in self._launched.values()
-        )
-        for task, model in zip(self._tasks, self._launched.values(), strict=True):
-            task.add_done_callback(partial(_give_up_after_fault, model))
+        await self.get_ready(self._models)
+        self._start_missing()
+
+    async def get_ready(self, models: tuple[ModelSettings, ...]) -> None:
+        """Make sure that what `models` want launched could be.
+
+        Raises:
+            SettingsError: there is no usable vLLM, or the runtime folder cannot be made.
+        """
+        if self._device is None and any(model.is_launched for model in models):
+            device = await machine.engine_device(self._python, self._engine.device)
+            self._folder.open()
+            self._device = device
+
+    def follow(self, models: tuple[ModelSettings, ...], fleet: Fleet) -> None:
+        """Start and stop engines as `models` want, which the gateway serves by now; returns at once.
+
+        Engines that are not wanted any more finish their calls. Where a model wants other engines, they are
+        started beside the old, which go when the new are ready: for that time both need memory.
+        """
+        wanted = {model.name: model for model in models if model.is_launched}
+        for name in self._launched.keys() - wanted.keys():
+            self._let_go(name, self._launched.pop(name).replicas, fleet)
+        for name in self._rising.keys() - wanted.keys():
+            self._let_go(name, self._rising.pop(name).replicas, fleet)
+        self._models = models
+        for name, model in wanted.items():
+            if name not in self._launched:
+                self._launched[name] = self._planned(model)
+                del self._plans[name]
+            launched = self._launched[name]
+            if launched.has_engines_of(model):
+                self._scale(launched, model, fleet)
+            else:
+                self._raise(model, fleet)
+        self._start_missing()
 
     async def stop(self) -> None:
         """Let every engine finish its calls, end it and all its processes, and clean up."""
         self._stopping.set()
-        for task in self._tasks:
+        tasks = [*self._leaving]
+        for launched in (*self._launched.values(), *self._rising.values()):
+            tasks += [replica.task for replica in launched.replicas if replica.task is not None]
+            if launched.preparing is not None:
+                launched.preparing.cancel()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._folder.close()
 
-    def _plan(self, model: ModelSettings, index: int, reference: str, count: int) -> _Launched:
-        paths = [self._folder.socket_path(model.name, index, replica) for replica in range(count)]
-        replicas = tuple(
-            _Replica(path, self._supervisor(_replica_name(model, number), path))
-            for number, path in enumerate(paths)
-        )
-        return _Launched(model, catalog.resolve(reference), replicas)
+    def _plan(self, model: ModelSettings, index: int) -> _Launched:
+        launched = _Launched(model, catalog.resolve(model.model or ""), index)
+        launched.replicas = [self._new_replica(launched) for _ in range(_count(model))]
+        return launched
+
+    def _new_replica(self, launched: _Launched) -> _Replica:
+        number = next(launched.numbers)
+        path = self._folder.socket_path(launched.settings.name, launched.index, number)
+        return _Replica(path, self._supervisor(_replica_name(launched.settings, number), path))
 
     def _supervisor(self, name: str, socket_path: Path) -> Supervisor:
         policy = WatchPolicy(
@@ -169,33 +237,128 @@ class Launcher:
             clock=self._clock,
         )
 
+    def _planned(self, model: ModelSettings) -> _Launched:
+        """Plan a model that may come to be launched, once: its addresses are asked for before it is."""
+        planned = self._plans.get(model.name)
+        if planned is None or planned.settings != model:
+            planned = self._plans[model.name] = self._plan(model, next(self._indices))
+        return planned
+
     def _resolve(self, model: ModelSettings) -> ModelSettings:
-        launched = self._launched.get(model.name)
-        if launched is None:
+        if not model.is_launched:
             return model
+        launched = self._launched.get(model.name) or self._planned(model)
+        catalog.resolve(model.model or "")
+        replicas = launched.replicas
+        if launched.has_engines_of(model):
+            replicas = self._first(launched, _count(model))
         # An engine forgets a call a moment later than the gateway does, and must not refuse the next one.
         places = max(1, min(model.max_in_flight, self._engine.max_num_queued_reqs * 7 // 8))
         urls = tuple(
-            ReplicaSettings(url=replica.supervisor.status.url, max_in_flight=places)
-            for replica in launched.replicas
+            ReplicaSettings(url=replica.supervisor.status.url, max_in_flight=places) for replica in replicas
         )
-        return model.model_copy(
-            update={"replicas": urls, "kind": model.kind or launched.source.kind or "chat"}
-        )
+        kind = launched.settings.kind or launched.source.kind or "chat"
+        return model.model_copy(update={"replicas": urls, "kind": kind})
 
-    async def _run(self, model: _Launched, device: Device, parts: tuple[Share, ...]) -> None:
-        try:
-            prepared = await asyncio.to_thread(self._prepare, model)
-        except (SettingsError, OSError) as error:
-            for replica in model.replicas:
-                replica.supervisor.give_up(str(error))
+    def _first(self, launched: _Launched, count: int) -> list[_Replica]:
+        """Give so many replicas of a model; those that are not launched yet have their addresses already."""
+        while len(launched.replicas) + len(launched.spare) < count:
+            launched.spare.append(self._new_replica(launched))
+        return [*launched.replicas, *launched.spare][:count]
+
+    def _scale(self, launched: _Launched, model: ModelSettings, fleet: Fleet) -> None:
+        """Change how many replicas a model has."""
+        launched.settings = model
+        wanted = self._first(launched, _count(model))
+        self._let_go(model.name, launched.replicas[len(wanted) :], fleet)
+        launched.replicas, launched.spare = wanted, []
+        if (rising := self._rising.pop(model.name, None)) is not None:
+            self._let_go(model.name, rising.replicas, fleet)
+
+    def _raise(self, model: ModelSettings, fleet: Fleet) -> None:
+        """Start other engines for a model beside those that serve."""
+        rising = self._rising.get(model.name)
+        if rising is not None and rising.settings == model:
             return
-        # A task group, unlike `gather`, ends only when all of its tasks have: each stops its engine first.
-        async with asyncio.TaskGroup() as group:
-            for replica, part in zip(model.replicas, parts, strict=True):
-                path = replica.socket_path
-                spec = EngineSpec(model.settings, prepared, self._engine, self._python, device, path, part)
-                group.create_task(self._keep_running(replica, spec))
+        if rising is not None:
+            self._let_go(model.name, rising.replicas, fleet)
+        rising = self._rising[model.name] = self._plan(model, next(self._indices))
+        self._keep(asyncio.create_task(self._swap_when_ready(rising, fleet)))
+
+    async def _swap_when_ready(self, rising: _Launched, fleet: Fleet) -> None:
+        name = rising.settings.name
+        while self._rising.get(name) is rising:
+            states = {replica.supervisor.status.state for replica in rising.replicas}
+            if states == {"ready"}:
+                await self._swap(self._rising.pop(name), fleet)
+            elif "failed" in states:
+                self._report(f"{name}: FAILED to start with its new settings; the old engines go on serving")
+                self._let_go(name, self._rising.pop(name).replicas, fleet)
+            await self._clock.sleep(_RISE_INTERVAL_S)
+
+    async def _swap(self, rising: _Launched, fleet: Fleet) -> None:
+        name = rising.settings.name
+        old, self._launched[name] = self._launched[name], rising
+        try:
+            await fleet.refresh()
+        except GatewayError:
+            old, self._launched[name] = rising, old
+        else:
+            self._report(f"{name}: its new engines are ready; the old ones finish their calls")
+        self._let_go(name, old.replicas, fleet)
+
+    def _let_go(self, model: str, replicas: list[_Replica], fleet: Fleet) -> None:
+        for replica in replicas:
+            if replica.task is not None:
+                self._keep(asyncio.create_task(self._stop_when_idle(model, replica, replica.task, fleet)))
+
+    async def _stop_when_idle(
+        self, model: str, replica: _Replica, task: asyncio.Task[None], fleet: Fleet
+    ) -> None:
+        """End an engine that gets no more calls once it has none left; one that was called off, at once."""
+        try:
+            idle_looks = 0
+            while idle_looks < 2:
+                await self._clock.sleep(_DRAIN_INTERVAL_S)
+                busy = fleet.calls_at(model, replica.supervisor.status.url)
+                idle_looks = 0 if busy else idle_looks + 1
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def _start_missing(self) -> None:
+        """Start every replica that is wanted and has not been; each gets its part of the machine."""
+        if self._device is None:
+            return
+        gpus = machine.gpu_ids(self._environ) if self._device == "gpu" else ()
+        cores = machine.usable_cores()
+        wanted = [*self._launched.values(), *self._rising.values()]
+        settings = tuple(
+            launched.settings.model_copy(update={"replicas": len(launched.replicas)}) for launched in wanted
+        )
+        parts = iter(shares(settings, device=self._device, cores=cores, gpus=gpus))
+        for launched in wanted:
+            for replica in launched.replicas:
+                part = next(parts)
+                if replica.task is None:
+                    replica.task = asyncio.create_task(self._run(launched, replica, self._device, part))
+                    replica.task.add_done_callback(partial(_give_up_after_fault, replica))
+
+    async def _run(self, model: _Launched, replica: _Replica, device: Device, part: Share) -> None:
+        if model.preparing is None:
+            model.preparing = asyncio.create_task(asyncio.to_thread(self._prepare, model))
+        try:
+            prepared = await asyncio.shield(model.preparing)
+        except (SettingsError, OSError) as error:
+            replica.supervisor.give_up(str(error))
+            return
+        path = replica.socket_path
+        spec = EngineSpec(model.settings, prepared, self._engine, self._python, device, path, part)
+        await self._keep_running(replica, spec)
 
     async def _keep_running(self, replica: _Replica, spec: EngineSpec) -> None:
         environ = environment(spec, inherited=self._environ, cache_dir=self._cache_dir)
@@ -219,11 +382,14 @@ class Launcher:
         )
 
 
-def _give_up_after_fault(model: _Launched, task: asyncio.Task[None]) -> None:
-    """Let nobody wait for a model whose task ended with an error that nothing here expects."""
+def _give_up_after_fault(replica: _Replica, task: asyncio.Task[None]) -> None:
+    """Let nobody wait for a replica whose task ended with an error that nothing here expects."""
     if not task.cancelled() and (fault := task.exception()) is not None:
-        for replica in model.replicas:
-            replica.supervisor.give_up(f"a fault of the launcher, please report it: {fault!r}")
+        replica.supervisor.give_up(f"a fault of the launcher, please report it: {fault!r}")
+
+
+def _count(model: ModelSettings) -> int:
+    return model.replicas if isinstance(model.replicas, int) else 0
 
 
 def _clear(socket_path: Path, log: Path) -> None:
