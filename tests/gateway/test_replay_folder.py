@@ -142,11 +142,12 @@ async def test_claim_of_a_dead_process_is_free_for_one(folder: Path) -> None:
         heir.close()
 
 
-async def test_release_after_the_end_of_the_process_does_no_harm(folder: Path) -> None:
-    claims = hold(folder)
-    claim = await taken(claims)
+async def test_what_ends_after_the_end_of_the_process_does_no_harm(folder: Path, is_in_memory: bool) -> None:
+    claims = hold(folder, is_in_memory=is_in_memory, is_temporary=True)
+    first, second = await taken(claims), await taken(claims, ("bob", "", b""))
     claims.close()
-    claim.release()
+    first.release()
+    assert second.keep(REPLY) is None
 
 
 async def test_scopes_share_nothing(holders: tuple[FolderClaims, FolderClaims]) -> None:

@@ -13,6 +13,7 @@ from support.stub import Response, raw_client, request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 KEY = "idempotency-key: 6d7f6a9e-0f0b-4d7a-9d0e-0c2f1c1a7e11"
 
@@ -23,9 +24,13 @@ async def replica() -> AsyncIterator[FakeReplica]:
         yield replica
 
 
-@pytest.fixture
-async def running(replica: FakeReplica) -> AsyncIterator[Running]:
-    async with run_gateway(settings_for(replica)) as running:
+@pytest.fixture(params=["memory", "folder"])
+async def running(
+    replica: FakeReplica, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Running]:
+    """Either store: they must not differ in anything that a client sees."""
+    folder = tmp_path / "kept" if request.param == "folder" else None
+    async with run_gateway(settings_for(replica, idempotency={"folder": folder})) as running:
         yield running
 
 

@@ -7,7 +7,6 @@ thread takes to be woken. A folder that may be on a disk is worked on by threads
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,7 +16,7 @@ from lmaas_gateway.replay.folder import ReplyFolder, name_of
 from lmaas_gateway.replay.replies import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
 
     from lmaas_gateway.replay.bounded import Bounds
@@ -90,18 +89,18 @@ class FolderClaims:
 
     def keep(self, name: str, fingerprint: bytes, recorded: Recorded) -> Awaitable[object] | None:
         """Store a reply and let go of its claim."""
-        if not self._is_in_memory:
-            return asyncio.wrap_future(self._executor.submit(self._keep, name, fingerprint, recorded))
-        self._keep(name, fingerprint, recorded)
-        return None
+        if self._is_in_memory:
+            self._keep(name, fingerprint, recorded)
+            return None
+        keeping = self._submit(self._keep, name, fingerprint, recorded)
+        return None if keeping is None else asyncio.wrap_future(keeping)
 
     def release(self, name: str) -> None:
-        """Let go of a claim; after `close` nothing need be done."""
+        """Let go of a claim."""
         if self._is_in_memory:
             self._folder.release(name)
         else:
-            with contextlib.suppress(RuntimeError):
-                self._executor.submit(self._folder.release, name)
+            self._submit(self._folder.release, name)
 
     async def _take(self, name: str, fingerprint: bytes) -> Recorded | None:
         taking = self._executor.submit(self._folder.take, name, fingerprint)
@@ -120,7 +119,14 @@ class FolderClaims:
         self._folder.keep(name, fingerprint, recorded)
         if self._folder.unswept_bytes > self._bounds.max_bytes // _SWEEP_SHARE and not self._is_sweeping:
             self._is_sweeping = True
-            self._executor.submit(self._sweep_full)
+            self._submit(self._sweep_full)
+
+    def _submit(self, function: Callable[..., object], *arguments: object) -> Future[object] | None:
+        """Have a thread do something; after `close`, when claims are free anyway, nothing."""
+        try:
+            return self._executor.submit(function, *arguments)
+        except RuntimeError:
+            return None
 
     def _sweep_full(self) -> None:
         self._folder.sweep()
