@@ -86,7 +86,9 @@ class Gateway:
         self._launches = launches
         self._board = None if seat is None else SharedBoard(seat)
         directory = build_directory(settings, launches, self._board)
-        self.metrics = Metrics(directory.pools, folder=None if seat is None else TallyFolder(seat.folder))
+        self.metrics = Metrics(
+            directory.pools, folder=None if seat is None else TallyFolder(seat.folder, str(seat.slot))
+        )
         self._accounting = Accounting(self.metrics, log=log if settings.access_log else None)
         self.connections = Connections(settings.connections, self.metrics)
         self._claims = build_claims(settings.idempotency, None if seat is None else seat.folder)

@@ -204,7 +204,7 @@ def _metrics() -> Iterator[str]:
         labels = ", ".join(f"`{label}`" for label in spec.labels)
         yield f"| `{spec.sample_name}` | {spec.kind} | {labels} | {spec.text} |"
     yield ""
-    yield "With several workers their counts are added up, those of the others at most a second old; the gauges are those of the worker that answers. Routes:"
+    yield "With several workers their counts are added up, those of the others at most a second old, and so are gauges of what each has a part of; the other gauges are those of the worker that answers. Routes:"
     yield ", ".join(f"`{route.path}`" for route in ROUTES) + "."
 
 

@@ -42,6 +42,7 @@ class Spec:
 
     Attributes:
         buckets: Upper bounds of a histogram, in seconds.
+        is_sum: Of a gauge that each worker has a part of.
     """
 
     kind: Literal["counter", "histogram", "gauge"]
@@ -49,6 +50,7 @@ class Spec:
     labels: tuple[str, ...]
     text: str
     buckets: tuple[float, ...] = ()
+    is_sum: bool = False
 
     @property
     def sample_name(self) -> str:
@@ -137,7 +139,8 @@ STORED_BYTES = Spec(
     "gauge",
     "lmaas_stored_reply_bytes",
     ("store",),
-    "Memory of this process that kept replies take: idempotency or cache; not what lies in a folder.",
+    "Memory that kept replies take: idempotency or cache; not what lies in a folder.",
+    is_sum=True,
 )
 REPLICA_UP = Spec("gauge", "lmaas_replica_up", ("model", "replica"), "1 if the replica's last probe passed.")
 REPLICA_STATE = Spec(
@@ -158,7 +161,7 @@ IN_FLIGHT = Spec(
     "gauge",
     "lmaas_requests_in_flight",
     ("model", "replica"),
-    "Calls that the replica works on for this process.",
+    "Calls that the replica works on.",
 )
 RUNNING = Spec(
     "gauge",
@@ -200,7 +203,9 @@ REJECTIONS = Spec(
     ("model", "reason"),
     "Calls that were not let through: queue_full, share_full, wait_too_long, shed, timeout or deadline.",
 )
-QUEUE_DEPTH = Spec("gauge", "lmaas_queue_depth", ("model", "priority"), "Calls that wait in this process.")
+QUEUE_DEPTH = Spec(
+    "gauge", "lmaas_queue_depth", ("model", "priority"), "Calls that wait for a place.", is_sum=True
+)
 CAPACITY = Spec(
     "gauge", "lmaas_pool_capacity", ("model",), "Calls that the model's available replicas take at once."
 )
@@ -338,7 +343,9 @@ class Metrics:
     def publish(self) -> None:
         """Leave the counts where the other workers find them."""
         if self._folder is not None:
+            self._tallies.gauges = self._parts()
             self._folder.publish(self._tallies)
+            self._tallies.gauges = {}
 
     def render(self) -> bytes:
         """Write all metrics in Prometheus' text format, those of the other workers added."""
@@ -357,7 +364,7 @@ class Metrics:
                 yield _histogram(spec, tallies)
         yield from self._gauges()
         yield from self._engine_gauges()
-        yield from self._watched_gauges()
+        yield from self._watched_gauges(tallies)
 
     def _gauges(self) -> Iterator[Metric]:
         up, state, budget, in_flight = map(_gauge, (REPLICA_UP, REPLICA_STATE, RETRY_BUDGET, IN_FLIGHT))
@@ -388,12 +395,24 @@ class Metrics:
                     usage.add_metric(labels, stats.kv_cache_usage)
         yield from (running, waiting, usage)
 
-    def _watched_gauges(self) -> Iterator[Metric]:
+    def _watched_gauges(self, others: Tallies) -> Iterator[Metric]:
         for spec, read in self._watched.items():
             family = _gauge(spec)
-            for labels, value in read():
+            values = {tuple(labels): value for labels, value in read()}
+            if spec.is_sum:
+                for labels, value in others.gauges.get(spec.name, {}).items():
+                    values[labels] = values.get(labels, 0.0) + value
+            for labels, value in values.items():
                 family.add_metric(labels, value)
             yield family
+
+    def _parts(self) -> dict[str, dict[tuple[str, ...], float]]:
+        """Give this process's parts of the gauges that are sums over all workers."""
+        return {
+            spec.name: {tuple(labels): value for labels, value in read()}
+            for spec, read in self._watched.items()
+            if spec.is_sum
+        }
 
 
 class _Collector(Collector):

@@ -49,10 +49,15 @@ class Histogram(msgspec.Struct):
 
 
 class Tallies(msgspec.Struct):
-    """All counts of one process, by metric name and label values."""
+    """All counts of one process, by metric name and label values.
+
+    Attributes:
+        gauges: What it had of something when the counts were published; gone with the process.
+    """
 
     counters: dict[str, dict[Labels, Counter]] = {}
     histograms: dict[str, dict[Labels, Histogram]] = {}
+    gauges: dict[str, dict[Labels, float]] = {}
 
     def counter(self, name: str, labels: Labels) -> Counter:
         """Find a counter, or begin it at zero."""
@@ -67,6 +72,10 @@ class Tallies(msgspec.Struct):
 
     def add(self, other: Tallies) -> None:
         """Add the counts of another process to these."""
+        for name, values in other.gauges.items():
+            ours_now = self.gauges.setdefault(name, {})
+            for labels, value in values.items():
+                ours_now[labels] = ours_now.get(labels, 0.0) + value
         for name, counters in other.counters.items():
             for labels, counter in counters.items():
                 self.counter(name, labels).value += counter.value
@@ -84,20 +93,34 @@ class TallyFolder:
 
     Args:
         folder: Shared by the workers, empty at their start.
+        owner: Tells what `forget_gauges` is to find.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, owner: str = "") -> None:
         self._folder = folder
-        self._own = folder / f"{uuid.uuid4().hex}.tallies"
+        self._own = folder / f"{owner}-{uuid.uuid4().hex}.tallies"
 
     def publish(self, tallies: Tallies) -> None:
         """Leave this process's counts, in one step."""
-        draft = self._own.with_suffix(".draft")
-        draft.write_bytes(msgspec.msgpack.encode(tallies))
-        draft.replace(self._own)
+        _write(self._own, tallies)
 
     def others(self) -> Iterator[Tallies]:
         """Read what the other processes left last."""
         for path in self._folder.glob("*.tallies"):
             if path != self._own:
                 yield msgspec.msgpack.decode(path.read_bytes(), type=Tallies)
+
+
+def forget_gauges(folder: Path, owner: str) -> None:
+    """Let what a process that ended had count for nothing; what it counted stays counted."""
+    for path in folder.glob(f"{owner}-*.tallies"):
+        tallies = msgspec.msgpack.decode(path.read_bytes(), type=Tallies)
+        if tallies.gauges:
+            tallies.gauges = {}
+            _write(path, tallies)
+
+
+def _write(path: Path, tallies: Tallies) -> None:
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(msgspec.msgpack.encode(tallies))
+    draft.replace(path)

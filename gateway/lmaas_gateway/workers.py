@@ -23,7 +23,7 @@ from lmaas_gateway.errors import GatewayError, SettingsError
 from lmaas_gateway.link import Adopt, Answer, Channel, Discard, Done, Follow, Hello, Launches, Prepare, Wish
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.replicas.directory import calls_name
-from lmaas_gateway.tallies import TallyFolder
+from lmaas_gateway.tallies import TallyFolder, forget_gauges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -112,7 +112,7 @@ class Workers:
         self._wishes: set[asyncio.Task[None]] = set()
         self._number = 0
         self._folder = Path(tempfile.mkdtemp(prefix="lmaas-workers-"))
-        self.metrics = Metrics({}, folder=TallyFolder(self._folder))
+        self.metrics = Metrics({}, folder=TallyFolder(self._folder, "parent"))
 
     @property
     def pids(self) -> set[int]:
@@ -182,6 +182,7 @@ class Workers:
             worker.settle(None)
             worker.channel.close()
             clear_slot(seat.folder, seat.slot)
+            forget_gauges(seat.folder, str(seat.slot))
             if not self._is_stopping:
                 process = worker.process
                 report(f"worker {process.pid} ended with code {process.exitcode}; starting another")

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lmaas_gateway import metrics as module
 from lmaas_gateway.call import Usage
 from lmaas_gateway.metrics import Metrics
-from lmaas_gateway.tallies import TallyFolder
+from lmaas_gateway.tallies import TallyFolder, forget_gauges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,3 +97,23 @@ def test_rendering_counts_nothing_itself() -> None:
 
 def test_one_process_publishes_nowhere() -> None:
     Metrics({}).publish()
+
+
+def test_gauges_that_are_sums_are_added_up_and_end_with_their_process(tmp_path: Path) -> None:
+    depths = {"a": 3.0, "b": 4.0}
+    waiting = []
+    for name, waits in depths.items():
+        metrics = Metrics({}, folder=TallyFolder(tmp_path, name))
+        metrics.watch(module.QUEUE_DEPTH, lambda waits=waits: [(("mock", "normal"), waits)])  # type: ignore[misc]  # a default that binds
+        metrics.watch(module.CAPACITY, lambda waits=waits: [(("mock",), waits)])  # type: ignore[misc]  # as above
+        count_one(metrics)
+        metrics.publish()
+        waiting.append(metrics)
+    depth = ("lmaas_queue_depth", (("model", "mock"), ("priority", "normal")))
+    capacity = ("lmaas_pool_capacity", (("model", "mock"),))
+    found = samples(waiting[0])
+    assert (found[depth], found[capacity]) == (7, 3)
+    forget_gauges(tmp_path, "b")
+    found = samples(waiting[0])
+    assert found[depth] == 3
+    assert found["lmaas_prompt_tokens_total", (("model", "mock"),)] == 14

@@ -148,7 +148,7 @@ class Directory:
             )
             replica.breaker.follow(settings.ejection)
             replica.weight, replica.is_draining = wanted.weight, wanted.draining
-            replica.max_in_flight = wanted.max_in_flight or replica.max_in_flight
+            replica.max_in_flight = wanted.max_in_flight or DEFAULT_MAX_IN_FLIGHT
         for old in previous:
             old.successor = self._pools.get(old.name)
 
