@@ -140,7 +140,7 @@ class Call(msgspec.Struct, frozen=True):
     priority: int | None = None
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one call, as its replica counted them, or as we did if it could not tell any more."""
 
     prompt_tokens: int = 0

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -31,8 +33,8 @@ class Bounds:
     ttl_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[V]):
+# Thousands are kept for long; none can be part of a cycle, so the collector need not look at them.
+class Entry(msgspec.Struct, Generic[V], frozen=True, gc=False):
     """A value, what it takes, and since when it is here."""
 
     value: V

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OF_THE_REPLY = frozenset({b"x-lmaas-model"})
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """A whole reply with status 200.
 
     Attributes:
