@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,9 @@ class Gateway:
             directory.pools, folder=None if seat is None else TallyFolder(seat.folder, str(seat.slot))
         )
         self._accounting = Accounting(self.metrics, log=log if settings.access_log else None)
-        self.connections = Connections(settings.connections, self.metrics)
+        self.connections = Connections(
+            settings.connections, self.metrics, max_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        )
         self._claims = build_claims(settings.idempotency, None if seat is None else seat.folder)
         self.admission = Admission(
             rules_of(settings), self.metrics, board=self._board, workers=1 if seat is None else seat.slots

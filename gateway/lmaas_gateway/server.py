@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -57,8 +58,19 @@ def serve(settings: Settings, *, report: Callable[[str], None], source: Source |
     if not settings.models:
         raise SettingsError("no model to serve; name one, as in: lmaas serve smollm2-135m-instruct")
     logs.configure(settings.log_level)
+    raise_file_limit()
     with listen(settings.host, settings.port) as listener:
         run(_serve(settings, listener, report, source or Source(environ={})))
+
+
+def raise_file_limit() -> None:
+    """Let the process, and those that it starts, have as many files open as they may.
+
+    The usual soft limit of 1024 is for programs that wait with `select`; it would be 500 calls here.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def serve_worker(settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from lmaas_gateway.api.connections import NEVER, Connections
+from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.metrics import Metrics
-from lmaas_gateway.settings import ConnectionSettings
+from lmaas_gateway.settings import ConnectionSettings, load_settings
 from lmaas_gateway.testing import FakeReplica, Script
 from support.serving import ASK, CHAT, STREAM, Running, run_gateway, settings_for
 from support.stub import RawClient, raw_client, request_bytes
@@ -293,3 +294,26 @@ async def test_connections_are_counted_by_host(addresses: list[str | None], is_f
         connections.leave(connection, was_admitted=refusal is None)
     assert len(connections) == 0
     assert connections.admit(idle[0], addresses[0]) is None
+
+
+async def test_new_settings_count_for_the_connections_that_come() -> None:
+    connections = Connections(ConnectionSettings(max_connections=1), Metrics({}))
+    assert connections.admit(Idle(), "10.0.0.1") is None
+    assert connections.admit(Idle(), "10.0.0.1") is not None
+    connections.follow(ConnectionSettings(max_connections=2, header_timeout_s=0.1))
+    assert connections.admit(Idle(), "10.0.0.1") is None
+    assert connections.settings.header_timeout_s == 0.1
+
+
+async def test_few_files_lower_the_cap_but_leave_some_connections() -> None:
+    for max_files, most in ((0, 8), (64, 8), (148, 50)):
+        connections = Connections(ConnectionSettings(), Metrics({}), max_files=max_files)
+        refusals = [connections.admit(Idle(), None) for _ in range(60)]
+        assert refusals.count(None) == most
+
+
+def test_address_that_is_none_is_an_error_at_the_start() -> None:
+    with pytest.raises(SettingsError, match="'proxy' is no address or network"):
+        load_settings(flags={"connections": {"exempt_addresses": ("proxy",)}})
+    environ = {"LMAAS_CONNECTIONS__EXEMPT_ADDRESSES": "10.0.0.7, 10.1.0.0/16"}
+    assert load_settings(environ=environ).connections.exempt_addresses == ("10.0.0.7", "10.1.0.0/16")

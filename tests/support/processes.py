@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def served(
-    replica: FakeReplica, tmp_path: Path, *lines: str
+    replica: FakeReplica, tmp_path: Path, *lines: str, max_files: int | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """Run `lmaas serve` and wait for its greeting; give the process and its port."""
+    limit = ""
+    if max_files is not None:
+        limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({max_files}, {max_files})); "
     config = tmp_path / "lmaas.yaml"
     model = f"models: [{{name: mock, kind: chat, replicas: [{{url: '{replica.url}'}}]}}]"
     config.write_text("\n".join(["port: 0", model, *lines]))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "import sys; from lmaas.cli import main; sys.exit(main())"),
+        *(sys.executable, "-c", limit + "import sys; from lmaas.cli import main; sys.exit(main())"),
         *("serve", "--config", str(config)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

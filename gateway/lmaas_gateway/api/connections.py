@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import math
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +25,9 @@ _MAX_SWEEP_INTERVAL_S = 1.0
 # How many connections above the cap are told so; those beyond are closed at once.
 _MAX_TURNED_AWAY = 64
 _RETRY_AFTER_S = 5
+# Files that are no connection of a client, nor to a replica on its behalf: the log, kept pools, probes.
+_OTHER_FILES = 48
+_FEWEST = 8
 _MAX_KNOWN_ADDRESSES = 4096
 _IPV6_PREFIX = 64
 
@@ -53,10 +57,14 @@ class Connections:
     Args:
         settings: Deadlines and caps.
         metrics: Where ended connections are counted.
+        max_files: How many files this process may have open; a call needs two, to its client and its replica.
     """
 
-    def __init__(self, settings: ConnectionSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: ConnectionSettings, metrics: Metrics, *, max_files: int = sys.maxsize
+    ) -> None:
         self._metrics = metrics
+        self._most = max(_FEWEST, (max_files - _OTHER_FILES) // 2)
         self._open: set[Swept] = set()
         self._by_address: dict[str, int] = {}
         self._admitted = 0
@@ -67,6 +75,7 @@ class Connections:
     def follow(self, settings: ConnectionSettings) -> None:
         """Go by other settings: deadlines and rules for connections that come, caps for all."""
         self.settings = settings
+        self._max_connections = min(settings.max_connections, self._most)
         self.rules = HeadRules(settings)
         self._exempt = tuple(ipaddress.ip_network(network) for network in settings.exempt_addresses)
         self._group_of = lru_cache(_MAX_KNOWN_ADDRESSES)(self._find_group)
@@ -90,7 +99,7 @@ class Connections:
             address: Of its client; None on a unix socket, whose clients are not told apart.
         """
         group = None if address is None else self._group_of(address)
-        if self._admitted >= self.settings.max_connections:
+        if self._admitted >= self._max_connections:
             return self._turn_away(connection, "total")
         if group is not None:
             count = self._by_address.get(group, 0)

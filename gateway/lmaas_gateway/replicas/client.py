@@ -8,6 +8,7 @@ Deadlines are kept by one sweep over the connections in use instead of timers a 
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import socket
 import ssl
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
 
-_HIGH_WATER_BYTES = 256 * 1024
+# Beside it uvloop reads 256 KiB at once: together what one client that does not read fills here.
+_HIGH_WATER_BYTES = 64 * 1024
 _LOW_WATER_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_REPLY_BYTES = 256 * 2**20
@@ -45,6 +47,8 @@ _KEEP_ALIVE_OPTIONS = tuple(
 # uvicorn, which vLLM runs on, closes idle connections after 5 s: leave them a little earlier.
 _KEEP_ALIVE_S = 4.0
 _STALE_AFTER_S = 1.0
+# It is not the replica that is ill.
+_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class ReplicaError(Exception):
@@ -461,6 +465,8 @@ class ReplicaClient:
         except TimeoutError:
             raise ReplicaDeadlineError("connect") from None
         except OSError as error:
+            if error.errno in _OUT_OF_FILES:
+                raise ReplicaBusyError("this process can open no more files") from error
             raise ReplicaConnectError(f"no connection: {type(error).__name__}") from error
         finally:
             self._connecting -= 1
