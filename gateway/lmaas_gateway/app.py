@@ -14,6 +14,7 @@ from lmaas_gateway.admission.admission import Admission, rules_of
 from lmaas_gateway.api.admin import AdminRoutes
 from lmaas_gateway.api.application import build_application
 from lmaas_gateway.api.connections import Connections
+from lmaas_gateway.api.operations import OperationRoutes
 from lmaas_gateway.auth import Authenticator, principals_of
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
@@ -83,7 +84,7 @@ class Gateway:
     ) -> None:
         self._fetcher = fetcher or MediaFetcher()
         self._steering = steering
-        self._is_preparing = False
+        self._is_preparing = self._is_stopping = False
         self._launches = launches
         self._board = None if seat is None else SharedBoard(seat)
         directory = build_directory(settings, launches, self._board)
@@ -122,6 +123,10 @@ class Gateway:
     def application(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, or the lifespan, by the configuration of this moment."""
         return self._current.application(scope, receive, send)
+
+    def announce_stop(self) -> None:
+        """Say from now on that no new calls should come here, and go on taking those that do."""
+        self._is_stopping = True
 
     async def prepare(self, settings: Settings, *, must_serve: bool = True) -> Snapshot:
         """Build all that follows from `settings` and probe what is new, while the old goes on serving.
@@ -192,7 +197,9 @@ class Gateway:
             authenticator=authenticator,
             directory=directory,
             accounting=self._accounting,
-            metrics=self.metrics,
+            operations=OperationRoutes(
+                authenticator, directory, self.metrics, is_stopping=lambda: self._is_stopping
+            ),
             settings=settings,
             admin=self._build_admin(settings),
             lifespan=self._lifespan,

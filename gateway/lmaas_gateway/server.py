@@ -116,7 +116,7 @@ async def serve_socket(
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.freeze()
     try:
-        await _Server(config).serve(sockets=[listener])
+        await _Server(config, gateway, settings.drain_delay_s).serve(sockets=[listener])
     finally:
         writer.close()
 
@@ -151,11 +151,22 @@ class _Server(uvicorn.Server):
 
     Its own handlers raise the signal again when it has stopped, which would end the process before the
     engines are.
+
+    Args:
+        config: uvicorn's.
+        gateway: Told at once that it stops.
+        drain_delay_s: How long new connections are still taken then.
     """
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, drain_delay_s: float) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+        self._drain_delay_s = drain_delay_s
+        self._is_told = False
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at the first signal, at once at the second."""
+        """Stop at the first signal: say so, let load balancers notice, then end; at once at the second."""
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._stop)
@@ -166,7 +177,18 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
-        self.force_exit = self.should_exit
+        if self._is_told:
+            self.force_exit = True
+            self._end()
+            return
+        self._is_told = True
+        self._gateway.announce_stop()
+        if self._drain_delay_s:
+            asyncio.get_running_loop().call_later(self._drain_delay_s, self._end)
+        else:
+            self._end()
+
+    def _end(self) -> None:
         self.should_exit = True
 
 

@@ -244,7 +244,7 @@ class Workers:
         self._is_stopping = True
         for worker in self._workers:
             worker.process.terminate()
-        grace_s = self._settings.shutdown_timeout_s + _KILL_AFTER_S
+        grace_s = self._settings.drain_delay_s + self._settings.shutdown_timeout_s + _KILL_AFTER_S
         asyncio.get_running_loop().call_later(grace_s, self._kill)
 
     def _kill(self) -> None:

@@ -28,7 +28,10 @@ class TestRetries:
         async with FakeReplica() as doomed, FakeReplica() as second, FakeReplica() as third:
             doomed.script = Script(headers_delay_s=30)
             second.script = third.script = Script(headers_delay_s=1)
-            async with run_gateway(settings_for(doomed, second, third, **SLOW_PROBES)) as running:
+            model = {"name": "mock", "kind": "chat", "routing": "least_tokens"}
+            urls = [{"url": each.url} for each in (doomed, second, third)]
+            settings = Settings.model_validate({"models": [{**model, "replicas": urls}], **SLOW_PROBES})
+            async with run_gateway(settings) as running:
                 calls = [asyncio.create_task(running.post(CHAT, fields)) for _ in range(200)]
                 replicas = (doomed, second, third)
                 await running.until(lambda: sum(each.requests for each in replicas) == 200, within_s=10)

@@ -90,6 +90,73 @@ async def test_second_signal_stops_at_once(tmp_path: Path) -> None:
         await replica.record.until(lambda: replica.aborted == 1)
 
 
+async def test_readiness_ends_at_the_signal_and_calls_are_taken_for_the_drain_delay(tmp_path: Path) -> None:
+    async with (
+        FakeReplica() as replica,
+        served(replica, tmp_path, "drain_delay_s: 1.0") as (process, port),
+    ):
+        ready = request_bytes("/readyz", b"", method="GET")
+        assert (await ask(port, ready)).status == 200
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        reply = await ask(port, ready)
+        assert (reply.status, reply.json["status"]) == (503, "shutting down")
+        assert "retry-after" in reply.headers
+        assert (await ask(port, request_bytes("/livez", b"", method="GET"))).status == 200
+        assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+        with pytest.raises(ConnectionError):
+            await ask(port, ready)
+
+
+async def test_second_signal_cuts_the_drain_delay_short(tmp_path: Path) -> None:
+    async with FakeReplica() as replica, served(replica, tmp_path, "drain_delay_s: 60") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        assert process.returncode is None
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+
+
+async def test_of_500_streams_at_the_signal_some_end_and_all_others_are_told(tmp_path: Path) -> None:
+    async def stream(port: int, tokens: int) -> bytes:
+        async with raw_client(port) as client:
+            client.send(request_bytes(CHAT, {**STREAM, "max_tokens": tokens}))
+            begun.append((await client.head())[0])
+            if len(begun) == 500:
+                all_begun.set()
+            body = b""
+            while piece := await client.chunk():
+                body += piece
+            return body
+
+    many = "connections: {max_connections_per_address: 2000}"
+    begun: list[int] = []
+    all_begun = asyncio.Event()
+    async with (
+        FakeReplica(script=Script(token_gap_s=1.0)) as replica,
+        served(replica, tmp_path, "shutdown_timeout_s: 4", many) as (process, port),
+    ):
+        short = [asyncio.create_task(stream(port, 2)) for _ in range(50)]
+        long = [asyncio.create_task(stream(port, 1000)) for _ in range(450)]
+        await asyncio.wait_for(all_begun.wait(), 30)
+        lines = await stop(process)
+        finished, cut = await asyncio.gather(*short), await asyncio.gather(*long)
+        await replica.record.until(lambda: replica.running == 0, within_s=2)
+    assert set(begun) == {200}
+    assert all(body.endswith(b"data: [DONE]\n\n") for body in finished)
+    for body in cut:
+        error = json.loads(body.removesuffix(b"\n\n").rpartition(b"data: ")[2])["error"]
+        assert (error["code"], error["retryable"]) == ("server_shutting_down", True)
+        assert b"[DONE]" not in body
+    log = [json.loads(line) for line in lines]
+    assert len(log) == 500
+    assert sum(line["outcome"] == "interrupted" for line in log) == 450
+    assert all(line["usage_estimated"] for line in log if line["outcome"] == "interrupted")
+
+
 async def test_access_log_can_be_off(tmp_path: Path) -> None:
     async with FakeReplica() as replica, served(replica, tmp_path, "access_log: false") as (process, port):
         assert (await ask(port, request_bytes(CHAT, ASK))).status == 200

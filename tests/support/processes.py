@@ -24,7 +24,7 @@ async def served(
     if max_files is not None:
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({max_files}, {max_files})); "
     config = tmp_path / "lmaas.yaml"
-    model = f"models: [{{name: mock, kind: chat, replicas: [{{url: '{replica.url}'}}]}}]"
+    model = f"models: [{{name: mock, kind: chat, max_in_flight: 1000, replicas: [{{url: '{replica.url}'}}]}}]"
     config.write_text("\n".join(["port: 0", model, *lines]))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", limit + "import sys; from lmaas.cli import main; sys.exit(main())"),

@@ -14,7 +14,6 @@ from lmaas_gateway.api.client_watch import Silences
 from lmaas_gateway.api.dispatch import Dispatcher
 from lmaas_gateway.api.inference import InferenceEndpoint
 from lmaas_gateway.api.models import ModelRoutes
-from lmaas_gateway.api.operations import OperationRoutes
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import GatewayError, InternalError, MethodNotAllowedError, NotFoundError
 from lmaas_gateway.relay import error_body
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.admin import AdminRoutes
+    from lmaas_gateway.api.operations import OperationRoutes
     from lmaas_gateway.auth import Authenticator
-    from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.pipeline import Pipeline
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.settings import Settings
@@ -40,7 +39,7 @@ def build_application(
     authenticator: Authenticator,
     directory: Directory,
     accounting: Accounting,
-    metrics: Metrics,
+    operations: OperationRoutes,
     settings: Settings,
     admin: AdminRoutes | None,
     lifespan: Lifespan[Starlette],
@@ -59,7 +58,6 @@ def build_application(
         for route in ROUTES
     }
     models = ModelRoutes(authenticator, directory)
-    operations = OperationRoutes(authenticator, directory, metrics)
     starlette = Starlette(
         routes=[
             *(Route(path, endpoint, methods=["POST"], name=path) for path, endpoint in endpoints.items()),

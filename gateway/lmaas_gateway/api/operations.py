@@ -10,6 +10,8 @@ from lmaas_gateway.errors import AuthenticationError
 from lmaas_gateway.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
     from lmaas_gateway.auth import Authenticator
@@ -25,9 +27,18 @@ class OperationRoutes:
         authenticator: Knows the callers: metrics and details are for those with the key.
         directory: Knows the models.
         metrics: Knows the counts.
+        is_stopping: Tells whether the gateway is about to stop.
     """
 
-    def __init__(self, authenticator: Authenticator, directory: Directory, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        directory: Directory,
+        metrics: Metrics,
+        *,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._is_stopping = is_stopping
         self._authenticator = authenticator
         self._directory = directory
         self._metrics = metrics
@@ -38,9 +49,11 @@ class OperationRoutes:
         return JSONResponse({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
-        """Answer 200 once every model has a ready replica, else 503; say the state of each."""
-        is_ready = all(pool.state in {"ready", "degraded"} for pool in self._directory)
-        body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}
+        """Answer 200 while new calls are welcome and every model has a ready replica, else 503; say why."""
+        is_stopping = self._is_stopping()
+        is_ready = not is_stopping and all(pool.state in {"ready", "degraded"} for pool in self._directory)
+        status = "ready" if is_ready else "shutting down" if is_stopping else "not ready"
+        body: dict[str, object] = {"status": status}
         if self._may_see_details(request):
             body["models"] = {pool.name: describe(pool) for pool in self._directory}
         headers = {} if is_ready else {"retry-after": "5"}
