@@ -200,12 +200,12 @@ def first(data: bytes) -> bytes | None:
 
 def is_error(event: bytes) -> bool:
     """Tell whether one event reports an error, in any of the dialects that replicas have for it."""
-    return b"error" in event and _ERROR_EVENT.search(event) is not None
+    return event.rfind(b"error") >= 0 and _ERROR_EVENT.search(event) is not None
 
 
 def is_done(event: bytes) -> bool:
     """Tell whether one event is `[DONE]`."""
-    return b"[DONE]" in event and _DONE_EVENT.search(event) is not None
+    return event.rfind(b"[DONE]") >= 0 and _DONE_EVENT.search(event) is not None
 
 
 def _is_usage_event(event: bytes) -> bool:
