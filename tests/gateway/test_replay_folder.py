@@ -288,3 +288,39 @@ async def test_temporary_folder_goes_with_the_last_who_leaves(folder: Path) -> N
     assert await other.claim(SCOPE, BODY) == REPLY
     other.close()
     assert not any(folder.parent.iterdir())
+
+
+def busy(claims: FolderClaims) -> threading.Event:
+    """Occupy all threads until the event is set."""
+    may_go_on = threading.Event()
+    for _ in range(4):
+        claims._executor.submit(may_go_on.wait, 5)
+    return may_go_on
+
+
+async def test_reply_is_kept_though_its_client_leaves_before_a_thread_has_begun(folder: Path) -> None:
+    claims = hold(folder)
+    claim = await taken(claims)
+    may_go_on = busy(claims)
+    pending = claim.keep(REPLY)
+    assert pending is not None
+    leaving = asyncio.ensure_future(pending)
+    await asyncio.sleep(0)
+    leaving.cancel()
+    may_go_on.set()
+    claims.close()
+    later = hold(folder)
+    assert await later.claim(SCOPE, BODY) == REPLY
+    later.close()
+
+
+async def test_next_try_waits_for_the_end_of_the_last_one(folder: Path) -> None:
+    claims = hold(folder)
+    claim = await taken(claims)
+    may_go_on = busy(claims)
+    claim.release()
+    again = asyncio.create_task(taken(claims))
+    await asyncio.sleep(0.02)
+    may_go_on.set()
+    (await again).release()
+    claims.close()

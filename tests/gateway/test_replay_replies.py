@@ -151,24 +151,35 @@ async def test_stored_reply_tells_its_length_and_ends_after_its_beginning() -> N
 
 
 async def test_replies_under_way_share_one_room_and_give_it_back() -> None:
-    meter, room = new_meter(), Room(10)
-    shelves = [Shelf(), Shelf(), Shelf()]
-    first, second, third = (
+    meter, room = new_meter(), Room(250)
+    shelves = [Shelf(), Shelf(), Shelf(), Shelf()]
+    first, second, third, fourth = (
         RecordedReply(Piecewise([b"12345", b"67"], meter), [shelf], meter, room) for shelf in shelves
     )
-    first.begin()
-    assert second.begin() == b"12345"
+    for reply in (first, second, third):
+        assert reply.begin() == b"12345"
+    assert [shelf.forgone for shelf in shelves] == [0, 0, 1, 0]
+    assert await third.read() == b"67"
     assert await second.read() == b"67"
-    assert (shelves[1].kept, shelves[1].forgone, room.free_bytes) == ([], 1, 5)
-    await drain(third)
-    assert (len(shelves[2].kept), room.free_bytes) == (0, 5)
+    assert (len(shelves[1].kept), shelves[2].kept, room.free_bytes) == (1, [], 150)
+    await drain(fourth)
+    assert (len(shelves[3].kept), room.free_bytes) == (1, 150)
     first.close()
     first.close()
-    assert room.free_bytes == 10
+    assert room.free_bytes == 250
+
+
+async def test_long_reply_takes_room_bit_by_bit() -> None:
+    meter, room, shelf = new_meter(), Room(10**6), Shelf(10**5)
+    reply = RecordedReply(Piecewise([b"x" * 1000] * 50, meter), [shelf], meter, room)
+    reply.begin()
+    assert 10**6 - room.free_bytes < 20_000
+    assert await drain(reply)
+    assert (len(shelf.kept), room.free_bytes) == (1, 10**6)
 
 
 async def test_what_tells_about_the_reply_itself_is_kept_with_it() -> None:
     meter, shelf = new_meter(), Shelf()
     meter.reply_headers += [(b"x-lmaas-model", b"other"), (b"x-lmaas-cache", b"miss")]
-    await drain(RecordedReply(Piecewise([b"a"], meter), [shelf], meter, Room(10)))
+    await drain(RecordedReply(Piecewise([b"a"], meter), [shelf], meter, Room(1000)))
     assert shelf.kept[0].headers == ((b"x-lmaas-model", b"other"),)

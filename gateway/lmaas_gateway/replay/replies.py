@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.reply import Reply
 
 
+_BLOCK_BYTES = 16 * 1024
 # Which model answered stays true of a reply that is given again.
 _OF_THE_REPLY = frozenset({b"x-lmaas-model"})
 
@@ -103,13 +104,14 @@ class RecordedReply:
         "_held",
         "_is_usage_noted",
         "_keepers",
+        "_left_bytes",
         "_max_bytes",
         "_meter",
         "_parts",
         "_pending",
         "_reply",
+        "_reserved_bytes",
         "_room",
-        "_size_bytes",
         "content_length",
         "content_type",
         "is_over",
@@ -123,7 +125,7 @@ class RecordedReply:
         self._keepers = keepers
         self._meter = meter
         self._max_bytes = max(keeper.max_entry_bytes for keeper in keepers)
-        self._size_bytes = 0
+        self._reserved_bytes = self._left_bytes = 0
         self._pending: list[Awaitable[object]] = []
         self._held = b""
         self._is_usage_noted = False
@@ -140,18 +142,31 @@ class RecordedReply:
 
     def begin(self) -> bytes:
         """Give the first bytes, without waiting; none if their end must wait for a keeper."""
-        return self._pass(self._reply.begin())
+        data = self._reply.begin()
+        self._record(data)
+        if not self._reply.is_over:
+            return data
+        self._finish()
+        if self._pending:
+            self._held = data
+            return b""
+        self.is_over = True
+        return data
 
     async def read(self) -> bytes:
         """Give the next bytes; none at the end."""
-        if not self._pending:
-            data = self._pass(await self._reply.read())
-            if not self._pending:
+        if self._pending:
+            data = self._held
+        else:
+            data = await self._reply.read()
+            self._record(data)
+            if not self._reply.is_over:
                 return data
+            self._finish()
         for pending in self._pending:
             await pending
         self.is_over = True
-        return self._held
+        return data
 
     def note_usage(self) -> None:
         """Take note of the tokens that the reply told of, as far as it came."""
@@ -162,32 +177,36 @@ class RecordedReply:
     def close(self) -> None:
         """Give back the room of what was recorded."""
         self._parts = None
-        self._room.free_bytes += self._size_bytes
-        self._size_bytes = 0
+        self._room.free_bytes += self._reserved_bytes
+        self._reserved_bytes = self._left_bytes = 0
 
-    def _pass(self, data: bytes) -> bytes:
+    def _record(self, data: bytes) -> None:
         if self._parts is not None:
             self._parts.append(data)
-            size_bytes = len(data)
-            self._size_bytes += size_bytes
-            self._room.free_bytes -= size_bytes
-            if self._size_bytes > self._max_bytes or self._room.free_bytes < 0:
-                self._forgo()
-        if not self._reply.is_over:
-            return data
-        self._finish()
-        if not self._pending:
-            self.is_over = True
-            return data
-        self._held = data
-        return b""
+            self._left_bytes -= len(data)
+            if self._left_bytes < 0:
+                self._reserve()
+
+    def _reserve(self) -> None:
+        """Take more room, so much at a time that most events need not ask for it."""
+        wanted_bytes = max(min(_BLOCK_BYTES, self._max_bytes), -self._left_bytes)
+        is_too_long = self._reserved_bytes - self._left_bytes > self._max_bytes
+        if is_too_long or wanted_bytes > self._room.free_bytes:
+            self._forgo()
+            return
+        self._room.free_bytes -= wanted_bytes
+        self._reserved_bytes += wanted_bytes
+        self._left_bytes += wanted_bytes
 
     def _finish(self) -> None:
         if self._parts is None or self._meter.outcome != "ok":
             return
-        self.note_usage()
         body = b"".join(self._parts)
+        if len(body) > self._max_bytes:
+            self._forgo()
+            return
         self.close()
+        self.note_usage()
         headers = tuple(header for header in self._meter.reply_headers if header[0] in _OF_THE_REPLY)
         recorded = Recorded(self.content_type, self.is_stream, body, self._meter.usage, headers)
         for keeper in self._keepers:

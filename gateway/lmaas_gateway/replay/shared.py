@@ -48,6 +48,7 @@ class FolderClaims:
         self._is_temporary = is_temporary
         self._executor = ThreadPoolExecutor(_THREADS, "lmaas-replay")
         self._is_sweeping = False
+        self._releasing: dict[str, Future[object]] = {}
 
     @property
     def size_bytes(self) -> int:
@@ -93,16 +94,21 @@ class FolderClaims:
             self._keep(name, fingerprint, recorded)
             return None
         keeping = self._submit(self._keep, name, fingerprint, recorded)
-        return None if keeping is None else asyncio.wrap_future(keeping)
+        # Shielded, or a client that leaves now would take back what no thread has begun yet.
+        return None if keeping is None else asyncio.shield(asyncio.wrap_future(keeping))
 
     def release(self, name: str) -> None:
         """Let go of a claim."""
         if self._is_in_memory:
             self._folder.release(name)
-        else:
-            self._submit(self._folder.release, name)
+        elif (releasing := self._submit(self._folder.release, name)) is not None:
+            self._releasing[name] = releasing
+            releasing.add_done_callback(lambda _: self._releasing.pop(name, None))
 
     async def _take(self, name: str, fingerprint: bytes) -> Recorded | None:
+        # A client that tries again at once must not find the claim of its own call that has ended.
+        if (releasing := self._releasing.get(name)) is not None:
+            await asyncio.shield(asyncio.wrap_future(releasing))
         taking = self._executor.submit(self._folder.take, name, fingerprint)
         try:
             return await asyncio.wrap_future(taking)
