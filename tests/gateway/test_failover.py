@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lmaas import AsyncLMaaS, BadGatewayError
 from lmaas_gateway.settings import Settings
 from lmaas_gateway.testing import FakeReplica, Fault, Framing, Point, Script
 from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
@@ -91,6 +92,18 @@ class TestRetries:
                 reply = await running.post(CHAT, ASK)
             assert (reply.status, reply.headers["x-should-retry"]) == (502, "false")
             assert sorted(replica.requests for replica in replicas) == [0, 1, 1, 1]
+
+    async def test_our_own_client_does_not_multiply_them(self) -> None:
+        async with FakeReplica() as first, FakeReplica() as second:
+            first.script = second.script = Script(status=500)
+            async with (
+                run_gateway(settings_for(first, second)) as running,
+                AsyncLMaaS(base_url=f"http://127.0.0.1:{running.port}/v1", max_retries=5) as client,
+            ):
+                with pytest.raises(BadGatewayError) as caught:
+                    await client.chat.completions.create(model="mock", messages=ASK["messages"])
+            assert (caught.value.should_retry, caught.value.tries) == (False, 1)
+            assert (first.requests, second.requests) == (1, 1)
 
     async def test_failure_without_a_retry_leaves_the_client_its_choice(self) -> None:
         async with FakeReplica(script=Script(status=500)) as only, run_gateway(settings_for(only)) as running:
@@ -200,6 +213,25 @@ class TestEjection:
                     await running.logged(count)
                 assert running.pool.state == "ready"
                 assert running.log[-1]["status"] == 499
+
+
+class TestClientGone:
+    @pytest.mark.parametrize("fields", [ASK, STREAM])
+    async def test_in_the_queue_reaches_no_replica(self, fields: dict[str, Any]) -> None:
+        async with FakeReplica(script=Script(headers_delay_s=30)) as only:
+            model = {"name": "mock", "kind": "chat", "max_in_flight": 1, "replicas": [{"url": only.url}]}
+            async with run_gateway(Settings.model_validate({"models": [model]})) as running:
+                async with raw_client(running.port) as first, raw_client(running.port) as second:
+                    first.send(request_bytes(CHAT, ASK))
+                    await only.record.until(lambda: only.running == 1)
+                    second.send(request_bytes(CHAT, fields))
+                    await asyncio.sleep(0.1)
+                    second.writer.transport.abort()
+                    line = await running.logged()
+                    assert (line["status"], line["outcome"]) == (499, "client_gone")
+                assert (await running.logged(2))["status"] == 499
+                assert running.in_flight == 0
+            assert only.requests == 1
 
 
 class TestPauses:
