@@ -400,3 +400,26 @@ class TestSweeps:
             await asyncio.sleep(0.06)
             await replays.sweep()
             assert await metric(running, "lmaas_stored_reply_bytes") == 0
+
+
+class TestReloads:
+    async def test_reload_empties_the_cache_and_keeps_the_keys(self, replica: FakeReplica) -> None:
+        settings = settings_for(replica, cache={"enabled": True})
+        async with run_gateway(settings) as running:
+            await running.post(CHAT, GREEDY, "idempotency-key: k")
+            running.gateway.adopt(await running.gateway.prepare(settings))
+            assert source_of(await running.post(CHAT, GREEDY)) == "miss"
+            again = await running.post(CHAT, GREEDY, "idempotency-key: k")
+            assert again.headers["idempotent-replayed"] == "true"
+
+    async def test_cache_can_be_turned_off_while_calls_wait_for_each_other(
+        self, replica: FakeReplica
+    ) -> None:
+        replica.script = Script(headers_delay_s=0.2)
+        async with run_gateway(settings_for(replica, cache={"enabled": True})) as running:
+            calls = [asyncio.create_task(running.post(CHAT, GREEDY)) for _ in range(3)]
+            await replica.record.until(lambda: replica.requests == 1)
+            running.gateway.adopt(await running.gateway.prepare(settings_for(replica)))
+            replies = await asyncio.gather(*calls)
+            assert sorted(source_of(reply) or "" for reply in replies) == ["coalesced"] * 2 + ["miss"]
+            assert source_of(await running.post(CHAT, GREEDY)) is None
