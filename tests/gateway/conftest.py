@@ -30,7 +30,7 @@ _ON_UVLOOP = {
     "test_logs",
     "test_media",
     "test_parameters",
-    "test_protocol",
+    "test_client_connection",
     "test_relay",
     "test_replay_cache",
     "test_replay_crash",

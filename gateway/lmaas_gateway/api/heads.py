@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.errors import BadRequestError, HeadersTooLargeError, UriTooLongError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lmaas_gateway.errors import GatewayError
     from lmaas_gateway.settings import ConnectionSettings
 
@@ -63,15 +61,15 @@ class HeadRules:
         self._known_hosts: set[bytes | None] = set()
 
     def check(
-        self, version: str, url: bytes, headers: Headers, fields: Mapping[bytes, bytes]
+        self, version: str, url: bytes, headers: Headers, fields: dict[bytes, bytes]
     ) -> GatewayError | None:
         """Tell why a head is refused; None for almost every one.
 
         Args:
             version: Of HTTP, as `1.1`.
             url: The request target.
-            headers: As they came, names in lower case; hop-by-hop headers are taken out of it.
-            fields: The same by name, the last of equal names.
+            headers: As they came, names in lower case; hop-by-hop headers are taken out.
+            fields: The same by name, the last of equal names; from here they are taken out too.
         """
         if len(url) > self._max_url_bytes:
             return UriTooLongError(f"The URL is longer than {self._max_url_bytes} bytes.")
@@ -87,7 +85,7 @@ class HeadRules:
             return BadRequestError(problem)
         connection = fields.get(b"connection")
         if connection is not None and connection not in _USUAL_CONNECTIONS:
-            return _drop_named(connection, headers)
+            return _drop_named(connection, headers, fields)
         return None
 
     def check_size(self, headers: Headers, url: bytes) -> GatewayError | None:
@@ -146,7 +144,7 @@ def _find_repeated(headers: Headers) -> str | None:
     return None
 
 
-def _drop_named(connection: bytes, headers: Headers) -> GatewayError | None:
+def _drop_named(connection: bytes, headers: Headers, fields: dict[bytes, bytes]) -> GatewayError | None:
     """Take out the headers that `Connection` names; refuse if one of them decides what the request is."""
     named = {option for option in _options(connection) if option not in _OPTIONS}
     if not named:
@@ -155,4 +153,6 @@ def _drop_named(connection: bytes, headers: Headers) -> GatewayError | None:
         name = min(named & _SINGLE).decode("latin-1")
         return BadRequestError(f"The Connection header names `{name}`, which is not of this hop alone.")
     headers[:] = [header for header in headers if header[0] not in named]
+    for name in named.intersection(fields):
+        del fields[name]
     return None

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
     from lmaas_gateway.accounting import Accounting
+    from lmaas_gateway.api.client_connection import ClientConnection
     from lmaas_gateway.api.client_watch import Silences
-    from lmaas_gateway.api.protocol import ClientConnection
     from lmaas_gateway.call import Exits, Route
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.pipeline import Pipeline

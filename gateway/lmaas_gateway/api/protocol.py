@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from lmaas_gateway.api.client_connection import ClientConnection
 from lmaas_gateway.api.connections import NEVER
 from lmaas_gateway.api.heads import without_upgrade
 from lmaas_gateway.errors import BadRequestError, MethodNotAllowedError, RequestTimeoutError
@@ -22,7 +23,6 @@ from lmaas_gateway.relay import error_body
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -51,58 +51,6 @@ _STATUS_LINES = {
     431: b"431 Request Header Fields Too Large",
     503: b"503 Service Unavailable",
 }
-
-
-class ClientConnection:
-    """A client's transport that can hold writes back for a moment.
-
-    Args:
-        transport: The client's own.
-        owner: Closes it in a way that lets the client read what was written; none closes it at once.
-
-    Attributes:
-        watchers: Called once the connection has ended. To wait on `receive()` beside the work instead would
-            cost every call a task.
-        refusal: Why the request whose body is being read cannot be served any more.
-    """
-
-    __slots__ = ("_owner", "_parts", "_transport", "refusal", "watchers", "write")
-
-    def __init__(self, transport: asyncio.Transport, owner: GatewayProtocol | None = None) -> None:
-        self._transport = transport
-        self._owner = owner
-        self._parts: list[bytes] = []
-        self.refusal: GatewayError | None = None
-        self.watchers: set[Callable[[], object]] = set()
-        # The transport's own method while nothing is held, so that streams pay nothing.
-        self.write: Callable[[bytes], object] = transport.write
-
-    def cork(self) -> None:
-        """Hold writes back until `uncork`."""
-        self.write = self._parts.append
-
-    def uncork(self) -> None:
-        """Write what was held back, in one piece."""
-        self.write = self._transport.write
-        if self._parts:
-            self._transport.write(b"".join(self._parts))
-            self._parts.clear()
-
-    def close(self) -> None:
-        """Close the transport after what was written."""
-        self.uncork()
-        if self._owner is None:
-            self._transport.close()
-        else:
-            self._owner.end()
-
-    def close_if_unread(self) -> None:
-        """Let the reply that follows be the last one if its request's body has not come whole."""
-        if self._owner is not None and self._owner.cycle.more_body:
-            self._owner.cycle.keep_alive = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 class _RefusedError(Exception):
@@ -241,8 +189,6 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         expect = fields.get(b"expect")
         self.expect_100_continue = expect is not None and expect.lower() == b"100-continue"
-        if len(fields) != len(headers):
-            fields = dict(headers)
         self.scope[FIELDS] = fields  # type: ignore[literal-required]  # a scope may hold more
         super().on_headers_complete()
         self.headers = _NOWHERE  # type: ignore[assignment]  # trailers are appended to it, and are gone
@@ -394,6 +340,11 @@ class GatewayProtocol(HttpToolsProtocol):
         )
         self._phase = _DEAF
         self.end()
+
+    def close_if_unread(self) -> None:
+        """Let the next reply be the last one if its request's body has not come whole."""
+        if self.cycle.more_body:
+            self.cycle.keep_alive = False
 
     def end(self) -> None:
         """Close, but not over a client that still sends: its bytes would wipe out what it has not read."""

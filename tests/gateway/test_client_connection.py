@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from lmaas_gateway.api.protocol import ClientConnection
+from lmaas_gateway.api.client_connection import ClientConnection
 
 
 class Transport:

@@ -1,0 +1,73 @@
+"""A client's transport, as the endpoints that write to it see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from lmaas_gateway.errors import GatewayError
+
+
+class Owner(Protocol):
+    """What speaks HTTP on the transport."""
+
+    def end(self) -> None:
+        """Close it in a way that lets the client read what was written."""
+
+    def close_if_unread(self) -> None:
+        """Let the next reply be the last one if its request's body has not come whole."""
+
+
+class ClientConnection:
+    """A client's transport that can hold writes back for a moment.
+
+    Args:
+        transport: The client's own.
+        owner: Closes it in a way that lets the client read what was written; none closes it at once.
+
+    Attributes:
+        watchers: Called once the connection has ended. To wait on `receive()` beside the work instead would
+            cost every call a task.
+        refusal: Why the request whose body is being read cannot be served any more.
+    """
+
+    __slots__ = ("_owner", "_parts", "_transport", "refusal", "watchers", "write")
+
+    def __init__(self, transport: asyncio.Transport, owner: Owner | None = None) -> None:
+        self._transport = transport
+        self._owner = owner
+        self._parts: list[bytes] = []
+        self.refusal: GatewayError | None = None
+        self.watchers: set[Callable[[], object]] = set()
+        # The transport's own method while nothing is held, so that streams pay nothing.
+        self.write: Callable[[bytes], object] = transport.write
+
+    def cork(self) -> None:
+        """Hold writes back until `uncork`."""
+        self.write = self._parts.append
+
+    def uncork(self) -> None:
+        """Write what was held back, in one piece."""
+        self.write = self._transport.write
+        if self._parts:
+            self._transport.write(b"".join(self._parts))
+            self._parts.clear()
+
+    def close(self) -> None:
+        """Close the transport after what was written."""
+        self.uncork()
+        if self._owner is None:
+            self._transport.close()
+        else:
+            self._owner.end()
+
+    def close_if_unread(self) -> None:
+        """Let the reply that follows be the last one if its request's body has not come whole."""
+        if self._owner is not None:
+            self._owner.close_if_unread()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
