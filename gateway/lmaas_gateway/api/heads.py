@@ -150,8 +150,8 @@ def _drop_named(connection: bytes, headers: Headers, fields: dict[bytes, bytes])
     if not named:
         return None
     if not named.isdisjoint(_SINGLE):
-        name = min(named & _SINGLE).decode("latin-1")
-        return BadRequestError(f"The Connection header names `{name}`, which is not of this hop alone.")
+        worst = min(named & _SINGLE).decode("latin-1")
+        return BadRequestError(f"The Connection header names `{worst}`, which is not of this hop alone.")
     headers[:] = [header for header in headers if header[0] not in named]
     for name in named.intersection(fields):
         del fields[name]
