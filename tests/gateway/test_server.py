@@ -168,3 +168,25 @@ async def test_several_workers_serve_and_stop(tmp_path: Path) -> None:
         replies = await asyncio.gather(*(ask(port, request_bytes(CHAT, ASK)) for _ in range(10)))
         assert {reply.status for reply in replies} == {200}
         assert len(await stop(process)) == 10
+
+
+async def test_several_workers_all_follow_the_file(tmp_path: Path) -> None:
+    async with (
+        FakeReplica() as old,
+        FakeReplica() as new,
+        served(old, tmp_path, "workers: 2", "probe_interval_s: 0.05") as (process, port),
+    ):
+        path = tmp_path / "lmaas.yaml"
+        path.write_text(path.read_text().replace(old.url, new.url))
+        process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while not new.record.calls:
+                assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
+        count = len(old.record.calls)
+        for _ in range(10):
+            assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
+        assert len(old.record.calls) == count, "what one worker serves by, all do"
+        path.write_text("workers: 3")
+        process.send_signal(signal.SIGHUP)
+        assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
+        await stop(process)
