@@ -141,14 +141,17 @@ class Gateway:
         directory = build_directory(settings, self._launches, self._board, self.directory)
         snapshot = self._assemble(settings, directory)
         self._is_preparing = True
-        await self._prober.ask(directory)
-        unserved = directory.find_unserved(self.directory)
-        if unserved is not None and must_serve:
+        try:
+            await self._prober.ask(directory)
+            unserved = directory.find_unserved(self.directory)
+            if unserved is not None and must_serve:
+                raise SettingsError(
+                    f"model {unserved!r} would have no replica that takes calls; "
+                    "add one that answers its health check, or remove the model"
+                )
+        except BaseException:
             self.discard(snapshot)
-            raise SettingsError(
-                f"model {unserved!r} would have no replica that takes calls; "
-                "add one that answers its health check, or remove the model"
-            )
+            raise
         return snapshot
 
     def adopt(self, snapshot: Snapshot) -> None:

@@ -188,6 +188,8 @@ class WorkerLink:
         except Exception:
             _LOG.exception("this worker could not follow the configuration; another one takes its place")
             os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            self._channel.close()
 
     async def _obey(self, message: object, gateway: Gateway) -> None:
         match message:

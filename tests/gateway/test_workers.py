@@ -9,20 +9,22 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from gateway.processes import any_alive, eventually, is_alive
+from lmaas_gateway.configuration.changes import ChangeReplica
 from lmaas_gateway.configuration.live import Configuration
+from lmaas_gateway.errors import InvalidConfigurationError
 from lmaas_gateway.replicas.supervisor import ReplicaStatus
 from lmaas_gateway.server import listen, serve_worker
 from lmaas_gateway.testing import FakeReplica, Script
 from lmaas_gateway.workers import Workers
-from support.serving import ASK, CHAT, settings_for
-from support.stub import Response, ask, raw_client, request_bytes
+from support.serving import ASK, CHAT, STREAM, settings_for
+from support.stub import RawClient, Response, ask, raw_client, request_bytes
 from support.stubborn import serve_forever
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-    import pytest
 
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.testing.seen import Seen
@@ -199,6 +201,51 @@ async def test_load_is_seen_by_all_workers_and_falls_when_one_is_killed() -> Non
         await until_ready(running.port)
         pools = await running.from_each("/admin/v1/pools")
         assert {pool["data"][0]["replicas"][0]["in_flight"] for pool in pools} == {0}
+
+
+async def test_killed_worker_takes_only_its_own_streams_with_it() -> None:
+    async with (
+        FakeReplica(script=Script(tokens=100, token_gap_s=0.05)) as replica,
+        herd(settings_for(replica, **SMALL)) as running,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        clients = [await stack.enter_async_context(raw_client(running.port)) for _ in range(12)]
+        for client in clients:
+            client.send(request_bytes(CHAT, {**STREAM, "max_tokens": 100}))
+        await replica.record.until(lambda: replica.running == 12)
+        os.kill(min(running.workers.pids), signal.SIGKILL)
+        bodies = await asyncio.gather(*map(whole_stream, clients))
+        whole = sum(body.endswith(b"data: [DONE]\n\n") for body in bodies)
+        assert replica.aborted == 12 - whole
+        await eventually(lambda: count_up(running.workers) == 2, 30)
+        pools = await running.from_each("/admin/v1/pools")
+        assert {pool["data"][0]["replicas"][0]["in_flight"] for pool in pools} == {0}
+
+
+async def test_worker_that_does_not_answer_stops_the_change_and_not_the_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lmaas_gateway.workers._ANSWER_TIMEOUT_S", 1.0)
+    async with FakeReplica() as replica, herd(settings_for(replica, **SMALL)) as running:
+        stuck = min(running.workers.pids)
+        os.kill(stuck, signal.SIGSTOP)
+        try:
+            with pytest.raises(InvalidConfigurationError, match="a worker did not answer within 1 s"):
+                await running.configuration.change(ChangeReplica("mock-0", weight=2))
+        finally:
+            os.kill(stuck, signal.SIGCONT)
+        pools = await running.from_each("/admin/v1/pools")
+        assert {pool["data"][0]["replicas"][0]["weight"] for pool in pools} == {1}
+
+
+async def whole_stream(client: RawClient) -> bytes:
+    """Read a stream to its end, or as far as it came."""
+    body = b""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        await client.head()
+        while piece := await client.chunk():
+            body += piece
+    return body
 
 
 async def test_readiness_tells_what_the_launcher_knows() -> None:
