@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from lmaas_gateway import docs, metrics
@@ -51,6 +52,16 @@ def test_error_code_is_documented(code: str) -> None:
 )
 def test_setting_is_documented(name: str) -> None:
     assert f"{name}`" in text_of("configuration.md")
+
+
+def test_settings_of_the_page_on_queueing_work() -> None:
+    settings = yaml.safe_load(text_of("queueing.md").split("```yaml\n")[1].split("```")[0])
+    assert [key.name for key in Settings.model_validate(settings).keys] == ["web", "batch"]
+
+
+def test_every_refusal_of_the_queue_stands_on_its_page() -> None:
+    queueing = {code for code in codes() if code.startswith("queue_")} | {"call_shed", "deadline_exceeded"}
+    assert all(f"`{code}`" in text_of("queueing.md") for code in queueing)
 
 
 def test_generated_pages_are_up_to_date() -> None:

@@ -96,6 +96,8 @@ def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
             "x-should-retry",
             "idempotent-replayed",
             "x-lmaas-cache",
+            "x-lmaas-queue-position",
+            "x-lmaas-queue-wait-ms",
             "age",
         ],
     )
