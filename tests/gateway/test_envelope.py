@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -76,6 +77,34 @@ def test_hostile_body_is_refused_with_a_sentence(body: bytes, param: str | None,
     assert caught.value.param == param
     assert says in caught.value.message
     assert caught.value.message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m","x":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"model":"m","x":' + b'{"a":' * 200_000 + b"1" + b"}" * 200_000 + b"}",
+        b'{"model":"m","x":' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"model":"m","x":[' + b"[]," * 200_000 + b"1]}",
+        b'{"model":"m","max_tokens":' + b"9" * 10**6 + b"}",
+        b'{"model":"m",' + b'"model":"m",' * 50_000 + b'"n":NaN}',
+    ],
+    ids=["lists", "objects", "900 lists", "many lists", "digits", "one key again and again"],
+)
+def test_hostile_body_costs_little(body: bytes) -> None:
+    costs = []
+    for _ in range(5):
+        begun_s = time.process_time()
+        with pytest.raises(InvalidBodyError):
+            envelope.read(body)
+        costs.append(time.process_time() - begun_s)
+    assert min(costs) < 0.01
+
+
+def test_long_bodies_of_honest_shape_are_read() -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": "{[hi]}"}]}] * 10_000
+    assert envelope.read(json.dumps({"model": "m", "messages": messages}).encode()).model == "m"
+    assert envelope.read(json.dumps({"model": "m", "x": "[" * 1_000_000}).encode()).model == "m"
 
 
 @given(st.binary(max_size=200))

@@ -71,6 +71,8 @@ class ParameterRules:
 
     def __init__(self, settings: Settings) -> None:
         self._policy = settings.policy
+        # Read on each call, where a settings object costs more than it should.
+        self._max_tokens, self._max_n = settings.policy.max_tokens, settings.policy.max_n
         allowed = frozenset(settings.policy.allowed_parameters)
         self._allowed = allowed
         self._allowed_by_model: Mapping[str, frozenset[str]] = {
@@ -90,17 +92,22 @@ class ParameterRules:
         Raises:
             GatewayError: what it may not ask for.
         """
-        wanted = call.wanted
-        policy = self._policy
-        for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
-            _check_most(name, getattr(wanted, name), policy.max_tokens)
-        if wanted.n is not None:
-            _check_most("n", wanted.n, policy.max_n)
-        if _take_rare(wanted) != _USUAL:
-            self._check_rare(call)
+        wanted, most = call.wanted, self._max_tokens
+        if (
+            (wanted.max_tokens or 0) > most
+            or (wanted.max_completion_tokens or 0) > most
+            or (wanted.max_output_tokens or 0) > most
+            or (wanted.n or 0) > self._max_n
+            or _take_rare(wanted) != _USUAL
+        ):
+            self._check_each(call)
 
-    def _check_rare(self, call: Call) -> None:
+    def _check_each(self, call: Call) -> None:
         wanted, policy = call.wanted, self._policy
+        for name in ("max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens"):
+            _check_most(name, getattr(wanted, name), policy.max_tokens)
+        for name in ("n", "best_of"):
+            _check_most(name, getattr(wanted, name), policy.max_n)
         allowed = self.allowed_for(call.model)
         for name, reason in BANNED.items():
             if _is_given(getattr(wanted, name)) and name not in allowed:
@@ -111,8 +118,6 @@ class ParameterRules:
             _check_prompt_logprobs(call, policy)
         for name in ("logprobs", "top_logprobs"):
             _check_most(name, getattr(wanted, name), policy.max_logprobs)
-        _check_most("best_of", wanted.best_of, policy.max_n)
-        _check_most("min_tokens", wanted.min_tokens, policy.max_tokens)
         for name in ("stop", "stop_sequences"):
             _check_stops(name, getattr(wanted, name), policy.max_stop)
 
