@@ -91,6 +91,15 @@ def _replica(model: Path, folder: Path, number: int) -> Iterator[tuple[str, Call
         )
 
 
+def _ask(request: urllib.request.Request) -> bytes:
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return bytes(reply.read())
+    except OSError as error:
+        message = f"{request.get_method()} {request.selector} failed: {error}"
+        raise ServerError(message) from error
+
+
 class _Reset(msgspec.Struct):
     success: bool = False
 
@@ -101,16 +110,18 @@ def reset_prefix_cache(address: str) -> None:
     Raises:
         ServerError: it holds on to some.
     """
-    request = urllib.request.Request(f"{address}/reset_prefix_cache", method="POST")
-    with urllib.request.urlopen(request, timeout=30) as reply:
-        if not msgspec.json.decode(reply.read(), type=_Reset).success:
-            message = "a replica did not reset its prefix cache"
-            raise ServerError(message)
+    reply = _ask(urllib.request.Request(f"{address}/reset_prefix_cache", method="POST"))
+    if not msgspec.json.decode(reply, type=_Reset).success:
+        message = "a replica did not reset its prefix cache"
+        raise ServerError(message)
 
 
 def counter(address: str, name: str) -> float:
-    """Read one of a replica's counters, over all labels."""
-    with urllib.request.urlopen(f"{address}/metrics", timeout=30) as reply:
-        lines = reply.read().decode().splitlines()
+    """Read one of a replica's counters, over all labels.
+
+    Raises:
+        ServerError: it does not answer.
+    """
+    lines = _ask(urllib.request.Request(f"{address}/metrics")).decode().splitlines()
     found = [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
     return sum(float(line.rpartition(" ")[2]) for line in found)

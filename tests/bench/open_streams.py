@@ -25,6 +25,7 @@ CONTESTANTS = ("lmaas", "vllm-router", "smg")
 DIRECT = "direct"
 
 _MAX_SILENCE_MS = 500
+_MAX_RAMP_S = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +105,14 @@ def measure(is_quick: bool, say: Say) -> Rows:
 
 
 def _at(point: Point, gateways: Sequence[Gateway], crowd: Crowd, folder: Path, say: Say) -> Iterator[Row]:
-    ramp_s = point.streams / crowd.opens_per_s
+    ramp_s = min(point.streams / crowd.opens_per_s, _MAX_RAMP_S)
     lasts_s = ramp_s + crowd.settle_s + crowd.window_s + 2.0
-    sized = replace(crowd, streams=point.streams, tokens=round(lasts_s * point.tokens_per_s))
+    sized = replace(
+        crowd,
+        streams=point.streams,
+        tokens=round(lasts_s * point.tokens_per_s),
+        opens_per_s=point.streams / ramp_s,
+    )
     pace = ["--itl-ms", str(1e3 / point.tokens_per_s), "--groups", str(point.groups), "--stamps"]
     for gateway in (None, *gateways):
         # Each has a replica of its own, so that none inherits another's connections.
