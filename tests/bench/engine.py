@@ -20,10 +20,11 @@ from statistics import median
 from bench.confidence import median_interval
 from bench.configuration import KEY, features
 from bench.loadgen import Figures, Load
-from bench.processes import ServerError, free_port, serving, wait_until
+from bench.processes import ServerError, free_port, is_taken, serving, wait_until
 from bench.running import answers, run_load
 from bench.section import Say, Section, Verdict, table
 
+_RELAY = Path(__file__).with_name("byte_relay.py")
 CHAT, EMBEDDINGS = "smollm2-135m-instruct", "all-minilm-l6-v2"
 
 
@@ -34,8 +35,8 @@ class EngineSize:
     chat_rounds: int = 8
     streams: int = 32
     tokens: int = 64
-    embedding_rounds: int = 20
-    embeddings: int = 256
+    embedding_rounds: int = 15
+    embeddings: int = 224
 
 
 QUICK = EngineSize(chat_rounds=2, tokens=16, embedding_rounds=2, embeddings=64)
@@ -43,11 +44,16 @@ QUICK = EngineSize(chat_rounds=2, tokens=16, embedding_rounds=2, embeddings=64)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One round; rates in tokens or calls per second."""
+    """One round; rates in tokens or calls per second.
+
+    Attributes:
+        relay_per_s: Through a relay of bytes in the gateway's place; None where it was not measured.
+    """
 
     direct_per_s: float
     through_per_s: float
     errors: int
+    relay_per_s: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -101,9 +107,14 @@ def measure(is_quick: bool, say: Say) -> Comparisons:
         )
         texts = Load(address=address, model=EMBEDDINGS, key=KEY, kind="embeddings", requests=size.embeddings)
         turns = Interleaver(lambda load: run_load(load, core=None), say)
-        called = turns.pairs(
-            texts, sockets[EMBEDDINGS], lambda run: run.calls_per_s, rounds=size.embedding_rounds
-        )
+        with relay(sockets[EMBEDDINGS]) as relayed:
+            called = turns.pairs(
+                texts,
+                sockets[EMBEDDINGS],
+                lambda run: run.calls_per_s,
+                rounds=size.embedding_rounds,
+                relay=relayed,
+            )
         chat = turns.pairs(streams, sockets[CHAT], lambda run: run.tokens_per_s, rounds=size.chat_rounds)
     return Comparisons(
         Comparison(f"32 concurrent streams of {size.tokens} tokens, {CHAT}", "tokens/s", chat),
@@ -113,28 +124,44 @@ def measure(is_quick: bool, say: Say) -> Comparisons:
 
 @dataclass(frozen=True, slots=True)
 class Interleaver:
-    """Runs one load directly and through the gateway in turns, each going first every other round."""
+    """Runs one load directly and through the gateway in turns, so that each goes first equally often."""
 
     run: Callable[[Load], Figures]
     say: Say
 
     def pairs(
-        self, load: Load, direct: str, rate: Callable[[Figures], float], *, rounds: int
+        self,
+        load: Load,
+        direct: str,
+        rate: Callable[[Figures], float],
+        *,
+        rounds: int,
+        relay: str | None = None,
     ) -> tuple[Pair, ...]:
         """Measure `load`, addressed to the gateway, and the same at `direct`, after a short run each."""
-        for address in (direct, load.address):
+        addresses = [direct, load.address, *([relay] if relay else [])]
+        for address in addresses:
             self.run(replace(load, address=address, requests=load.connections))
         pairs = []
         for number in range(rounds):
-            pairs.append(self._pair(number, load, direct, rate))
+            turn = number % len(addresses)
+            order = addresses[turn:] + addresses[:turn]
+            runs = {address: self.run(replace(load, address=address)) for address in order}
+            errors = sum(run.errors for run in runs.values())
+            relayed = rate(runs[relay]) if relay else None
+            pairs.append(Pair(rate(runs[direct]), rate(runs[load.address]), errors, relayed))
             self.say(f"{load.model} round {number + 1} of {rounds}: {pairs[-1].ratio:.3f} of direct")
         return tuple(pairs)
 
-    def _pair(self, number: int, load: Load, direct: str, rate: Callable[[Figures], float]) -> Pair:
-        turns = [direct, load.address] if number % 2 == 0 else [load.address, direct]
-        runs = {address: self.run(replace(load, address=address)) for address in turns}
-        errors = sum(run.errors for run in runs.values())
-        return Pair(rate(runs[direct]), rate(runs[load.address]), errors)
+
+@contextmanager
+def relay(engine_socket: str) -> Iterator[str]:
+    """Run a relay of bytes before an engine's socket, and give its address."""
+    port = free_port()
+    command = [sys.executable, str(_RELAY), str(port), engine_socket.removeprefix("unix:")]
+    with serving("relay", command) as process:
+        wait_until(lambda: is_taken(port), process, within_s=30)
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
@@ -219,10 +246,20 @@ def describe(result: Comparisons) -> str:
         "first every other round; engine, gateway and load share all cores, as they do in use. "
         "Every stream has the same number of tokens, so calls and tokens per second have one "
         "ratio. The ratio is the median of the rounds' ratios, with the interval that holds the true median "
-        "with 95 % certainty."
+        "with 95 % certainty. The relay is a process that only copies bytes, in the gateway's place: what it "
+        "loses, any process between client and engine loses on a machine whose cores the engine fills."
     )
     rows = [_shown(one) for one in (result.chat, result.embeddings)]
-    header = ("what", "unit", "rounds", "direct, mean", "through lmaas, mean", "ratio", "failed calls")
+    header = (
+        "what",
+        "unit",
+        "rounds",
+        "direct, mean",
+        "through lmaas, mean",
+        "ratio",
+        "a relay's",
+        "failed calls",
+    )
     return f"{method}\n\n{table(header, rows)}"
 
 
@@ -231,7 +268,9 @@ def _shown(one: Comparison) -> list[str]:
     low, high = median_interval([pair.ratio for pair in one.pairs])
     means = [f"{sum(values) / len(values):.1f}" for values in rates]
     ratio = f"{one.ratio:.3f} ({low:.3f} to {high:.3f})"
-    return [one.title, one.unit, str(len(one.pairs)), *means, ratio, str(one.errors)]
+    relayed = [pair.relay_per_s / pair.direct_per_s for pair in one.pairs if pair.relay_per_s is not None]
+    relay = f"{median(relayed):.3f}" if relayed else "-"
+    return [one.title, one.unit, str(len(one.pairs)), *means, ratio, relay, str(one.errors)]
 
 
 SECTION = Section(

@@ -69,6 +69,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_taken(port: int) -> bool:
+    """Tell whether something listens on a TCP port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def on_core(core: int | None, command: Sequence[str]) -> list[str]:
     """Pin a command to a core; on a machine with one core, or for None, leave it alone."""
     is_pinned = core is not None and core in os.sched_getaffinity(0)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import running
+from bench import engine, running
 from bench.loadgen import EventCounter, Load, Sample, drive, figures, percentile, request_bytes
 from bench.processes import Process
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Listen, Point, Script
@@ -80,6 +80,12 @@ class TestLoad:
         async with load_on(replica) as load:
             result = await drive(replace(load, kind="embeddings"))
         assert (result.requests, result.errors) == (20, 0)
+
+    async def test_calls_through_the_relay_of_bytes_come_whole(self, tmp_path: Path) -> None:
+        async with load_on(FakeReplica(listen=Listen(uds=tmp_path / "s"))) as load:
+            with engine.relay(load.address) as address:
+                result = await drive(replace(load, address=address, stream=True))
+        assert (result.requests, result.errors, result.tokens) == (20, 0, 20 * 8)
 
     @pytest.mark.parametrize(
         "script",

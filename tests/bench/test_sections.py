@@ -106,6 +106,23 @@ class TestEngine:
         assert [(pair.ratio, pair.errors) for pair in pairs] == [(0.9, 2), (0.9, 2)]
         assert said[1].endswith("round 2 of 2: 0.900 of direct")
 
+    def test_a_relay_takes_its_turn_too(self) -> None:
+        order: list[str] = []
+
+        def run(load: Load) -> Figures:
+            order.append(load.address)
+            return replace(figures([], wanted=0, seconds=1), tokens=80 if load.address == "relay" else 100)
+
+        said: list[str] = []
+        turns = engine.Interleaver(run, said.append)
+        pairs = turns.pairs(
+            Load(address="through"), "direct", lambda one: one.tokens_per_s, rounds=3, relay="relay"
+        )
+        assert [order[at] for at in (3, 6, 9)] == ["direct", "through", "relay"]
+        assert {pair.relay_per_s for pair in pairs} == {80}
+        one = engine.Comparison("texts", "calls/s", pairs)
+        assert "| 1.000 (1.000 to 1.000) | 0.800 | 0 |" in engine.describe(engine.Comparisons(one, one))
+
 
 @pytest.mark.parametrize(
     ("count", "expected"), [(1, (1, 1)), (5, (1, 5)), (6, (1, 6)), (10, (2, 9)), (20, (6, 15))]
