@@ -20,8 +20,8 @@ _NO_USAGE = Usage()
 # request ids are made of letters, digits and four signs (`api/inference.py`), outcomes and codes are ours.
 _LINE = (
     b'{"time":"%b.%03dZ","request_id":"%b",%b,"status":%d,"outcome":"%b","code":"%b","cache":"%b",'
-    b'"queue_ms":%.3f,"duration_ms":%.3f,"first_byte_ms":%.3f,"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d,'
-    b'"usage_estimated":%b}'
+    b'"attempts":%d,"queue_ms":%.3f,"duration_ms":%.3f,"first_byte_ms":%.3f,'
+    b'"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d,"usage_estimated":%b}'
 )
 _MAX_NAMES = 10_000
 
@@ -100,6 +100,7 @@ class AccessLog:
             meter.outcome.encode(),
             meter.code.encode(),
             meter.cache.encode(),
+            meter.attempts,
             meter.queued_s * 1e3,
             duration_s * 1e3,
             first_byte_s * 1e3,

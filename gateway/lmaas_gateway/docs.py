@@ -159,8 +159,9 @@ def _errors() -> Iterator[str]:
     yield '{"error": {"message": "…", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}'
     yield "```"
     yield ""
-    yield "A stream that breaks after its first byte ends with the same object as an event, and without `[DONE]`."
-    yield "503 carries `Retry-After` where a retry makes sense."
+    yield "A stream that breaks after its first byte ends with the same object as an event, and without `[DONE]`; there"
+    yield "it also has `retryable`. Every 429 and 503 carries `Retry-After`. `x-should-retry: false` says that a retry will"
+    yield "not help, or that the gateway has made its own on other replicas; `true`, that it will."
     yield ""
     yield "| status | type | code | when |"
     yield "| --- | --- | --- | --- |"

@@ -46,6 +46,9 @@ Messages are for callers: they never hold a path, an address, a secret or a prom
 
 from __future__ import annotations
 
+# Statuses that always come with a time after which to retry.
+_OF_THE_MOMENT = frozenset({429, 503})
+
 
 class GatewayError(Exception):
     """An answer other than 2xx: OpenAI's error object and its HTTP status.
@@ -71,6 +74,8 @@ class GatewayError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
+        if retry_after_s is None and self.status in _OF_THE_MOMENT:
+            retry_after_s = 1
         self.retry_after_s = retry_after_s
 
 

@@ -30,6 +30,7 @@ class Meter:
         code: The error's, if there is one.
         cache: Whether the reply comes from a store; empty where none was asked.
         is_sent: Whether the call has been sent to a replica, past every queue.
+        attempts: How many replicas were asked.
         queued_s: How long the call waited for its turn.
         reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
@@ -38,6 +39,7 @@ class Meter:
         "_clock",
         "_first_byte",
         "_started",
+        "attempts",
         "cache",
         "code",
         "is_sent",
@@ -63,6 +65,7 @@ class Meter:
         self.principal = self.model = self.replica = self.code = ""
         self.reply_headers: list[tuple[bytes, bytes]] = []
         self.is_stream = self.is_sent = False
+        self.attempts = 0
         self.status = 0
         self.outcome: Outcome = "ok"
         self.cache: Source = ""

@@ -46,6 +46,7 @@ def test_line_of_a_call_has_every_field() -> None:
         "outcome": "ok",
         "code": "",
         "cache": "",
+        "attempts": 0,
         "queue_ms": 0.0,
         "duration_ms": 1000.0,
         "principal": "api-key",

@@ -26,6 +26,18 @@ def test_each_error_is_drawn_as_it_is(cls: type[GatewayError]) -> None:
     assert DRAWN[cls.__name__] == (cls.status, cls.type, cls.code or "-")
 
 
+@pytest.mark.parametrize("cls", sorted(FIXED, key=str))
+def test_each_error_of_the_moment_says_when_to_retry(cls: type[GatewayError]) -> None:
+    assert (cls("m").retry_after_s is not None) == (cls.status in {429, 503})
+    assert cls("m", retry_after_s=7).retry_after_s == 7
+
+
+@pytest.mark.parametrize("cls", sorted(FIXED, key=str))
+def test_each_error_knows_whether_a_retry_may_help(cls: type[GatewayError]) -> None:
+    may_pass = cls.status >= 500 or cls.status == 429
+    assert cls("m").is_retryable == (may_pass if cls.should_retry is None else cls.should_retry)
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [

@@ -94,7 +94,8 @@ class TestRetries:
                 replica.script = Script(status=500)
             async with run_gateway(settings_for(*replicas)) as running:
                 reply = await running.post(CHAT, ASK)
-            assert (reply.status, reply.headers["x-should-retry"]) == (502, "false")
+                line = await running.logged()
+            assert (reply.status, reply.headers["x-should-retry"], line["attempts"]) == (502, "false", 3)
             assert sorted(replica.requests for replica in replicas) == [0, 1, 1, 1]
 
     async def test_our_own_client_does_not_multiply_them(self) -> None:

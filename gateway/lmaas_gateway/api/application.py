@@ -118,7 +118,10 @@ async def _answer_http_exception(request: Request, exc: Exception) -> Response:
 async def _answer_error(request: Request, exc: Exception) -> Response:
     del request
     error = cast("GatewayError", exc)
-    return _response(error, {"www-authenticate": "Bearer"} if error.status == 401 else {})
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    return _response(error, headers)
 
 
 async def _answer_crash(request: Request, exc: Exception) -> Response:

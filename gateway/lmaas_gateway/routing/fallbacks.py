@@ -71,7 +71,7 @@ class PlanRouter:
     async def _send(self, call: Call, pool: Pool, meter: Meter, turn: Turn) -> Forwarded:
         call = turn.enter(call, pool) or await turn.wait(call, pool)
         meter.is_sent = True
-        return await self._router.forward(call, pool)
+        return await self._router.forward(call, pool, meter)
 
     def _note(
         self, call: Call, pool: Pool, plan: Sequence[Pool], meter: Meter, forwarded: Forwarded

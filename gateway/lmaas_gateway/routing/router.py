@@ -21,6 +21,7 @@ from lmaas_gateway.routing.verdicts import explain
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
+    from lmaas_gateway.meter import Meter
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.forwarded import Forwarded
     from lmaas_gateway.replicas.pool import Pool, Replica
@@ -56,7 +57,7 @@ class Router:
         # Made once: to make a bound method costs each call as much as to use it.
         self._report = self._note_broken
 
-    async def forward(self, call: Call, pool: Pool) -> Forwarded:
+    async def forward(self, call: Call, pool: Pool, meter: Meter) -> Forwarded:
         """Send `call` to a replica; return once its reply has begun well, or is a refusal of the request.
 
         Tries each replica at most once, and only while no byte has reached the client.
@@ -76,6 +77,7 @@ class Router:
         failure: ReplicaError | None = None
         while (replica := self._next(call, pool, tried, failure)) is not None:
             tried.append(replica)
+            meter.attempts += 1
             try:
                 return await attempt(call, pool, replica, self._report)
             except ReplicaError as error:
