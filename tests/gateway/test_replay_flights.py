@@ -78,6 +78,14 @@ async def test_follower_waits_no_longer_than_it_may() -> None:
     assert len(flights) == 0
 
 
+async def test_follower_whose_own_time_is_up_is_late() -> None:
+    flights = Flights(10)
+    await flights.join(KEY)
+    assert await flights.join(KEY, 0.01) == "late"
+    assert await flights.join(KEY, -1) == "late"
+    assert await flights.join(b"other", -1) == "lead"
+
+
 async def test_disbanded_flight_leaves_everybody_alone() -> None:
     flights = Flights(10)
     await flights.join(KEY)

@@ -68,7 +68,7 @@ async def test_finished_stream_is_replayed_as_a_stream(replica: FakeReplica, run
 async def test_twin_in_flight_is_refused_and_told_to_come_back(
     replica: FakeReplica, running: Running, ask: dict[str, Any]
 ) -> None:
-    replica.script = Script(headers_delay_s=0.3)
+    replica.script = Script(headers_delay_s=1)
     first = asyncio.create_task(running.post(CHAT, ask, KEY))
     await replica.record.until(lambda: replica.requests == 1)
     twin = await running.post(CHAT, ask, KEY)
@@ -188,7 +188,7 @@ async def test_keys_are_ignored_if_the_operator_says_so(replica: FakeReplica) ->
 async def test_no_store_guards_against_twins_but_keeps_nothing(
     replica: FakeReplica, running: Running
 ) -> None:
-    replica.scripts.append(Script(headers_delay_s=0.2))
+    replica.scripts.append(Script(headers_delay_s=1))
     first = asyncio.create_task(running.post(CHAT, ASK, KEY, "cache-control: no-store"))
     await replica.record.until(lambda: replica.requests == 1)
     assert (await running.post(CHAT, ASK, KEY)).status == 409

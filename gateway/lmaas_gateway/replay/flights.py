@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from lmaas_gateway.replay.replies import Recorded
 
-Turn = Literal["lead", "alone"]
-"""`lead`: work, and `land`, `fail` or `disband` in the end. `alone`: work for oneself."""
+Turn = Literal["lead", "alone", "late"]
+"""`lead`: work, and `land`, `fail` or `disband` in the end. `alone`: work for oneself. `late`: give up."""
 
 
 class Flights:
@@ -46,7 +46,7 @@ class Flights:
                 return await follower
         except TimeoutError:
             self._leave(key, followers, follower)
-            return "alone"
+            return "alone" if self._max_wait_s <= left_s else "late"
         except asyncio.CancelledError:
             self._leave(key, followers, follower)
             raise

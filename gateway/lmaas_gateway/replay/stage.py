@@ -144,7 +144,7 @@ class Replays:
             turn = await cache.flights.join(key, call.deadline_s - asyncio.get_running_loop().time())
             if isinstance(turn, Recorded):
                 return self._hit(turn, meter, "coalesced")
-            if turn == "alone" and call.is_over():
+            if turn == "late":
                 raise DeadlineExceededError(
                     "The call's deadline passed while an equal one was under way; allow it more time."
                 )
