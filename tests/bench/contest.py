@@ -59,7 +59,9 @@ def measure(is_quick: bool, say: Say) -> Contests:
     """Compare all gateways that can be had."""
     found = contestants(os.environ, names=CONTESTANTS)
     contests = compare(found, QUICK if is_quick else Size(), say)
-    return Contests(contests=tuple(contests), absent=tuple(one.name for one in found if one.python is None))
+    measured = {one.gateway for one in contests}
+    absent = tuple(one.name for one in found if one.name not in measured)
+    return Contests(contests=tuple(contests), absent=absent)
 
 
 def judge(result: Contests | None) -> Sequence[Verdict]:

@@ -35,6 +35,11 @@ class Gateway:
     weight: float = 1.0
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it is lmaas: a peer may fail to start, and the rest is measured without it."""
+        return self.package == "lmaas"
+
+    @property
     def version(self) -> str:
         """Version of the installed distribution, or why there is none."""
         if self.python is None:

@@ -115,9 +115,16 @@ def _at(point: Point, gateways: Sequence[Gateway], crowd: Crowd, folder: Path, s
     )
     pace = ["--itl-ms", str(1e3 / point.tokens_per_s), "--groups", str(point.groups), "--stamps"]
     for gateway in (None, *gateways):
-        # Each has a replica of its own, so that none inherits another's connections.
-        with mock_replica(*pace) as replica, _before(replica, gateway, folder) as (address, process):
-            row = _hold(replace(sized, address=address), process, point, gateway.name if gateway else DIRECT)
+        name = gateway.name if gateway else DIRECT
+        try:
+            # Each has a replica of its own, so that none inherits another's connections.
+            with mock_replica(*pace) as replica, _before(replica, gateway, folder) as (address, process):
+                row = _hold(replace(sized, address=address), process, point, name)
+        except ServerError as error:
+            if gateway is None or gateway.is_ours:
+                raise
+            say(str(error))
+            continue
         say(_brief(row))
         yield row
 

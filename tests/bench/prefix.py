@@ -21,7 +21,7 @@ from bench import engines
 from bench.configuration import KEY, write_config
 from bench.conversations import Chat, TrafficSize, chats, messages, rounds
 from bench.gateways import contestants, lmaas_command
-from bench.processes import free_port, serving, wait_until
+from bench.processes import ServerError, free_port, serving, wait_until
 from bench.running import answers
 from bench.section import Say, Section, Verdict, spread, table
 
@@ -175,8 +175,15 @@ def measure(is_quick: bool, say: Say) -> Variants:
             say(f"{_REPLICAS} replicas are ready")
             player, variants = Player(size, chats(size)), _variants(replicas, folder)
             for repeat in range(1 if is_quick else _REPEATS):
-                for label, stand in variants.items():
-                    one = _pass(player, replicas, stand)
+                for label, stand in tuple(variants.items()):
+                    try:
+                        one = _pass(player, replicas, stand)
+                    except ServerError as error:
+                        if label != CACHE_AWARE:
+                            raise
+                        say(str(error))
+                        del variants[label]
+                        continue
                     done.setdefault(label, []).append(one)
                     say(f"pass {repeat + 1}: {label}: {one.cached_tokens:,} of {one.prompt_tokens:,} cached")
     return Variants(

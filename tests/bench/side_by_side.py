@@ -18,7 +18,7 @@ from statistics import median
 from bench.configuration import KEY
 from bench.gateways import Gateway
 from bench.loadgen import Load
-from bench.processes import Process, free_port, serving, wait_until
+from bench.processes import Process, ServerError, free_port, serving, wait_until
 from bench.running import GATEWAY_CORE, mock_replica, open_streams_rss, run_load
 from bench.section import Say
 
@@ -117,14 +117,15 @@ class _Work:
 
 
 def compare(gateways: Sequence[Gateway], size: Size, say: Say) -> list[Contest]:
-    """Measure every gateway that is installed: first in rounds, then each one's memory.
+    """Measure every gateway that is installed and starts: first in rounds, then each one's memory.
 
     Raises:
-        ServerError: a gateway or the replica did not start.
+        ServerError: lmaas or a replica did not start.
     """
-    present = [gateway for gateway in gateways if gateway.python is not None]
+    installed = [gateway for gateway in gateways if gateway.python is not None]
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        rounds = _all_rounds(present, size, Path(name), say)
+        rounds = _all_rounds(installed, size, Path(name), say)
+        present = [gateway for gateway in installed if gateway.name in rounds[0]]
         memories = [_memory(gateway, size.open_streams, Path(name), say) for gateway in present]
     return [
         Contest(
@@ -147,7 +148,12 @@ def _all_rounds(gateways: Sequence[Gateway], size: Size, folder: Path, say: Say)
         standing = []
         for gateway in gateways:
             say(f"starting {gateway.name} {gateway.version}")
-            standing.append(stack.enter_context(stand(gateway, replicas, folder)))
+            try:
+                standing.append(stack.enter_context(stand(gateway, replicas, folder)))
+            except ServerError as error:
+                if gateway.is_ours:
+                    raise
+                say(str(error))
         for number in range(size.rounds):
             # Each round begins with another gateway, so none always follows the same one.
             turn = number % max(len(standing), 1)

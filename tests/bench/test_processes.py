@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import gateways
+from bench import gateways, side_by_side
 from bench.processes import Process, ServerError, serving, wait_until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -38,6 +38,15 @@ class TestProcesses:
 
 
 class TestContestants:
+    def test_a_peer_that_does_not_start_costs_the_others_nothing(self) -> None:
+        here = Path(sys.executable)
+        found = [gateways.Gateway("lmaas", "lmaas", here), gateways.Gateway("smg", "pip", here)]
+        size = side_by_side.Size(rounds=1, calls=64, single_calls=50, streams=32, open_streams=8)
+        said: list[str] = []
+        (ours,) = side_by_side.compare(found, size, said.append)
+        assert (ours.gateway, ours.errors, len(ours.rounds), ours.open_streams) == ("lmaas", 0, 1, 8)
+        assert any("smg: the process has ended" in line for line in said)
+
     def test_peer_interpreter_comes_from_the_environment(self, tmp_path: Path) -> None:
         found = gateways.contestants({"LMAAS_BENCH_SMG": "/env/bin/python"}, names=["lmaas", "smg"])
         assert [(peer.name, str(peer.python)) for peer in found][1] == ("smg", "/env/bin/python")
