@@ -66,6 +66,8 @@ class Pipeline:
         Raises:
             GatewayError: what the caller is told instead of a reply.
         """
+        if not self._admission.pace.may_begin():
+            await self._admission.pace.turn()
         principal = self._authenticator.identify(headers)
         meter.principal = principal.id
         call = await read_call()

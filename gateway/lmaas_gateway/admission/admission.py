@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.admission.fair_queue import LANES
 from lmaas_gateway.admission.gate import Gate, SharedPlaces
 from lmaas_gateway.admission.line import Rules
+from lmaas_gateway.admission.pace import Pace
 from lmaas_gateway.admission.priority import with_engine_priority
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ class Admission:
         metrics: Counts waits and refusals, and is shown depth and capacity.
         board: Where several workers share what is in flight; None for one process.
         workers: How many of them there are.
+
+    Attributes:
+        pace: How many calls begin in one turn of the event loop.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Admission:
         self._board = board
         self._workers = workers
         self._gates: dict[str, Gate] = {}
+        self.pace = Pace()
 
     def turn(self, principal: Principal, meter: Meter) -> Turn:
         """Begin a call's way through the gates; it holds nothing yet."""
