@@ -16,10 +16,11 @@ from lmaas_gateway.configuration.changes import AddReplica, ChangeReplica, Remov
 from lmaas_gateway.configuration.live import Configuration
 from lmaas_gateway.configuration.names import name_replicas, names_of
 from lmaas_gateway.configuration.source import Source
+from lmaas_gateway.configuration.triggers import follow
 from lmaas_gateway.configuration.watch import FileWatch
 from lmaas_gateway.errors import GatewayError, InvalidConfigurationError, SettingsError
 from lmaas_gateway.places import line_of
-from lmaas_gateway.settings import ReplicaSettings, Settings
+from lmaas_gateway.settings import ReplicaSettings, Settings, mask
 from lmaas_gateway.testing import FakeReplica
 from support.processes import served, stop
 from support.serving import ASK, CHAT, run_gateway, settings_for
@@ -274,3 +275,27 @@ def test_place_that_the_file_lacks_is_that_of_what_should_hold_it() -> None:
     assert line_of(text, ["a", 7]) == 1
     assert line_of(text, ["z"]) is None
     assert line_of("", ["z"]) is None
+
+
+async def test_without_a_file_a_hang_up_means_what_it_always_does() -> None:
+    configuration = Configuration(settings_for("http://h:1"), Settings)
+    before = signal.getsignal(signal.SIGHUP)
+    async with follow(configuration, None):
+        assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_path_is_that_of_the_command_line_before_that_of_the_environment(tmp_path: Path) -> None:
+    environ = {"LMAAS_CONFIG": str(tmp_path / "theirs")}
+    assert Source(environ=environ).path == tmp_path / "theirs"
+    assert Source(tmp_path / "ours", environ=environ).path == tmp_path / "ours"
+    assert Source(environ={}).path is None
+
+
+def test_engine_arguments_that_may_be_secret_are_masked() -> None:
+    model = {"model": "x", "engine_args": ["--hf-token", "s1", "--api-key=s2", "--seed", "7", "--some-key"]}
+    shown = mask(Settings.model_validate({"models": [model], "api_key": "s3" * 8}))
+    assert shown["models"][0]["engine_args"] == [
+        *("--hf-token", "**********", "--api-key=**********"),
+        *("--seed", "7", "--some-key"),
+    ]
+    assert shown["api_key"] == "**********"

@@ -103,7 +103,7 @@ async def herd(settings: Settings, load: Callable[[], Settings] | None = None) -
         configuration.attach(workers)
         running = asyncio.create_task(workers.run(said.append))
         port = listener.getsockname()[1]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             try:
                 await until_ready(port)
                 await eventually(lambda: count_up(workers) == settings.workers, 30)
