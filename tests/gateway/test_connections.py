@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import socket
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from lmaas_gateway.api.connections import NEVER, Connections
+from lmaas_gateway.api.protocol import GatewayProtocol
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.settings import ConnectionSettings, load_settings
@@ -317,3 +320,52 @@ def test_address_that_is_none_is_an_error_at_the_start() -> None:
         load_settings(flags={"connections": {"exempt_addresses": ("proxy",)}})
     environ = {"LMAAS_CONNECTIONS__EXEMPT_ADDRESSES": "10.0.0.7, 10.1.0.0/16"}
     assert load_settings(environ=environ).connections.exempt_addresses == ("10.0.0.7", "10.1.0.0/16")
+
+
+class StuckTransport:
+    """A client that reads nothing: what is written stays, and closing waits for it."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.is_aborted = self._is_closing = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.written)
+
+    def close(self) -> None:
+        self._is_closing = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("10.0.0.1", 1) if name in {"peername", "sockname"} else None
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: None
+
+
+async def test_last_bytes_that_nobody_reads_do_not_keep_a_closed_connection() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"unread"})
+
+    config = uvicorn.Config(application, interface="asgi3", ws="none", log_config=None, lifespan="off")
+    connections = Connections(ConnectionSettings(write_stall_s=0.1), Metrics({}))
+    protocol = GatewayProtocol(config, ServerState(), {}, connections=connections)
+    transport = StuckTransport()
+    protocol.connection_made(cast("asyncio.Transport", transport))
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    async with asyncio.timeout(2):
+        while not transport.is_aborted:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+    assert transport.written.endswith(b"unread\r\n0\r\n\r\n")
+    protocol.connection_lost(None)
+    assert len(connections) == 0

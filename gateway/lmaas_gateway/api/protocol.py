@@ -246,7 +246,7 @@ class GatewayProtocol(HttpToolsProtocol):
         elif self._phase == _BODY:
             self._end_body(now_s)
         elif self._phase == _IDLE:
-            self._raw.close()
+            self._close()
         else:
             self._give_up()
 
@@ -353,14 +353,24 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         is_sending = self._phase == _DEAF or (cycle is not None and cycle.more_body)
         if not is_sending or not self._raw.can_write_eof():
-            self._raw.close()
+            self._close()
             return
-        self._phase = _ENDING
-        self.deadline_s = self.loop.time() + _LINGER_S
+        self._begin_end(_LINGER_S)
         if cycle is not None:
             cycle.disconnected = True
         self.flow.resume_reading()
         self._raw.write_eof()
+
+    def _close(self) -> None:
+        self._begin_end(0)
+        self._raw.close()
+
+    def _begin_end(self, within_s: float) -> None:
+        """Cut the connection if it has not ended by then; what is still to be read may take longer."""
+        if self._raw.get_write_buffer_size():
+            within_s = self._settings.write_stall_s
+        self._phase = _ENDING
+        self.deadline_s = self.loop.time() + within_s
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Serve a request that asks for another protocol as if it had not asked; uvicorn loses its body."""
