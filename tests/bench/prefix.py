@@ -142,8 +142,7 @@ class Player:
             "max_tokens": self.size.answer_tokens,
             "min_tokens": self.size.answer_tokens,
             "ignore_eos": True,
-            "temperature": 0.8,
-            "seed": number * self.size.turns + turn,
+            "temperature": 0,
         }
         async with limit:
             try:

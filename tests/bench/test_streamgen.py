@@ -149,6 +149,11 @@ class TestSection:
         rows = open_streams.Rows((row("direct", 52, 1), row("lmaas", 54, 4, opened=998, unfinished=1)))
         assert open_streams.judge(rows)[2].measured == 3
 
+    def test_a_window_without_all_events_is_no_measurement(self) -> None:
+        rows = open_streams.Rows((row("direct", 52, 1), row("lmaas", 54, 4, events=100_000)))
+        assert {verdict.word for verdict in open_streams.judge(rows)} == {"not measured"}
+        assert "lmaas (not all events came)" in open_streams.describe(rows)
+
     def test_page_tells_what_one_core_carries(self) -> None:
         text = open_streams.describe(open_streams.Rows((row("direct", 52, 1), row("lmaas", 54, 4))))
         assert "| 1,000 of 20/s | lmaas |" in text
