@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,19 +17,31 @@ _MAX_WAITING_LINES = 20_000
 _CLOSE_TIMEOUT_S = 2.0
 
 
+class Sink(Protocol):
+    """What takes lines."""
+
+    def write(self, data: bytes, /) -> int | None:
+        """Take some of `data`; tell how many bytes."""
+
+    def flush(self) -> None:
+        """Pass on what was taken."""
+
+
 class LineWriter:
     """Collects lines, which a thread writes a few times a second.
 
-    When the sink takes none for so long that `_MAX_WAITING_LINES` wait, newer lines are dropped and
-    counted, and the count is written once the sink takes lines again.
+    A sink that takes none, such as a full disk, is offered the same lines again, so that each is written
+    whole and once. When it takes none for so long that `_MAX_WAITING_LINES` wait, newer lines are dropped
+    and counted, and the count is written once the sink takes lines again.
 
     Args:
-        sink: A binary file.
+        sink: A binary file without a buffer: one that fails would not tell how much of it was written.
     """
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._lines: deque[bytes] = deque()
+        self._rest = b""
         # One counts in the loop's thread, the other in the writer's: neither needs a lock.
         self._dropped = 0
         self._reported = 0
@@ -62,17 +74,27 @@ class LineWriter:
         self._write_out()
 
     def _write_out(self) -> None:
+        try:
+            while data := self._rest or self._take():
+                self._rest = data
+                taken = self._sink.write(data)
+                if not taken:
+                    return
+                self._rest = data[taken:]
+            self._sink.flush()
+        except (BrokenPipeError, ValueError):
+            # The reader of our output is gone: serving goes on without it.
+            self._rest = b""
+        except OSError:
+            # No room: what is left goes first when there is.
+            return
+
+    def _take(self) -> bytes:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if dropped := self._dropped - self._reported:
             lines.append(b'{"event":"access log lines dropped","count":%d}' % dropped)
             self._reported += dropped
-        try:
-            if lines:
-                self._sink.write(b"\n".join(lines) + b"\n")
-                self._sink.flush()
-        except (OSError, ValueError):
-            # The reader of our output is gone: serving goes on without it.
-            return
+        return b"\n".join(lines) + b"\n" if lines else b""
 
 
 class JsonFormatter(logging.Formatter):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import io
 import resource
 import signal
 import socket
@@ -108,7 +109,7 @@ async def serve_socket(
     steering: Configuration | WorkerLink | None = None,
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
-    writer = logs.LineWriter(sys.stdout.buffer)
+    writer = logs.LineWriter(io.FileIO(sys.stdout.fileno(), "wb", closefd=False))
     gateway = Gateway(settings, log=writer.write, seat=seat, launches=launches, steering=steering)
     if steering is not None:
         steering.attach(gateway)

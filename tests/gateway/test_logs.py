@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -113,6 +114,41 @@ def record_of(level: int = logging.INFO, **fields: object) -> logging.LogRecord:
     record = logging.LogRecord("lmaas.gateway", level, "", 0, "a %s", ("message",), None)
     record.__dict__.update(fields)
     return record
+
+
+class Disk(io.RawIOBase):
+    """A disk with so much room."""
+
+    def __init__(self, room_bytes: int) -> None:
+        self.room_bytes = room_bytes
+        self.written = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        piece = bytes(data)[: self.room_bytes]  # type: ignore[call-overload]  # any buffer
+        if not piece:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room_bytes -= len(piece)
+        self.written += piece
+        return len(piece)
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, 50, 5000])
+async def test_full_disk_loses_and_tears_no_line(room_bytes: int) -> None:
+    disk = Disk(room_bytes)
+    writer = LineWriter(disk)
+    lines = [b'{"line":%d}' % number for number in range(2000)]
+    for line in lines[:1500]:
+        writer.write(line)
+    await asyncio.sleep(0.3)
+    assert len(disk.written) == room_bytes
+    disk.room_bytes = 2**20
+    for line in lines[1500:]:
+        writer.write(line)
+    writer.close()
+    assert disk.written.splitlines() == lines
 
 
 def test_record_is_one_json_line() -> None:
