@@ -32,6 +32,7 @@ _LOW_WATER_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_REPLY_BYTES = 256 * 2**20
 _SWEEP_INTERVAL_S = 0.25
+_READ_FIRST_S = 0.01
 # A peer that is gone is noticed in 10 s: asked after 4 s of silence, then every 2 s; and what was sent to it
 # must be acknowledged in 8 s. Linux knows all of these, other systems some.
 _KEEP_ALIVE_OPTIONS = tuple(
@@ -489,6 +490,14 @@ class ReplicaClient:
         return connection
 
     def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._sweeper is not None and loop.time() - self._sweeper.when() > _SWEEP_INTERVAL_S:
+            # The loop stood still: what came meanwhile is still to be read, and may be what is waited for.
+            self._sweeper = loop.call_later(_READ_FIRST_S, self._check_deadlines)
+        else:
+            self._check_deadlines()
+
+    def _check_deadlines(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection in tuple(self._busy):
