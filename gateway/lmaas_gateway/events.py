@@ -165,16 +165,22 @@ class EventTap:
         if match is None:
             return data
         self.is_broken = True
-        return data[: match.start()]
+        return self._cut(data, match.start())
 
     def _note_usage(self, data: bytes) -> bytes:
         if _USAGE_OBJECT.search(data) is None:
             return data
+        # The event that tells the usage of a whole stream brings no text.
+        self.tokens -= len(_NO_CHOICES.findall(data))
         self._first_usage = self._first_usage or data
         self._last_usage = data
         if not self._is_usage_hidden:
             return data
         return b"".join(event for event in _AFTER_EVENT.split(data) if not _is_usage_event(event))
+
+    def _cut(self, data: bytes, end: int) -> bytes:
+        self.tokens -= data.count(self._token, end)
+        return data[:end]
 
     def _close(self, data: bytes) -> bytes:
         match = self._terminal.search(data)
@@ -184,7 +190,7 @@ class EventTap:
             self.is_complete = True
             return data
         self.is_broken = True
-        return data[: match.start()]
+        return self._cut(data, match.start())
 
 
 def first(data: bytes) -> bytes | None:

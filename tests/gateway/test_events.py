@@ -264,3 +264,15 @@ class TestGiantEvents:
         verdict = watch([b"data: "] + [b"x" * 2**20] * 9)
         assert verdict.is_broken
         assert verdict.forwarded == b""
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["", 'data: {"error":{"message":"x"}}\n\n', DONE, chunk(choices=[], usage={"completion_tokens": 2})],
+    ids=["nothing", "error", "done", "usage"],
+)
+def test_only_events_that_bring_text_count_as_tokens(ending: str) -> None:
+    tap = EventTap("chat", choices=1, is_usage_hidden=True)
+    opening = chunk(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
+    tap.feed((opening + token("a") + token("b") + ending).encode())
+    assert tap.tokens == 2
