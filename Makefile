@@ -8,6 +8,8 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 # Model names, separated by spaces; empty: both embedded models.
 MODEL ?=
+# How long `make soak` takes.
+MINUTES ?= 30
 # Further arguments: of `lmaas serve`, of pytest, of the benchmark.
 ARGS ?=
 
@@ -15,7 +17,7 @@ BOOTSTRAP := $(PYTHON) gateway/bootstrap
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fmt faults bench docs lock clean dev python
+.PHONY: help serve test check fmt faults soak bench docs lock clean dev python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +47,10 @@ fmt: dev ## Format the code and mend what the linter can
 faults: dev ## Break everything on purpose and check what is promised; writes the table in docs/reliability.md [ARGS="-k NAME"]
 	@$(BOOTSTRAP) env engine-cpu >/dev/null
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" LMAAS_TEST_FAULTS_PAGE=docs/reliability.md \
-		$(BIN)/python -m pytest tests/faults $(ARGS)
+		LMAAS_TEST_FAULTS_STEPS=500 $(BIN)/python -m pytest tests/faults $(ARGS)
+
+soak: dev ## Mixed faults at load for a long time: is everything flat at the end? [MINUTES=30]
+	@LMAAS_TEST_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -s tests/faults/test_soak.py $(ARGS)
 
 bench: dev ## Measure the gateway and the SDK; writes docs/benchmarks.md [ARGS="--only streams" or --quick]
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine)" $(BIN)/python tests/bench/run.py $(ARGS)

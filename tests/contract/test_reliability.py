@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from faults.table import BEGIN, END, ROWS, Result, check_rows, render, replace_table
+from faults.table import BEGIN, END, ROWS, Result, check_rows, marked_tests, merge, render, replace_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +18,7 @@ PAGE = (ROOT / "docs" / "reliability.md").read_text("utf-8")
 KNOWN = {row.id: row for row in ROWS}
 
 
-def marked_tests() -> Iterator[tuple[str, str]]:
-    """Row and name of every test function with the marker `fault`."""
-    for path in (ROOT / "tests" / "faults").glob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                for mark in node.decorator_list:
-                    if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault":
-                        yield from ((ast.literal_eval(row), node.name) for row in mark.args)
+MARKED = marked_tests(ROOT / "tests" / "faults")
 
 
 def table_tests() -> Iterator[tuple[str, str]]:
@@ -39,19 +31,20 @@ def table_tests() -> Iterator[tuple[str, str]]:
 
 
 def test_every_row_has_a_test_or_says_what_it_waits_for() -> None:
-    tested = {row for row, _ in marked_tests()}
+    tested = {row for row, _ in MARKED}
     check_rows(tested, KNOWN)
     assert tested == {row.id for row in ROWS if not row.waits_for}
 
 
 def test_table_names_exactly_the_tests_that_exist() -> None:
-    assert set(table_tests()) == set(marked_tests()), "run `make faults`"
+    assert set(table_tests()) == MARKED, "run `make faults`"
 
 
-def test_every_row_of_the_table_is_passed_or_says_what_it_waits_for() -> None:
+def test_no_row_of_the_table_has_failed() -> None:
     for row in ROWS:
         (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| {row.id} |"))
-        assert "passed" in line or f"not yet: {row.waits_for}" in line
+        assert "FAILED" not in line
+        assert not row.waits_for or f"not yet: {row.waits_for}" in line
 
 
 def test_rows_that_the_promise_names_exist() -> None:
@@ -60,7 +53,7 @@ def test_rows_that_the_promise_names_exist() -> None:
     assert named
     assert named <= set(KNOWN)
     for name in re.findall(r"`(test_\w+)`", promise):
-        assert name in {test for _, test in marked_tests()}
+        assert name in {test for _, test in MARKED}
 
 
 def test_render_tells_passed_failed_and_not_run() -> None:
@@ -69,11 +62,24 @@ def test_render_tells_passed_failed_and_not_run() -> None:
         Result(("F1", "F2"), "tests/faults/test_x.py::test_a[2]", "passed", 0.25),
         Result(("F3",), "tests/faults/test_x.py::test_b", "failed", 1.0),
     ]
-    lines = {line.split(" | ")[0].strip("| "): line for line in render(results).splitlines()}
+    tests = [("F1", "test_a"), ("F2", "test_a"), ("F2", "test_c"), ("F3", "test_b"), ("F5", "test_c")]
+    lines = {line.split(" | ")[0].strip("| "): line for line in render(results, tests).splitlines()}
     assert lines["F1"].endswith("| `test_a` | passed: 2 in 1.2 s |")
+    assert lines["F2"].endswith("| `test_a`<br>`test_c` | passed: 2 in 1.2 s; not run: test_c |")
     assert lines["F3"].endswith("| 1 of 1 FAILED |")
-    assert lines["F4"].endswith("| not run |")
+    assert lines["F4"].endswith("| not run: no test |")
+    assert lines["F5"].endswith("| not run: test_c |")
     assert "not yet" in lines["F26"]
+
+
+def test_part_that_is_run_again_replaces_its_own_results_and_forgets_what_is_gone() -> None:
+    old = [
+        Result(("F1",), f"x.py::{name}", "failed", 1.0)
+        for name in ("test_a[1]", "test_a[2]", "test_b", "test_c")
+    ]
+    new = [Result(("F1",), "x.py::test_a[3]", "passed", 1.0)]
+    merged = merge(old, new, {"test_a", "test_b"})
+    assert [one.test for one in merged] == ["x.py::test_a[3]", "x.py::test_b"]
 
 
 def test_new_table_takes_the_place_of_the_old_one() -> None:

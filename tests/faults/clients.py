@@ -140,7 +140,7 @@ class Talk:
         """Wait until so many whole events have come, or the reply has ended."""
         self.start_reading()
         async with asyncio.timeout(within_s):
-            while len(self.told.events) < count and self.told.ended_s is None:
+            while self.told.body.count(b"\n\n") < count and self.told.ended_s is None:
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -182,6 +182,9 @@ class Talk:
                 self._changed.set()
         except OSError:
             pass
+        except asyncio.CancelledError:
+            self.told.has_left = True
+            raise
         finally:
             self._end()
 
@@ -213,9 +216,18 @@ class History:
         self.port = port
         self.calls: list[Told] = []
 
+    def has_begun(self, calls: int) -> bool:
+        """Whether so many calls were made, and each has had the first byte of its reply."""
+        return len(self.calls) == calls and all(told.first_byte_s is not None for told in self.calls)
+
     @contextlib.asynccontextmanager
     async def open(
-        self, fields: Mapping[str, Any], *headers: str, path: str = CHAT, receive_bytes: int | None = None
+        self,
+        fields: Mapping[str, Any],
+        *headers: str,
+        path: str = CHAT,
+        key: str = KEY,
+        receive_bytes: int | None = None,
     ) -> AsyncIterator[Talk]:
         """Send one call on a connection of its own; leaving the block before its end is leaving the call.
 
@@ -223,12 +235,13 @@ class History:
             fields: The JSON body.
             headers: Further header lines.
             path: Where to.
+            key: Of the caller.
             receive_bytes: The socket's receive buffer, for clients that read slowly.
         """
         request_id = f"call-{len(self.calls)}-{uuid.uuid4().hex[:8]}"
         told = Told(request_id, time.monotonic(), is_stream=bool(fields.get("stream")))
         self.calls.append(told)
-        lines = (f"x-request-id: {request_id}", f"authorization: Bearer {KEY}", *headers)
+        lines = (f"x-request-id: {request_id}", f"authorization: Bearer {key}", *headers)
         try:
             reader, writer = await _connect(self.port, receive_bytes)
         except OSError:

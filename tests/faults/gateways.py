@@ -54,8 +54,9 @@ class Gateway(Protocol):
 
 
 def config_of(urls: Sequence[str], settings: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of one model, `mock`, at these addresses; probed often, guarded by a key."""
-    model = {"name": "mock", "kind": "chat", "replicas": [{"url": url} for url in urls]}
+    """The configuration of one model, `mock`, at these addresses; probed often, with a key and no queue."""
+    model: dict[str, Any] = {"name": "mock", "kind": "chat", "max_in_flight": 1000}
+    model["replicas"] = [{"url": url} for url in urls]
     model |= settings.pop("model", {})
     return {"probe_interval_s": 0.1, "api_key": KEY, "models": [model], **settings}
 
@@ -128,12 +129,21 @@ async def gateway_here(config: dict[str, Any], *, is_ready: bool = True) -> Asyn
 class GatewayProcess:
     """`lmaas serve` as a process, seen from outside.
 
+    Args:
+        folder: For its configuration and what it writes.
+        config: The configuration.
+        command: What runs `lmaas`, behind the interpreter.
+        under: A command that runs the interpreter.
+
     Attributes:
         config: Its configuration file, which may be rewritten.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], command: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, config: dict[str, Any], command: Sequence[str] = (), under: Sequence[str] = ()
+    ) -> None:
         self._folder = folder
+        self._under = under
         self._command = command or ("-c", "import sys; from lmaas.cli import main; sys.exit(main())")
         self._process: asyncio.subprocess.Process | None = None
         self.port = 0
@@ -150,13 +160,18 @@ class GatewayProcess:
         """Its exit code, if it has ended."""
         return None if self._process is None else self._process.returncode
 
+    @property
+    def output(self) -> Path:
+        """The folder of what it writes."""
+        return self._folder
+
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the configuration in one step; JSON is YAML."""
         draft = self.config.with_suffix(".draft")
-        draft.write_text(json.dumps({"port": self.port, **config}))
+        draft.write_text(json.dumps({"port": 0, **config}))
         draft.replace(self.config)
 
-    async def start(self) -> None:
+    async def start(self, *, within_s: float = 60.0) -> None:
         """Start, and wait until it says that it is ready."""
         with (
             (self._folder / "stdout").open("ab") as out,
@@ -164,24 +179,29 @@ class GatewayProcess:
         ):
             said_before = (self._folder / "stderr").stat().st_size
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *self._command,
+                *(*self._under, sys.executable, *self._command),
                 *("serve", "--config", str(self.config)),
                 stdout=out,
                 stderr=err,
                 env={name: value for name, value in os.environ.items() if not name.startswith("LMAAS_")},
             )
-        self.port = await self._greeted(said_before)
+        async with asyncio.timeout(within_s):
+            self.port = await self._greeted(said_before)
 
     async def _greeted(self, start: int) -> int:
-        async with asyncio.timeout(60):
-            while True:
-                said = (self._folder / "stderr").read_bytes()[start:]
-                for line in said.splitlines():
-                    if line.startswith(b"Ready: "):
-                        return int(line.split(b"/v1")[0].rpartition(b":")[2])
-                assert self.code is None, f"it ended before it was ready: {said.decode()}"
-                await asyncio.sleep(0.02)
+        while True:
+            said = self._said(start)
+            for line in said.splitlines():
+                if line.startswith(b"Ready: "):
+                    return int(line.split(b"/v1")[0].rpartition(b":")[2])
+            assert self.code is None, f"it ended before it was ready: {said.decode()}"
+            await asyncio.sleep(0.02)
+
+    def _said(self, start: int) -> bytes:
+        try:
+            return (self.output / "stderr").read_bytes()[start:]
+        except FileNotFoundError:
+            return b""
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -193,15 +213,15 @@ class GatewayProcess:
             return await self._process.wait()
 
     def access_log(self) -> list[dict[str, Any]]:
-        lines = (self._folder / "stdout").read_bytes().split(b"\n")[:-1]
+        lines = (self.output / "stdout").read_bytes().split(b"\n")[:-1]
         return [line for line in map(msgspec.json.decode, lines) if "request_id" in line]
 
     def log(self) -> str:
         """What it has written to standard error."""
-        return (self._folder / "stderr").read_text("utf-8")
+        return (self.output / "stderr").read_text("utf-8")
 
     def written(self) -> str:
-        return (self._folder / "stdout").read_text("utf-8") + self.log()
+        return (self.output / "stdout").read_text("utf-8") + self.log()
 
     async def vitals(self) -> Vitals:
         return vitals_of(self.pid, int(await metric(self.port, "lmaas_event_loop_tasks")))
@@ -211,13 +231,17 @@ class GatewayProcess:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def stop(self, *, within_s: float = 15.0) -> None:
+        """SIGTERM, if it still runs; wait for its end."""
         if self._process is None or self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
         try:
-            await self.ended(within_s=15)
+            await self.ended(within_s=within_s)
         except TimeoutError:
             self._process.kill()
             await self._process.wait()

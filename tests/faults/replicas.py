@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from lmaas_gateway.testing import Attempt, FakeReplica, Listen, Script, read_journal
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_S = 0.3
 """How long a replica keeps an idle connection: short, so that descriptors are soon back at their baseline."""
+CATCHING_UP_S = 0.5
+"""How long a replica that was stopped may take to read what was sent to it meanwhile."""
 
 
 class Replica(Protocol):
@@ -79,15 +82,19 @@ class ReplicaProcess:
         script: What happens to its calls.
     """
 
+    host = "127.0.0.1"
+
     def __init__(self, folder: Path, name: str, **script: Any) -> None:
         self._journal = folder / f"{name}.journal"
         self._script = script
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
+        self._stopped_s = 0.0
+        self._stops: list[tuple[float, float]] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self.host}:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -98,10 +105,15 @@ class ReplicaProcess:
     def is_up(self) -> bool:
         return self._process is not None
 
+    async def command(self) -> Sequence[str]:
+        """What runs the fake replica."""
+        return (sys.executable, "-m", "lmaas_gateway.testing")
+
     async def start(self) -> None:
         """Start, on the same port again after a kill; return once it listens."""
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "lmaas_gateway.testing", "--port", str(self._port)),
+            *await self.command(),
+            *("--host", self.host, "--port", str(self._port)),
             *("--journal", str(self._journal), "--script", json.dumps(self._script)),
             *("--keep-alive-s", str(KEEP_ALIVE_S)),
             stdout=asyncio.subprocess.PIPE,
@@ -123,13 +135,21 @@ class ReplicaProcess:
     def stop(self) -> None:
         """SIGSTOP: the kernel still takes connections and bytes, nobody answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        self._stopped_s = time.monotonic()
 
     def go_on(self) -> None:
         """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
+        self._stops.append((self._stopped_s, time.monotonic()))
 
     def attempts(self) -> Sequence[Attempt]:
-        return list(read_journal(self._journal))
+        """Every call; what it found when it went on was sent to it before, while it was stopped."""
+        attempts = list(read_journal(self._journal))
+        for attempt in attempts:
+            for stopped_s, went_on_s in self._stops:
+                if 0 <= attempt.at_s - went_on_s < CATCHING_UP_S:
+                    attempt.at_s = stopped_s
+        return attempts
 
     def running(self) -> int:
         if self._process is None:

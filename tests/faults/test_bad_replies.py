@@ -130,8 +130,8 @@ async def test_error_in_mid_stream_has_one_dialect(dialect: str, closing: str) -
 @pytest.mark.fault("F11")
 @pytest.mark.parametrize(
     "events",
-    [[ERROR_DIALECTS["openai"], "data: [DONE]\n\n"], []],
-    ids=["error-first", "nothing"],
+    [[ERROR_DIALECTS["openai"], "data: [DONE]\n\n"], ["data: [DONE]\n\n"], []],
+    ids=["error-first", "done-only", "nothing"],
 )
 async def test_stream_that_failed_before_its_first_token_has_an_http_status(events: list[str]) -> None:
     async with replicas_here(2) as replicas, world_of(*replicas) as world, world.sdk() as client:

@@ -62,11 +62,11 @@ async def test_client_gone_frees_its_replica(
 
 @pytest.mark.fault("F17")
 async def test_slow_reader_holds_back_its_replica_and_nobody_else() -> None:
-    giant = Script(events=(f'data: {{"x":"{"x" * 2**16}"}}\n\n',) * 1000)
+    giant = Script(tokens=1000, text="x" * 2**16)
     async with (
         replicas_here(1) as (replica,),
         world_of(replica, deadline_s=30) as world,
-        world.history.open(asking(stream=True), receive_bytes=4096) as slow,
+        world.history.open(asking(stream=True, tokens=1000), receive_bytes=4096) as slow,
     ):
         replica.fake.scripts.append(giant)
         await world.until(lambda: replica.running() == 1)

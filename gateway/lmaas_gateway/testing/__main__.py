@@ -23,7 +23,8 @@ from lmaas_gateway.testing.script import Script
 def main() -> None:
     """Serve until interrupted; the first line printed is the address."""
     parser = argparse.ArgumentParser(prog="python -m lmaas_gateway.testing", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="TCP port; 0 takes a free one")
     parser.add_argument("--uds", type=Path, help="listen on this unix socket instead")
     parser.add_argument("--model", default="mock", help="served model name")
     parser.add_argument("--kind", default="chat", choices=get_args(ModelKind), help="which routes exist")
@@ -46,7 +47,7 @@ def main() -> None:
 
 async def _run(options: argparse.Namespace) -> None:
     model = FakeModel(options.model, options.kind)
-    listen = Listen(options.port, options.uds, keep_alive_s=options.keep_alive_s)
+    listen = Listen(options.port, options.uds, keep_alive_s=options.keep_alive_s, host=options.host)
     first_token_s, token_gap_s = options.ttft_ms / 1e3, options.itl_ms / 1e3
     if options.fast:
         timing = Timing(first_token_s, token_gap_s, options.groups, is_stamped=options.stamps)
@@ -71,8 +72,8 @@ async def _serve_fast(replica: FastReplica, listen: Listen) -> None:
         server = await loop.create_unix_server(connect, str(listen.uds), backlog=4096)
         _announce(f"unix:{listen.uds}")
     else:
-        server = await loop.create_server(connect, "127.0.0.1", listen.port, backlog=4096)
-        _announce(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        server = await loop.create_server(connect, listen.host, listen.port, backlog=4096)
+        _announce(f"http://{listen.host}:{server.sockets[0].getsockname()[1]}")
     async with server:
         await server.serve_forever()
 

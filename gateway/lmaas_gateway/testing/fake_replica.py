@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where a fake replica listens: a loopback TCP port (0 takes a free one), or a socket file.
+    """Where a fake replica listens: a TCP port (0 takes a free one), or a socket file.
 
     Attributes:
+        host: The address of the TCP port; others than loopback are for network namespaces.
         tls: Serve TLS on the TCP port.
         keep_alive_s: Close a connection this long after a reply, unless its script says otherwise; uvicorn,
             which vLLM runs on, does so after 5 s. None keeps it.
@@ -50,6 +51,7 @@ class Listen:
     uds: Path | None = None
     tls: ssl.SSLContext | None = None
     keep_alive_s: float | None = None
+    host: str = "127.0.0.1"
 
 
 class FakeReplica:
@@ -91,10 +93,10 @@ class FakeReplica:
 
     @property
     def url(self) -> str:
-        """Its address, as the gateway's settings take it: `http(s)://127.0.0.1:port` or `unix:/path`."""
+        """Its address, as the gateway's settings take it: `http(s)://host:port` or `unix:/path`."""
         if self._listen.uds is not None:
             return f"unix:{self._listen.uds}"
-        return f"http{'s' if self._listen.tls else ''}://127.0.0.1:{self._port}"
+        return f"http{'s' if self._listen.tls else ''}://{self._listen.host}:{self._port}"
 
     @property
     def keep_alive_s(self) -> float | None:
@@ -127,7 +129,7 @@ class FakeReplica:
         if self._listen.uds is not None:
             self._server = await loop.create_unix_server(self._connect, str(self._listen.uds), backlog=4096)
             return
-        tls, host = self._listen.tls, "127.0.0.1"
+        tls, host = self._listen.tls, self._listen.host
         self._server = await loop.create_server(self._connect, host, self._port, ssl=tls, backlog=4096)
         self._port = int(self._server.sockets[0].getsockname()[1])
 

@@ -145,6 +145,8 @@ class _Pair:
         try:
             while (piece := await pieces.get()) is not None:
                 async for ready in _through(piece, tuple(toxics), link):
+                    if writer.is_closing():
+                        raise ConnectionResetError
                     writer.write(ready.data)
                     link.passed_bytes += len(ready.data)
                     await writer.drain()
