@@ -34,7 +34,7 @@ async def served(
     )
     try:
         assert process.stderr is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             greeting = b""
             while not greeting.startswith(b"Ready: "):
                 greeting = await process.stderr.readline()
