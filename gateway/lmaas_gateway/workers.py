@@ -22,6 +22,7 @@ from lmaas_gateway.board import Seat, SharedBoard, clear_slot
 from lmaas_gateway.errors import GatewayError, SettingsError
 from lmaas_gateway.link import Adopt, Answer, Channel, Discard, Done, Follow, Hello, Launches, Prepare, Wish
 from lmaas_gateway.metrics import Metrics
+from lmaas_gateway.replay.build import drop_shared
 from lmaas_gateway.replicas.directory import calls_name
 from lmaas_gateway.tallies import TallyFolder, forget_gauges
 
@@ -139,6 +140,7 @@ class Workers:
             chores.cancel()
             joiners.shutdown(wait=False)
             shutil.rmtree(self._folder, ignore_errors=True)
+            drop_shared(self._folder)
 
     async def change(self, settings: Settings) -> None:
         """Let all workers serve by `settings`, or none.

@@ -15,9 +15,11 @@ import pytest
 from lmaas_gateway.call import Usage
 from lmaas_gateway.errors import IdempotencyInFlightError, IdempotencyMismatchError, SettingsError
 from lmaas_gateway.replay.bounded import Bounds
+from lmaas_gateway.replay.build import build_claims, drop_shared
 from lmaas_gateway.replay.folder import ReplyFolder, name_of
 from lmaas_gateway.replay.replies import Recorded
 from lmaas_gateway.replay.shared import FolderClaims
+from lmaas_gateway.settings import IdempotencySettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -323,4 +325,29 @@ async def test_next_try_waits_for_the_end_of_the_last_one(folder: Path) -> None:
     await asyncio.sleep(0.02)
     may_go_on.set()
     (await again).release()
+    claims.close()
+
+
+async def test_what_killed_workers_shared_in_memory_goes_with_their_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmaas_gateway.replay.build._MEMORY", tmp_path)
+    shared = tmp_path / "lmaas-workers-x"
+    claims = build_claims(IdempotencySettings(), shared)
+    assert isinstance(claims, FolderClaims)
+    await kept(claims)
+    assert list(sizes_bytes(tmp_path)) == ["lmaas-workers-x-replies"]
+    drop_shared(shared)
+    assert sizes_bytes(tmp_path) == {}
+    claims.close()
+
+
+async def test_workers_share_a_folder_on_disk_where_memory_has_no_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmaas_gateway.replay.build._MEMORY", folder / "none")
+    claims = build_claims(IdempotencySettings(), folder)
+    assert isinstance(claims, FolderClaims)
+    await kept(claims)
+    assert "replies" in sizes_bytes(folder)
     claims.close()

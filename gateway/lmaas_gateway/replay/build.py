@@ -42,7 +42,7 @@ def build_claims(settings: IdempotencySettings, shared_folder: Path | None) -> C
     if shared_folder is None:
         return MemoryClaims(BoundedStore(bounds), settings.max_entry_bytes)
     if _has_room(_MEMORY, 2 * bounds.max_bytes):
-        folder = ReplyFolder(_MEMORY / f"{shared_folder.name}-replies", bounds)
+        folder = ReplyFolder(_in_memory(shared_folder), bounds)
         return FolderClaims(folder, bounds, is_in_memory=True, is_temporary=True)
     return FolderClaims(ReplyFolder(shared_folder / "replies", bounds), bounds)
 
@@ -53,6 +53,15 @@ def _has_room(folder: Path, wanted_bytes: int) -> bool:
         return shutil.disk_usage(folder).free >= wanted_bytes and os.access(folder, os.W_OK)
     except OSError:
         return False
+
+
+def drop_shared(shared_folder: Path) -> None:
+    """Remove what workers shared in memory, if they were killed before they could."""
+    shutil.rmtree(_in_memory(shared_folder), ignore_errors=True)
+
+
+def _in_memory(shared_folder: Path) -> Path:
+    return _MEMORY / f"{shared_folder.name}-replies"
 
 
 def build_replays(settings: Settings, claims: Claims | None, metrics: Metrics) -> Replays:
