@@ -141,4 +141,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # An exception unwinds the run, so that an ended count leaves no server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()
