@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway import envelope
 from lmaas_gateway.api.client_watch import ClientWatch, stream_head
-from lmaas_gateway.api.protocol import CONNECTION, FIELDS
+from lmaas_gateway.api.protocol import CONNECTION, CYCLE, FIELDS
 from lmaas_gateway.call import Call
 from lmaas_gateway.errors import (
     BodyTooLargeError,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.client_connection import ClientConnection
     from lmaas_gateway.api.client_watch import Silences
+    from lmaas_gateway.api.cycle import Cycle
     from lmaas_gateway.call import Exits, Route
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.pipeline import Pipeline
@@ -98,7 +99,7 @@ class InferenceEndpoint:
         try:
             read_call = partial(self._read_call, scope, receive, meter, watch, exits)
             reply = await self._pipeline.handle(scope["headers"], read_call, meter, exits)
-            await _send_reply(reply, meter, send, connection, watch)
+            await _send_reply(reply, meter, scope, send, watch)
         except GatewayError as error:
             await self._send_error(error, meter, send, connection, watch)
         except ClientGone:
@@ -169,18 +170,19 @@ class InferenceEndpoint:
             raise UnsupportedEncodingError("The body is compressed; send it without Content-Encoding.")
         if int(fields.get(b"content-length", 0)) > self._max_body_bytes:
             raise self._too_large()
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body: bytes = message["body"]
+        cycle: Cycle = scope[CYCLE]
+        body = cycle.take_body()
+        if body is None:
+            return await self._receive_body(scope[CONNECTION], receive)
         if len(body) > self._max_body_bytes:
             raise self._too_large()
-        if not message["more_body"]:
-            return body
-        connection: ClientConnection = scope[CONNECTION]
-        parts = [body]
-        size = len(body)
-        while message["more_body"]:
+        return body
+
+    async def _receive_body(self, connection: ClientConnection, receive: Receive) -> bytes:
+        parts = []
+        size = 0
+        is_whole = False
+        while not is_whole:
             if connection.refusal is not None:
                 raise connection.refusal
             message = await receive()
@@ -190,6 +192,7 @@ class InferenceEndpoint:
             size += len(message["body"])
             if size > self._max_body_bytes:
                 raise self._too_large()
+            is_whole = not message["more_body"]
         return b"".join(parts)
 
     def _too_large(self) -> BodyTooLargeError:
@@ -284,18 +287,31 @@ def _forwarded_headers(fields: Mapping[bytes, bytes], request_id: str) -> bytes:
     return lines
 
 
-async def _send_reply(
-    reply: Reply, meter: Meter, send: Send, connection: ClientConnection, watch: ClientWatch
-) -> None:
+async def _send_reply(reply: Reply, meter: Meter, scope: Scope, send: Send, watch: ClientWatch) -> None:
     data = reply.begin()
     if not data and not reply.is_over:
         data = await reply.read()
     meter.see_first_byte()
+    if reply.is_over and not reply.is_stream:
+        cycle: Cycle = scope[CYCLE]
+        # Whoever stands between, as CORS does, must see the head.
+        if send == cycle.send and cycle.send_whole(reply.status, _head(reply, meter), data):
+            meter.status = reply.status
+            return
+    await _send_pieces(reply, data, meter, send, scope[CONNECTION], watch)
+
+
+async def _send_pieces(
+    reply: Reply, data: bytes, meter: Meter, send: Send, connection: ClientConnection, watch: ClientWatch
+) -> None:
     connection.cork()
     if not watch.has_head:
         watch.has_head = True
         meter.status = reply.status
-        await send({"type": "http.response.start", "status": reply.status, "headers": _head(reply, meter)})
+        headers = _head(reply, meter)
+        if reply.content_length is not None:
+            headers.append((b"content-length", reply.content_length))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     while not reply.is_over:
         await send({"type": "http.response.body", "body": data, "more_body": True})
         connection.uncork()
@@ -308,11 +324,8 @@ async def _send_reply(
 def _head(reply: Reply, meter: Meter) -> list[tuple[bytes, bytes]]:
     if reply.is_stream:
         return stream_head(meter)
-    headers = [
+    return [
         (b"content-type", reply.content_type),
         (b"x-request-id", meter.request_id.encode()),
         *meter.reply_headers,
     ]
-    if reply.content_length is not None:
-        headers.append((b"content-length", reply.content_length))
-    return headers

@@ -4,26 +4,29 @@ It tells at once that a client left, writes a reply's head and body in one syste
 bytes with OpenAI's error object, and gives a client only so long and so much: for a head, for a body, for
 reading its reply (`connections.py`, `heads.py`).
 
-An endpoint finds its `ClientConnection` under `scope[CONNECTION]`, its headers by name under `scope[FIELDS]`.
+An endpoint finds its `ClientConnection` under `scope[CONNECTION]`, its request's `Cycle` under
+`scope[CYCLE]`, its headers by name under `scope[FIELDS]`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lmaas_gateway.api.client_connection import ClientConnection
 from lmaas_gateway.api.connections import NEVER
+from lmaas_gateway.api.cycle import Cycle
 from lmaas_gateway.api.heads import without_upgrade
 from lmaas_gateway.errors import BadRequestError, MethodNotAllowedError, RequestTimeoutError
 from lmaas_gateway.relay import error_body
 
 if TYPE_CHECKING:
-    import asyncio
-
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.errors import GatewayError
 
 CONNECTION = "lmaas.connection"
+CYCLE = "lmaas.cycle"
 FIELDS = "lmaas.fields"
 
 # Where a connection stands. Up to `_REPLY`, bytes that come are parsed.
@@ -173,40 +177,79 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse the request or begin it."""
-        headers = self.headers
+        parser, headers = self.parser, self.headers
         fields = dict(headers)
-        refusal = self._rules.check(self.parser.get_http_version(), self.url, headers, fields)
+        version = parser.get_http_version()
+        refusal = self._rules.check(version, self.url, headers, fields)
         if refusal is None and self._head_bytes + self._fed_bytes > self._settings.max_header_bytes:
             refusal = self._rules.check_size(headers, self.url)
         if refusal is not None:
             raise _RefusedError(refusal)
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise _RefusedError(BadRequestError("Too many requests were sent ahead of their replies."))
-        if self.parser.should_upgrade():
-            if self.parser.get_method() == b"CONNECT":
+        if parser.should_upgrade():
+            if parser.get_method() == b"CONNECT":
                 raise _RefusedError(MethodNotAllowedError("This gateway is no proxy."))
             self._is_upgrade = True
             return
-        expect = fields.get(b"expect")
-        self.expect_100_continue = expect is not None and expect.lower() == b"100-continue"
-        self.scope[FIELDS] = fields  # type: ignore[literal-required]  # a scope may hold more
-        super().on_headers_complete()
+        self._begin(version, fields)
         self.headers = _NOWHERE  # type: ignore[assignment]  # trailers are appended to it, and are gone
         self._phase = _BODY
         self._body_bytes = 0
         self._body_begun_s = self.loop.time()
         self.deadline_s = self._body_begun_s + self._settings.body_timeout_s
 
+    def _begin(self, version: str, fields: dict[bytes, bytes]) -> None:
+        """Hand a request to the application, or keep it until those before it are answered."""
+        parser = self.parser
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # a scope may hold more
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        scope[FIELDS] = fields
+        earlier = self._newest
+        expect = fields.get(b"expect")
+        cycle = self.cycle = scope[CYCLE] = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expect is not None and expect.lower() == b"100-continue",
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         self._body_bytes += len(body)
-        super().on_body(body)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """End a request; go on reading, or a long body would leave the client's departure unseen."""
         if self._is_upgrade:
             return
-        super().on_message_complete()
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
         self._phase = _REPLY
         self.deadline_s = NEVER
         if not self.pipeline:

@@ -300,6 +300,12 @@ class Exchange:
         connection = self._connection
         return connection is None or (connection.is_complete and not connection.has_body)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole reply has come, read or not."""
+        connection = self._connection
+        return connection is None or connection.is_complete
+
     def take(self) -> bytes:
         """Give the body bytes that have come and not been read, maybe none, without waiting."""
         return b"" if self._connection is None else self._connection.take()

@@ -42,7 +42,9 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report) -> F
     try:
         headers = _with_deadline(call) if call.is_deadline_given else call.headers
         exchange = await replica.client.post(call.route.replica_path, body, headers, call.deadline_s)
-        first = await _read_first(call, exchange)
+        first = None if call.is_stream else opening.take_whole(exchange)
+        if first is None:
+            first = await _read_first(call, exchange)
     except BaseException:
         replica.leave(call.tokens)
         if exchange is not None:

@@ -9,7 +9,7 @@ from lmaas_gateway.errors import GatewayError
 from lmaas_gateway.metrics import FALLBACKS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from lmaas_gateway.call import Call
     from lmaas_gateway.meter import Meter
@@ -47,12 +47,18 @@ class PlanRouter:
         self._router = router
         self._metrics = metrics
 
-    async def forward(self, call: Call, plan: Sequence[Pool], meter: Meter, turn: Turn) -> Forwarded:
+    def forward(self, call: Call, plan: Sequence[Pool], meter: Meter, turn: Turn) -> Awaitable[Forwarded]:
         """Send `call` to the first pool of `plan` that lets it through and can serve it; note which it was.
 
         Raises:
             GatewayError: none could; what the first one to tell a reason said.
         """
+        pool = plan[0]
+        if len(plan) == 1 and pool.name == call.model:
+            return self._send(call, pool, meter, turn)
+        return self._try_all(call, plan, meter, turn)
+
+    async def _try_all(self, call: Call, plan: Sequence[Pool], meter: Meter, turn: Turn) -> Forwarded:
         *earlier, last = plan
         refusal = None
         for pool in earlier:
@@ -68,8 +74,15 @@ class PlanRouter:
         except GatewayError as error:
             raise refusal or error from None
 
-    async def _send(self, call: Call, pool: Pool, meter: Meter, turn: Turn) -> Forwarded:
-        call = turn.enter(call, pool) or await turn.wait(call, pool)
+    def _send(self, call: Call, pool: Pool, meter: Meter, turn: Turn) -> Awaitable[Forwarded]:
+        entered = turn.enter(call, pool)
+        if entered is None:
+            return self._send_in_turn(call, pool, meter, turn)
+        meter.is_sent = True
+        return self._router.forward(entered, pool, meter)
+
+    async def _send_in_turn(self, call: Call, pool: Pool, meter: Meter, turn: Turn) -> Forwarded:
+        call = await turn.wait(call, pool)
         meter.is_sent = True
         return await self._router.forward(call, pool, meter)
 

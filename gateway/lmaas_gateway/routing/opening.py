@@ -23,6 +23,7 @@ _MAX_OPENING_BYTES = 256 * 1024
 # reply is short. Of a longer one the ends are looked at.
 _MAX_CHECKED_BYTES = 1024
 
+_JSON_TYPE = b"application/json"
 _JSON = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -50,21 +51,41 @@ async def read_stream(exchange: Exchange) -> bytes:
     return data
 
 
+def take_whole(exchange: Exchange) -> bytes | None:
+    """Give a plain reply that has come whole with its head, as almost every one; None if it must be read.
+
+    Raises:
+        ReplicaError: it is not what its content type says.
+    """
+    if exchange.status != 200 or not exchange.is_whole:
+        return None
+    is_json = _is_json(exchange)
+    data = exchange.take()
+    if is_json:
+        _check_json(data, is_whole=True)
+    return data
+
+
 async def read_plain(exchange: Exchange) -> bytes:
     """Read a reply whole, or the first part of a large one.
 
     Raises:
         ReplicaError: it broke off, or is not what its content type says.
     """
-    content_type = exchange.headers.get(b"content-type", b"application/json")
-    if content_type.startswith(b"text/"):
-        raise ReplicaReplyError("its reply is a text for people")
+    is_json = _is_json(exchange)
     data = exchange.take() or await exchange.read()
     while not exchange.is_drained and len(data) < _MAX_OPENING_BYTES:
         data += await exchange.read()
-    if content_type.startswith(b"application/json"):
+    if is_json:
         _check_json(data, is_whole=exchange.is_drained)
     return data
+
+
+def _is_json(exchange: Exchange) -> bool:
+    content_type = exchange.headers.get(b"content-type", _JSON_TYPE)
+    if content_type.startswith(b"text/"):
+        raise ReplicaReplyError("its reply is a text for people")
+    return content_type.startswith(_JSON_TYPE)
 
 
 def _check_json(data: bytes, *, is_whole: bool) -> None:
