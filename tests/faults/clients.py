@@ -200,7 +200,8 @@ class Talk:
         self.told.status = self._parser.get_status_code()
 
     def on_body(self, data: bytes) -> None:
-        if self.told.first_byte_s is None:
+        # A comment keeps the connection alive; it is no part of the reply.
+        if self.told.first_byte_s is None and not data.startswith(b":"):
             self.told.first_byte_s = time.monotonic()
         self.told.body += data
 
@@ -244,8 +245,8 @@ class History:
         lines = (f"x-request-id: {request_id}", f"authorization: Bearer {key}", *headers)
         try:
             reader, writer = await _connect(self.port, receive_bytes)
-        except OSError:
-            told.ended_s = time.monotonic()
+        except BaseException:
+            told.ended_s, told.has_left = time.monotonic(), True
             raise
         talk = Talk(told, reader, writer)
         writer.write(request_bytes(path, fields, *lines))
@@ -271,7 +272,7 @@ async def _connect(port: int, receive_bytes: int | None) -> tuple[asyncio.Stream
     sock.setblocking(False)
     try:
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-    except OSError:
+    except BaseException:
         sock.close()
         raise
     limit = 65536 if receive_bytes is None else receive_bytes

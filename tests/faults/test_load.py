@@ -118,7 +118,7 @@ async def test_twenty_times_the_capacity_is_refused_early_and_served_at_full_spe
         served = [one for one in told if one.outcome == "ok"]
         refused = [one for one in told if one.outcome == "error"]
         assert len(served) + len(refused) == len(told)
-        assert len(served) >= 0.9 * CAPACITY_PER_S * elapsed_s * 0.9
+        assert len(served) >= 0.7 * CAPACITY_PER_S * elapsed_s
         assert {one.status for one in refused} <= {429, 503}
         assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
         assert max(one.took_s for one in served) < 1.0 + 0.2 + 1.0
