@@ -1,0 +1,54 @@
+"""Every setting of the gateway: frozen groups under one root, read once by `loading.py`."""
+
+from lmaas_gateway.settings.connections import ConnectionSettings
+from lmaas_gateway.settings.engine import EngineSettings, OldEngines
+from lmaas_gateway.settings.explanation import explain
+from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
+from lmaas_gateway.settings.fields import FIXED
+from lmaas_gateway.settings.keys import KeySettings, Priority
+from lmaas_gateway.settings.loading import load_settings
+from lmaas_gateway.settings.masking import mask
+from lmaas_gateway.settings.media import MediaSettings
+from lmaas_gateway.settings.model_list import check_kinds
+from lmaas_gateway.settings.models import (
+    DEFAULT_MAX_IN_FLIGHT,
+    CanarySettings,
+    ModelKind,
+    ModelSettings,
+    RoutingPolicy,
+)
+from lmaas_gateway.settings.policy import PolicySettings
+from lmaas_gateway.settings.queueing import QueueSettings
+from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
+from lmaas_gateway.settings.replicas import ReplicaSettings
+from lmaas_gateway.settings.root import Settings, fixed_names, is_loopback
+
+__all__ = [
+    "DEFAULT_MAX_IN_FLIGHT",
+    "FIXED",
+    "CacheSettings",
+    "CanarySettings",
+    "ConnectionSettings",
+    "EjectionSettings",
+    "EngineSettings",
+    "IdempotencySettings",
+    "KeySettings",
+    "MediaSettings",
+    "ModelKind",
+    "ModelSettings",
+    "OldEngines",
+    "PolicySettings",
+    "Priority",
+    "QueueSettings",
+    "ReplicaSettings",
+    "RetrySettings",
+    "RoutingPolicy",
+    "Settings",
+    "TimeoutSettings",
+    "check_kinds",
+    "explain",
+    "fixed_names",
+    "is_loopback",
+    "load_settings",
+    "mask",
+]

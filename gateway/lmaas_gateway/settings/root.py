@@ -1,0 +1,205 @@
+"""All settings of a gateway, group by group, and what must hold between groups.
+
+It imports every group, since it is made of them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+
+from lmaas_gateway.settings.connections import ConnectionSettings
+from lmaas_gateway.settings.engine import EngineSettings, OldEngines
+from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
+from lmaas_gateway.settings.fields import FIXED, FROZEN, split_names
+from lmaas_gateway.settings.keys import MIN_KEY_CHARS, TOO_SHORT, KeySettings, check_key_names
+from lmaas_gateway.settings.media import MediaSettings
+from lmaas_gateway.settings.model_list import check_models
+from lmaas_gateway.settings.models import ModelSettings
+from lmaas_gateway.settings.policy import PolicySettings
+from lmaas_gateway.settings.queueing import QueueSettings
+from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
+
+
+class Settings(BaseModel):
+    """All settings of one gateway."""
+
+    model_config = FROZEN
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.", json_schema_extra=FIXED)
+    port: int = Field(
+        default=8000,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes a free one.",
+        json_schema_extra=FIXED,
+    )
+    workers: int = Field(
+        default=1, ge=1, le=64, description="Processes that share the port.", json_schema_extra=FIXED
+    )
+    models: tuple[ModelSettings, ...] = Field(default=(), description="The models to serve.")
+    api_key: SecretStr | None = Field(
+        default=None, description="The key that callers must send as a bearer token; none means open."
+    )
+    keys: tuple[KeySettings, ...] = Field(
+        default=(), description="Keys of several principals, beside `api_key` or in its place."
+    )
+    allow_unauthenticated: bool = Field(
+        default=False, description="Listen on a non-loopback address although no key is set."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Exact origins of browser front ends, such as `https://chat.example.org`."
+    )
+    max_body_bytes: int = Field(
+        default=32 * 2**20, ge=1024, description="Largest request body; a larger one is refused with 413."
+    )
+    max_connections_per_replica: int = Field(
+        default=4096, ge=1, description="Open connections to one replica; further calls get 503."
+    )
+    max_reply_bytes: int = Field(
+        default=256 * 2**20,
+        ge=2**20,
+        description="A longer reply of a replica is taken to have no end, and cut.",
+    )
+    old_engines: OldEngines = Field(
+        default="refuse",
+        description="What becomes of a replica that says it is a vLLM before 0.32.0, which one hostile "
+        "request stops: `refuse` (it takes no calls) or `warn` (in the log). Engines without a `/version` "
+        "are taken.",
+    )
+    probe_interval_s: float = Field(
+        default=5.0, gt=0, description="How often a ready replica's health is asked for."
+    )
+    stream_keep_alive_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="A stream that is silent for this long, before its first event or between two, sends a "
+        "comment. With the first one the status goes out as 200, and what fails then is an error event.",
+    )
+    drain_delay_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long new calls are still taken after SIGTERM, while `/readyz` says 503 already: the "
+        "time that a load balancer needs to notice. 5 behind one, 0 without.",
+        json_schema_extra=FIXED,
+    )
+    shutdown_timeout_s: int = Field(
+        default=30,
+        ge=0,
+        description="How long calls in flight may finish after SIGTERM, and after `drain_delay_s`.",
+        json_schema_extra=FIXED,
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        description="The key of operators, as a bearer token on `/admin/v1/`, which does not exist without.",
+    )
+    access_log: bool = Field(
+        default=True, description="Write one JSON line per call to standard output.", json_schema_extra=FIXED
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="Least severity of what is logged besides the access log.",
+        json_schema_extra=FIXED,
+    )
+    runtime_dir: Path | None = Field(
+        default=None,
+        description="Folder for sockets and engine logs; default: a private one per start.",
+        json_schema_extra=FIXED,
+    )
+    cache_dir: Path | None = Field(
+        default=None,
+        description="Folder for prepared models; default: `lmaas` in the XDG cache folder.",
+        json_schema_extra=FIXED,
+    )
+    engine: EngineSettings = Field(
+        default=EngineSettings(), description="Launched engines.", json_schema_extra=FIXED
+    )
+    idempotency: IdempotencySettings = Field(
+        default=IdempotencySettings(), description="Replies kept for retries.", json_schema_extra=FIXED
+    )
+    cache: CacheSettings = Field(default=CacheSettings(), description="Replies kept for equal calls.")
+    timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
+    queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
+    retries: RetrySettings = Field(default=RetrySettings(), description="Trying other replicas.")
+    ejection: EjectionSettings = Field(default=EjectionSettings(), description="Leaving bad replicas out.")
+    policy: PolicySettings = Field(default=PolicySettings(), description="Parameters of callers.")
+    media: MediaSettings = Field(default=MediaSettings(), description="Media in calls.")
+    connections: ConnectionSettings = Field(
+        default=ConnectionSettings(), description="Client connections: caps and deadlines."
+    )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        return split_names(value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
+                message = (
+                    f"{origin!r} is not an origin; write scheme, host and port only: https://chat.example.org"
+                )
+                raise ValueError(message)
+        return origins
+
+    @field_validator("models")
+    @classmethod
+    def _check_names(cls, models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+        check_models(models)
+        return models
+
+    @field_validator("keys")
+    @classmethod
+    def _check_key_names(cls, keys: tuple[KeySettings, ...]) -> tuple[KeySettings, ...]:
+        check_key_names(keys)
+        return keys
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        secrets = [key.key.get_secret_value() for key in self.keys]
+        if self.api_key is not None:
+            secrets.append(self.api_key.get_secret_value())
+            if len(secrets[-1]) < MIN_KEY_CHARS:
+                message = "api_key " + TOO_SHORT
+                raise ValueError(message)
+        if len(set(secrets)) < len(secrets):
+            message = "two principals have the same key; give each one of its own"
+            raise ValueError(message)
+        if self.admin_key is not None and self.admin_key.get_secret_value() in secrets:
+            message = "admin_key is also a caller's key, who would be an operator; make another"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _check_exposure(self) -> Self:
+        if self.admin_key is not None and len(self.admin_key.get_secret_value()) < MIN_KEY_CHARS:
+            message = "admin_key " + TOO_SHORT
+            raise ValueError(message)
+        has_key = self.api_key is not None or self.keys
+        if not has_key and not self.allow_unauthenticated and not is_loopback(self.host):
+            message = (
+                f"host {self.host} is reachable from other machines and no key is set; set LMAAS_API_KEY, "
+                "or say LMAAS_ALLOW_UNAUTHENTICATED=true if everybody on that network may use the models"
+            )
+            raise ValueError(message)
+        return self
+
+
+def fixed_names() -> tuple[str, ...]:
+    """Name the settings that cannot change while the gateway runs."""
+    return tuple(name for name, field in Settings.model_fields.items() if field.json_schema_extra == FIXED)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
