@@ -74,7 +74,7 @@ def pages() -> dict[str, str]:
 def _configuration() -> Iterator[str]:
     yield "# Configuration"
     yield ""
-    yield _NOTE.format(source="gateway/lmaas_gateway/settings.py")
+    yield _NOTE.format(source="gateway/lmaas_gateway/settings/")
     yield ""
     yield "One YAML file (`lmaas serve --config FILE`, or `LMAAS_CONFIG`), then `LMAAS_*` environment variables, then"
     yield "command-line flags; the later wins. A setting that cannot work stops the start with a sentence that says what"
