@@ -46,7 +46,9 @@ class _Grammar:
 
 
 _GRAMMARS: dict[Dialect, _Grammar] = {
-    "chat": _Grammar(b'"finish_reason":"', b"\n\n", b"[DONE]", re.compile(_LINE + rb"data: ?\[DONE\]")),
+    "chat": _Grammar(
+        b'"finish_reason":"', b'"choices":[{', b"[DONE]", re.compile(_LINE + rb"data: ?\[DONE\]")
+    ),
     "responses": _Grammar(
         None,
         b".delta\n",
@@ -144,13 +146,12 @@ class EventTap:
     def _note_spacing(self, data: bytes) -> None:
         """See at the first event that has an id whether the replica puts a space after each colon."""
         self._is_spacing_known = b'"id":' in data
-        if self._token == b"\n\n":
-            # A chat opens each choice with an event without text.
-            self.tokens -= data.count(b'"role"')
-            if b"\r\n\r\n" in data:
-                self._token = b"\r\n\r\n"
         if self._finish is not None and b'"id": ' in data:
             self._finish = self._finish.replace(b":", b": ")
+            self._token = self._token.replace(b'":', b'": ')
+        if self._token in data:
+            # A chat opens each choice with an event without text.
+            self.tokens -= data.count(b'"role"')
 
     def _hold_tail(self, data: bytes) -> bytes:
         """Keep what follows the last whole event."""
@@ -170,8 +171,6 @@ class EventTap:
     def _note_usage(self, data: bytes) -> bytes:
         if _USAGE_OBJECT.search(data) is None:
             return data
-        # The event that tells the usage of a whole stream brings no text.
-        self.tokens -= len(_NO_CHOICES.findall(data))
         self._first_usage = self._first_usage or data
         self._last_usage = data
         if not self._is_usage_hidden:
