@@ -85,6 +85,9 @@ class Envelope(msgspec.Struct, frozen=True):
     logits_processors: msgspec.Raw = ABSENT
     kv_transfer_params: msgspec.Raw = ABSENT
     ec_transfer_params: msgspec.Raw = ABSENT
+    vllm_xargs: msgspec.Raw = ABSENT
+    previous_response_id: msgspec.Raw = ABSENT
+    background: bool | None = None
 
 
 _ENVELOPES = msgspec.json.Decoder(Envelope)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import GatewayError, SettingsError
 from lmaas_gateway.policy.parameters import BANNED, ParameterRules
 from lmaas_gateway.settings import Settings, load_settings
@@ -16,13 +17,14 @@ from support.serving import ASK, CHAT, run_gateway, settings_for
 
 
 def check(
-    fields: dict[str, Any], *, model: dict[str, Any] | None = None, **policy: Any
+    fields: dict[str, Any], *, model: dict[str, Any] | None = None, path: str = CHAT, **policy: Any
 ) -> GatewayError | None:
     """What a call with these fields is told, if it is refused."""
     entry = {"name": "mock", "replicas": [{"url": "http://127.0.0.1:1"}], **(model or {})}
     settings = Settings.model_validate({"models": [entry], "policy": policy})
     try:
-        ParameterRules(settings).check(make_call(msgspec.json.encode({**ASK, **fields})))
+        route = next(route for route in ROUTES if route.path == path)
+        ParameterRules(settings).check(make_call(msgspec.json.encode({**ASK, **fields}), route=route))
     except GatewayError as error:
         return error
     return None
@@ -71,6 +73,14 @@ def test_null_is_as_if_it_were_not_there(name: str) -> None:
         ({"prompt_logprobs": 1, "messages": "x" * 9000}, "prompt_logprobs"),
         ({"echo": True, "logprobs": 5}, "logprobs"),
         ({"echo": True, "logprobs": 0, "messages": "x" * 9000}, "logprobs"),
+        ({"echo": True, "logprobs": True, "top_logprobs": 20}, "top_logprobs"),
+        ({"echo": True, "top_logprobs": 2, "prompt_logprobs": 1}, "top_logprobs"),
+        ({"echo": True, "logprobs": True, "top_logprobs": 1, "messages": "x" * 9000}, "top_logprobs"),
+        ({"echo": True, "messages": "x" * 9000}, "echo"),
+        ({"logprobs": True, "top_logprobs": -1}, "top_logprobs"),
+        ({"logprobs": -1}, "logprobs"),
+        ({"vllm_xargs": ["kv_transfer_params"]}, "vllm_xargs"),
+        ({"background": True}, "background"),
     ],
 )  # fmt: skip
 def test_value_out_of_bounds_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
@@ -97,11 +107,31 @@ def test_value_out_of_bounds_is_refused_by_name(fields: dict[str, Any], param: s
         {"echo": True, "logprobs": 1},
         {"echo": True, "logprobs": True},
         {"echo": True},
+        {"echo": True, "logprobs": True, "top_logprobs": 1},
+        {"echo": False, "logprobs": True, "top_logprobs": 20, "messages": "x" * 9000},
+        {"vllm_xargs": None, "background": False, "previous_response_id": None},
         {"vllm_xargs": {"a": 1}, "tomorrows_parameter": {"chat_template": "x"}, "cache_salt": "x"},
     ],
 )
 def test_everything_else_passes(fields: dict[str, Any]) -> None:
     assert check(fields) is None
+
+
+def test_echo_of_a_completion_without_logprobs_is_no_question_of_length() -> None:
+    assert check({"echo": True, "prompt": "x" * 9000}, path="/v1/completions") is None
+    assert check({"echo": True, "logprobs": True, "prompt": "x" * 9000}, path="/v1/completions") is not None
+
+
+@pytest.mark.parametrize("name", BANNED)
+def test_dangerous_parameter_among_further_arguments_is_refused(name: str) -> None:
+    error = check({"vllm_xargs": {"a": 1, name: "x"}})
+    assert error is not None
+    assert (error.status, error.param) == (400, f"vllm_xargs.{name}")
+    assert check({"vllm_xargs": {name: "x"}}, allowed_parameters=(name,)) is None
+
+
+def test_work_in_the_background_may_be_allowed() -> None:
+    assert check({"background": True}, allowed_parameters=("background",)) is None
 
 
 def test_bounds_are_the_operators() -> None:

@@ -16,10 +16,9 @@ from lmaas_gateway.envelope import ABSENT
 from lmaas_gateway.errors import InvalidBodyError, ParameterNotAllowedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lmaas_gateway.call import Call
-    from lmaas_gateway.envelope import Envelope
     from lmaas_gateway.settings import PolicySettings, Settings
 
 # What each could do to others, were it allowed.
@@ -33,11 +32,15 @@ BANNED = {
     "logits_processors": "code is named that runs in the engine",
     "kv_transfer_params": "it reaches into the engine's cache",
     "ec_transfer_params": "it reaches into the engine's cache",
+    "previous_response_id": "it names a reply that an engine keeps for whoever asks",
 }
 # Looked at one by one only if any of them is there.
 _RARE = (
     *BANNED,
     "chat_template_kwargs",
+    "vllm_xargs",
+    "background",
+    "echo",
     "prompt_logprobs",
     "logprobs",
     "top_logprobs",
@@ -47,11 +50,10 @@ _RARE = (
     "min_tokens",
 )
 _take_rare = attrgetter(*_RARE)
-_USUAL = tuple(
-    None if name in {"prompt_logprobs", "logprobs", "top_logprobs", "best_of", "min_tokens"} else ABSENT
-    for name in _RARE
-)
+_DECODED = {"background", "echo", "prompt_logprobs", "logprobs", "top_logprobs", "best_of", "min_tokens"}
+_USUAL = tuple(None if name in _DECODED else ABSENT for name in _RARE)
 _TEMPLATE = "chat_template"
+_CHAT = "/v1/chat/completions"
 
 
 class _TemplateArguments(msgspec.Struct):
@@ -59,6 +61,7 @@ class _TemplateArguments(msgspec.Struct):
 
 
 _TEMPLATE_ARGUMENTS = msgspec.json.Decoder(_TemplateArguments | None)
+_ARGUMENTS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _STOPS = msgspec.json.Decoder(list[msgspec.Raw] | str | None)
 
 
@@ -109,22 +112,50 @@ class ParameterRules:
         for name in ("n", "best_of"):
             _check_most(name, getattr(wanted, name), policy.max_n)
         allowed = self.allowed_for(call.model)
-        for name, reason in BANNED.items():
-            if _is_given(getattr(wanted, name)) and name not in allowed:
-                raise _not_allowed(name, reason)
-        if wanted.chat_template_kwargs is not ABSENT and _TEMPLATE not in allowed:
-            _check_template(wanted.chat_template_kwargs)
+        _check_guarded(call, allowed)
         if "prompt_logprobs" not in allowed:
             _check_prompt_logprobs(call, policy)
         for name in ("logprobs", "top_logprobs"):
-            _check_most(name, getattr(wanted, name), policy.max_logprobs)
+            _check_logprobs(name, getattr(wanted, name), policy.max_logprobs)
         for name in ("stop", "stop_sequences"):
             _check_stops(name, getattr(wanted, name), policy.max_stop)
+
+
+def _check_guarded(call: Call, allowed: frozenset[str]) -> None:
+    wanted = call.wanted
+    for name, reason in BANNED.items():
+        if _is_given(getattr(wanted, name)) and name not in allowed:
+            raise _not_allowed(name, reason)
+    if wanted.background and "background" not in allowed:
+        raise _not_allowed("background", "the engine would work on after the call, and keep its reply")
+    if wanted.vllm_xargs is not ABSENT:
+        _check_arguments(wanted.vllm_xargs, allowed)
+    if wanted.chat_template_kwargs is not ABSENT and _TEMPLATE not in allowed:
+        _check_template(wanted.chat_template_kwargs)
 
 
 def _check_most(name: str, value: float | None, most: int) -> None:
     if value is not None and value > most:
         raise InvalidBodyError(f"`{name}` must be at most {most}, got {value}.", param=name)
+
+
+def _check_logprobs(name: str, value: int | None, most: int) -> None:
+    _check_most(name, value, most)
+    # To vLLM -1 is the whole vocabulary.
+    if value is not None and value < 0:
+        raise InvalidBodyError(f"`{name}` must be from 0 to {most}, got {value}.", param=name)
+
+
+def _check_arguments(arguments: msgspec.Raw, allowed: frozenset[str]) -> None:
+    """Look into vLLM's further arguments, which end where its guarded ones do."""
+    try:
+        given = _ARGUMENTS.decode(arguments) or {}
+    except msgspec.ValidationError:
+        name = "vllm_xargs"
+        raise InvalidBodyError(f"`{name}` must be an object.", param=name) from None
+    for name in given:
+        if name in BANNED and name not in allowed:
+            raise _not_allowed(f"vllm_xargs.{name}", BANNED[name])
 
 
 def _check_template(arguments: msgspec.Raw) -> None:
@@ -140,27 +171,34 @@ def _check_template(arguments: msgspec.Raw) -> None:
 
 def _check_prompt_logprobs(call: Call, policy: PolicySettings) -> None:
     """Bound what is computed for each token of a prompt: logits of the whole vocabulary."""
-    name, count = _prompt_logprobs_of(call.wanted)
-    if count is None:
-        return
-    most = policy.max_prompt_logprobs
-    if not -1 < count <= most:
-        raise InvalidBodyError(f"`{name}` of a prompt must be from 0 to {most}, got {count}.", param=name)
-    if len(call.prompt) > policy.max_prompt_logprobs_bytes:
+    name, most = "", policy.max_prompt_logprobs
+    for name, count in _prompt_logprobs_of(call):
+        if not -1 < count <= most:
+            raise InvalidBodyError(f"`{name}` of a prompt must be from 0 to {most}, got {count}.", param=name)
+    # Whichever of them the route reads: a short one must not stand before a long one.
+    size = sum(map(len, (call.wanted.messages, call.wanted.prompt, call.wanted.input)))
+    if name and size > policy.max_prompt_logprobs_bytes:
         raise InvalidBodyError(
             f"With `{name}` for its tokens a prompt may be {policy.max_prompt_logprobs_bytes} bytes long, "
-            f"this one is {len(call.prompt)}; send less, or leave `{name}` out.",
+            f"this one is {size}; send less, or leave `{name}` out.",
             param=name,
         )
 
 
-def _prompt_logprobs_of(wanted: Envelope) -> tuple[str, int | None]:
+def _prompt_logprobs_of(call: Call) -> Iterator[tuple[str, int]]:
+    """Name what asks for logprobs of a prompt, and how many."""
+    wanted = call.wanted
     if wanted.prompt_logprobs is not None:
-        return "prompt_logprobs", wanted.prompt_logprobs
-    # vLLM then gives those of the prompt too.
-    if wanted.echo and wanted.logprobs is not None and not isinstance(wanted.logprobs, bool):
-        return "logprobs", wanted.logprobs
-    return "", None
+        yield "prompt_logprobs", wanted.prompt_logprobs
+    if not wanted.echo:
+        return
+    # With `echo` vLLM gives as many of the prompt: of a chat even if none are asked for.
+    if call.route.path == _CHAT:
+        yield "echo", 0
+    if wanted.logprobs is not None:
+        yield "logprobs", int(wanted.logprobs)
+    if wanted.top_logprobs is not None:
+        yield "top_logprobs", wanted.top_logprobs
 
 
 def _check_stops(name: str, value: msgspec.Raw, most: int) -> None:

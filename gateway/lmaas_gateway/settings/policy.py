@@ -21,6 +21,9 @@ _GUARDED_PARAMETERS = frozenset(
         "kv_transfer_params",
         "ec_transfer_params",
         "prompt_logprobs",
+        "uuid",
+        "previous_response_id",
+        "background",
     }
 )
 
