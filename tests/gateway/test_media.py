@@ -388,7 +388,8 @@ class TestRules:
             {"messages": user({"type": "text", "text": 'look at "image_url": https://a.example'})},
             {"messages": user({"image_url": DATA})},
             {"messages": user({"image_url": {"url": DATA.replace("data:", "DATA:")}})},
-            {"messages": user({"image_url": None, "uuid": "x"})},
+            {"messages": user({"image_url": None, "uuid": None})},
+            {"messages": [{"role": "user", "content": "see image_url", "uuid": "x"}]},
             {"messages": user({"type": ["tool_use"], "image_url": {"url": None}})},
             {"messages": user({"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}})},
             {
@@ -400,13 +401,67 @@ class TestRules:
                 "messages": user("é" * 3),
                 "tools": [{"parameters": {"properties": {"image_url": {"url": URL}}}}],
             },
-            {"messages": user({"type": "tool_use", "input": {"image_url": URL}})},
             {"messages": user("a"), "metadata": {"image_url": URL}},
         ],
     )
     async def test_what_no_engine_would_fetch_passes_byte_for_byte(self, fields: dict[str, Any]) -> None:
         body = json.dumps({"model": "mock", **fields}).encode()
         assert (await settle(CHAT, body)).body == body
+
+    async def test_input_of_anthropics_tools_is_text(self) -> None:
+        for kind in ("tool_use", "server_tool_use"):
+            part = {"type": kind, "id": "1", "name": "n", "input": {"image_url": URL}}
+            body = msgspec.json.encode({"model": "mock", "messages": user(part)})
+            assert (await settle("/v1/messages", body)).body == body
+
+    @pytest.mark.parametrize("path", [CHAT, "/v1/tokenize", "/v1/embeddings", "/v1/messages", "/v1/score"])
+    @pytest.mark.parametrize("kind", ["tool_use", "server_tool_use"])
+    @pytest.mark.parametrize("field", [{"image_url": URL}, {"video_url": {"url": URL}}])
+    async def test_no_part_hides_a_url_by_calling_itself_a_tool(
+        self, path: str, kind: str, field: dict[str, Any]
+    ) -> None:
+        fields = {"data_2" if path == "/v1/score" else "messages": user({"type": kind, "uuid": "a", **field})}
+        body = msgspec.json.encode({"model": "mock", **fields})
+        with pytest.raises(MediaError, match="data: URL"):
+            await settle(path, body, allowed=frozenset({"uuid"}))
+
+    async def test_input_is_text_on_anthropics_route_alone(self) -> None:
+        body = msgspec.json.encode({"model": "m", "messages": user({"type": "tool_use", "input": [IMAGE]})})
+        with pytest.raises(MediaError, match="data: URL"):
+            await settle(CHAT, body)
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            {"image_url": None, "uuid": "x"},
+            {"type": "image_url", "image_url": {"url": DATA}, "uuid": "x"},
+            {"type": "text", "video_url": DATA, "uuid": 7},
+            {"type": "input_audio", "uuid": ""},
+        ],
+    )
+    async def test_name_in_the_cache_of_all_needs_the_operators_word(self, part: dict[str, Any]) -> None:
+        body = msgspec.json.encode({"model": "mock", "messages": user(part)})
+        with pytest.raises(GatewayError, match="`uuid` of a media part is not allowed here") as caught:
+            await settle(CHAT, body)
+        assert (caught.value.status, caught.value.param) == (400, "uuid")
+        assert (await settle(CHAT, body, allowed=frozenset({"uuid"}))).body == body
+
+    @pytest.mark.parametrize(
+        ("path", "part"),
+        [
+            (CHAT, {"image_url": "data:image/png,pixels"}),
+            (CHAT, {"image_url": "data:image/png;base64"}),
+            (CHAT, {"image_url": "data:image/png;BASE64,QUJD"}),
+            (CHAT, {"image_url": "data:"}),
+            (CHAT, {"input_audio": {"data": "QUJD", "format": "wav,x"}}),
+            ("/v1/messages", {"source": {"type": "base64", "media_type": "image/png,x", "data": "QUJD"}}),
+        ],
+    )
+    async def test_data_that_is_not_base64_is_refused(self, path: str, part: dict[str, Any]) -> None:
+        body = msgspec.json.encode({"model": "mock", "messages": user(part)})
+        with pytest.raises(MediaError, match="must hold base64") as caught:
+            await settle(path, body)
+        assert caught.value.status == 400
 
     @pytest.mark.parametrize(
         "part",

@@ -59,7 +59,13 @@ _TEXT_KEYS = frozenset(
         "arguments",
     }
 )
-_TEXT_TYPES = frozenset({"tool_use", "server_tool_use"})
+# Their `input` is text too, on Anthropic's route alone: elsewhere a part may call itself anything, and vLLM
+# reads one that has a `uuid` by its keys.
+_TOOL_TYPES = frozenset({"tool_use", "server_tool_use"})
+_TOOL_ROUTE = "/v1/messages"
+_MEDIA_ENDINGS = ("_url", "_audio", "_embeds", "_pil", "_image")
+# As vLLM reads them; for all others it has no answer but 501.
+_BASE64 = ";base64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,10 @@ class MediaRules:
             GatewayError: media that is not taken here, or cannot be had.
         """
         body = _decode(call.body)
-        parts = list(_parts(body))
+        parts = list(_parts(body, has_tools=call.route.path == _TOOL_ROUTE))
+        if "uuid" not in allowed_parameters:
+            for part in parts:
+                _check_uuid(part)
         if "prompt_embeds" not in allowed_parameters:
             for part in parts:
                 _check_tensors(part)
@@ -142,6 +151,9 @@ class MediaRules:
     def _is_data(self, reference: Reference) -> bool:
         if reference.url[:5].lower() != "data:":
             return False
+        head, comma, _ = reference.url.partition(",")
+        if not comma or not head.endswith(_BASE64):
+            raise MediaError("A data: URL must hold base64: data:image/png;base64,...")
         size = (len(reference.url) - reference.url.find(",") - 1) * 3 // 4
         if size > self._settings.max_bytes:
             raise MediaError(f"A media part is longer than {self._settings.max_bytes} bytes.")
@@ -170,21 +182,41 @@ def _decode(body: bytes) -> Any:
         raise InvalidBodyError(f"The body is not valid JSON: {error}.") from None
 
 
-def _parts(body: Any) -> Iterator[dict[str, Any]]:
-    """Walk a body and give every object where an engine could look for media."""
+def _parts(body: Any, *, has_tools: bool) -> Iterator[dict[str, Any]]:
+    """Walk a body and give every object where an engine could look for media.
+
+    Args:
+        body: It, decoded.
+        has_tools: Whether the `input` of a part that is the use of a tool is text to the engine.
+    """
     waiting: list[Any] = [body]
     while waiting:
         value = waiting.pop()
         if isinstance(value, list):
             waiting.extend(value)
-        elif isinstance(value, dict) and not (value.get("role") is None and _is_text(value)):
+        elif isinstance(value, dict):
             yield value
-            waiting.extend(inner for key, inner in value.items() if key not in _TEXT_KEYS)
+            input_key = "input" if has_tools and _is_tool_use(value) else None
+            waiting.extend(
+                inner for key, inner in value.items() if key not in _TEXT_KEYS and key != input_key
+            )
 
 
-def _is_text(part: dict[str, Any]) -> bool:
+def _is_tool_use(part: dict[str, Any]) -> bool:
     kind = part.get("type")
-    return isinstance(kind, str) and kind in _TEXT_TYPES
+    return isinstance(kind, str) and kind in _TOOL_TYPES
+
+
+def _check_uuid(part: dict[str, Any]) -> None:
+    if part.get("uuid") is None:
+        return
+    kind = part.get("type")
+    if any(key.endswith(_MEDIA_ENDINGS) for key in (*part, kind if isinstance(kind, str) else "")):
+        raise ParameterNotAllowedError(
+            "`uuid` of a media part is not allowed here: it names an entry of a cache that all callers "
+            "share. Leave it out.",
+            param="uuid",
+        )
 
 
 def _check_tensors(part: dict[str, Any]) -> None:
@@ -206,10 +238,16 @@ def _references(part: dict[str, Any]) -> Iterator[Reference]:
     if isinstance(source, dict) and isinstance(source.get("url"), str):
         kind = "image" if part.get("type", "image") == "image" else "file"
         yield Reference(kind, source["url"], lambda url: part.__setitem__("source", _as_source(url)))
+    if isinstance(source, dict) and source.get("type") == "base64" and isinstance(source.get("data"), str):
+        yield Reference("file", f"data:{source.get('media_type')};base64,{source['data']}", _keep)
     audio = part.get("input_audio")
     if isinstance(audio, dict) and isinstance(audio.get("data"), str):
         # It holds no URL, but is media to be counted and measured.
-        yield Reference("audio", f"data:,{audio['data']}", partial(audio.__setitem__, "data"))
+        yield Reference("audio", f"data:audio/{audio.get('format')};base64,{audio['data']}", _keep)
+
+
+def _keep(url: str) -> None:
+    """Leave what is data already as it is."""
 
 
 def _as_source(url: str) -> dict[str, str]:
