@@ -96,6 +96,9 @@ class TestFile:
             ("models:\n  - model: x\nprot: 0\n", "line 3: prot: no such setting"),
             ("models:\n  - model: x\ntimeouts:\n  idle_s: -1\n", "line 4: timeouts.idle_s"),
             ("[" * 5000, "is not YAML"),
+            ("port: 2024-13-45", "is not YAML: month"),
+            ("port: !!int x", "is not YAML: "),
+            ("port: " + "9" * 5000, "is not YAML: "),
         ],
     )
     def test_error_names_file_and_line(self, tmp_path: Path, text: str, says: str) -> None:
@@ -275,6 +278,32 @@ def test_place_that_the_file_lacks_is_that_of_what_should_hold_it() -> None:
     assert line_of(text, ["a", 7]) == 1
     assert line_of(text, ["z"]) is None
     assert line_of("", ["z"]) is None
+
+
+async def test_failure_that_nobody_expected_is_told_and_does_not_end_the_watch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "lmaas.yaml"
+    path.write_text("a")
+    loads = 0
+
+    def load() -> Settings:
+        nonlocal loads
+        loads += 1
+        raise ZeroDivisionError
+
+    async with (
+        FakeReplica() as fake,
+        run_gateway(settings_for(fake), load=load) as running,
+        follow(running.configuration, path),
+    ):
+        for text in ("bb", "ccc"):
+            before = loads
+            path.write_text(text)
+            await running.until(lambda before=before: loads > before, within_s=5)
+        metrics = (await running.get("/metrics")).body.decode()
+    assert 'lmaas_config_reloads_total{result="refused"}' in metrics
+    assert "the gateway failed on it" in caplog.text
 
 
 async def test_without_a_file_a_hang_up_means_what_it_always_does() -> None:

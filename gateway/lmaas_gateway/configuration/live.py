@@ -144,6 +144,10 @@ class Configuration:
             if isinstance(error, GatewayError):
                 raise
             raise InvalidConfigurationError(f"Nothing was changed: {error}.") from None
+        except Exception:
+            self._count("refused")
+            _LOG.exception("the configuration was not changed, the old one serves: the gateway failed on it")
+            raise
         self._count("changed" if outcome.is_changed else "unchanged")
         if outcome.is_changed:
             _LOG.info("the configuration was changed to generation %d", outcome.generation)

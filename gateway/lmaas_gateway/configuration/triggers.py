@@ -8,7 +8,6 @@ import signal
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.configuration.watch import FileWatch
-from lmaas_gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,8 +28,8 @@ async def follow(configuration: Configuration, path: Path | None) -> AsyncIterat
     tasks: set[asyncio.Task[None]] = set()
 
     async def reload() -> None:
-        # The configuration has logged and counted it.
-        with contextlib.suppress(GatewayError):
+        # The configuration has logged and counted it, and nothing may end the watch: later files may be good.
+        with contextlib.suppress(Exception):
             await configuration.reload()
 
     def hang_up() -> None:

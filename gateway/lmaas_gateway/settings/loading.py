@@ -68,7 +68,8 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1},"
         problem = ": ".join(filter(None, (error.context, error.problem)))
         raise SettingsError(f"the configuration file {path}{line} is not YAML: {problem}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Of a date or a number that is none, PyYAML lets Python's own error out.
         raise SettingsError(f"the configuration file {path} is not YAML: {error}") from None
     if values is None:
         return {}
