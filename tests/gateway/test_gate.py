@@ -303,6 +303,18 @@ async def test_new_configuration_keeps_what_is_in_flight_and_what_waits() -> Non
     assert not list(admission.capacities())
 
 
+async def test_call_of_a_pool_that_was_removed_and_is_back_goes_by_the_new_one() -> None:
+    admission, removed, back = make_admission(), make_pool(1), make_pool(5)
+    turn = admission.turn(Principal("p"), make_meter())
+    admission.change(RULES, {})
+    admission.change(RULES, {"mock": back})
+    assert turn.enter(CALL, removed) is not None
+    assert admission.gate(back).pool is back
+    admission.gate(removed)
+    assert admission.gate(back).pool is back
+    turn.leave()
+
+
 async def test_principals_that_come_and_go_are_forgotten() -> None:
     admission, pool = make_admission(), make_pool(10)
     for number in range(5000):

@@ -103,6 +103,8 @@ class Admission:
         self._board = board
         self._workers = workers
         self._gates: dict[str, Gate] = {}
+        # Those that serve, once the configuration has changed.
+        self._pools: Mapping[str, Pool] = {}
         self.pace = Pace()
 
     def turn(self, principal: Principal, meter: Meter) -> Turn:
@@ -110,20 +112,18 @@ class Admission:
         return Turn(self, principal, meter)
 
     def gate(self, pool: Pool) -> Gate:
-        """Find the gate of a pool; a pool that was replaced by one of the same name hands its gate on."""
+        """Find the gate of a pool, which is that of whichever pool of its name serves now."""
         gate = self._gates.get(pool.name)
-        if gate is not None and gate.pool is pool:
-            return gate
         if gate is None:
+            # A call may hold a pool that has been replaced, or was removed and is back as another one.
+            pool = self._pools.get(pool.name, pool)
             places = None if self._board is None else SharedPlaces(self._board, pool.name, self._workers)
             gate = self._gates[pool.name] = Gate(pool, self._rules, self._metrics, shared=places)
-        elif pool.successor is None:
-            gate.bind(pool, self._rules)
         return gate
 
     def change(self, rules: Rules, pools: Mapping[str, Pool]) -> None:
         """Go on with another configuration; what is in flight and what waits stays."""
-        self._rules = rules
+        self._rules, self._pools = rules, pools
         for name, gate in tuple(self._gates.items()):
             gate.bind(pools.get(name, gate.pool), rules)
             if name not in pools and not gate.in_flight:

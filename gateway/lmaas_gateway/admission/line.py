@@ -122,7 +122,9 @@ class Line:
         """
         queue, holder = self.queue, ticket.holder
         ticket.position = position = queue.position(holder, ticket.lane)
-        wait_s = self.drain.wait_s(position)
+        # An empty queue drains at no pace: what was measured before may be long past, and is not measured
+        # anew while nothing waits.
+        wait_s = self.drain.wait_s(position) if queue.depth else None
         if wait_s is not None and wait_s > self._patience_s(ticket, now_s):
             reason: Reason = "share_full" if self._is_own_fault(ticket) else "wait_too_long"
             return Refusal(reason, position, wait_s)
