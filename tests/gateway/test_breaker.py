@@ -121,6 +121,16 @@ class TestEjection:
             replica.mark_failed("gone")
         assert len(pool.candidates(())) == 5
 
+    def test_replicas_that_drain_are_no_part_of_the_pool(self, clock: Clock) -> None:
+        pool = pool_of(8, clock)
+        for replica in pool.replicas[2:]:
+            replica.is_draining = True
+        first, second = pool.replicas[:2]
+        fail(pool, first)
+        fail(pool, second)
+        assert (first.breaker.is_ejected, second.breaker.is_ejected) == (True, False)
+        assert pool.candidates(()) == [second]
+
     def test_replica_that_was_tried_is_no_reason_to_panic(self, clock: Clock) -> None:
         pool = pool_of(2, clock)
         bad, good = pool.replicas
@@ -236,5 +246,8 @@ class TestRetryBudget:
         assert budget.tokens == 2
 
     def test_new_configuration_gives_no_new_retries(self) -> None:
-        assert RetryBudget(burst=100, saved=3.0).tokens == 3
-        assert RetryBudget(burst=2, saved=3.0).tokens == 2
+        budget = RetryBudget(burst=3)
+        budget.follow(percent=10, burst=100)
+        assert budget.tokens == 3
+        budget.follow(percent=10, burst=2)
+        assert budget.tokens == 2

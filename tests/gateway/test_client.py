@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 import subprocess
@@ -108,6 +109,19 @@ class TestKeepAlive:
         async with stub_server(serve) as port, client_of(f"http://127.0.0.1:{port}") as client:
             assert await call(client) == (200, b"ok")
             assert await call(client) == (200, b"ok")
+
+    async def test_call_that_was_sent_before_its_replica_went_is_known_to_have_been_sent(self) -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(OK)
+            await read_request(reader)
+            client._address = Address("127.0.0.1", 1)
+
+        async with stub_server(serve) as port, client_of(f"http://127.0.0.1:{port}") as client:
+            await call(client)
+            with pytest.raises(ReplicaConnectError) as caught:
+                await call(client)
+            assert caught.value.was_sent_before
 
     async def test_new_connection_that_closes_without_a_reply_is_not_tried_again(self) -> None:
         async with client_of_stub(b"") as client:
@@ -275,6 +289,25 @@ class TestDeadlines:
     async def test_unknown_host_is_a_connect_error(self) -> None:
         async with client_of("http://no-such-host.invalid:1") as client:
             with pytest.raises(ReplicaConnectError):
+                await call(client)
+
+    async def test_deadline_of_the_call_itself_is_not_that_of_connecting(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            async with client_of(f"http://127.0.0.1:{silent.getsockname()[1]}") as client:
+                with pytest.raises(ReplicaDeadlineError) as caught:
+                    await client.post(PATH, ASK, deadline_s=asyncio.get_running_loop().time())
+        assert caught.value.deadline == "total"
+
+    @pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.EAGAIN, errno.EMFILE])
+    async def test_lack_of_this_machine_is_not_the_replicas_fault(
+        self, number: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def lack(*_: object, **__: object) -> None:
+            raise OSError(number, "lack")
+
+        async with client_of("http://127.0.0.1:1") as client:
+            monkeypatch.setattr(asyncio.get_running_loop().__class__, "create_connection", lack)
+            with pytest.raises(ReplicaBusyError):
                 await call(client)
 
     async def test_connect_deadline_when_nobody_accepts(self) -> None:

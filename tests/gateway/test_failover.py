@@ -306,6 +306,13 @@ class TestPauses:
                 assert "asked for a pause" in later.error["message"]
             assert (first.requests, second.requests) == (1, 1)
 
+    @pytest.mark.parametrize(("asked", "told"), [("1e9", "30"), ("86400", "30"), ("0", "1"), ("0.2", "1")])
+    async def test_client_is_told_of_a_pause_within_bounds(self, asked: str, told: str) -> None:
+        script = Script(status=503, headers=(("retry-after", asked),))
+        async with FakeReplica(script=script) as only, run_gateway(settings_for(only)) as running:
+            reply = await running.post(CHAT, ASK)
+        assert (reply.status, reply.headers["retry-after"]) == (503, told)
+
     async def test_vllm_that_is_busy_says_no_time_and_gets_a_second(self) -> None:
         async with FakeReplica(script=Script(status=503)) as only, run_gateway(settings_for(only)) as running:
             for _ in range(8):
@@ -407,6 +414,26 @@ class TestDeadlines:
             assert (reply.status, reply.error["code"]) == (504, "deadline_exceeded")
             assert reply.headers["x-should-retry"] == "false"
             assert first.requests + second.requests == 1
+
+    async def test_clients_with_no_time_to_connect_blame_nobody(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with FakeReplica() as only, run_gateway(settings_for(only, **SLOW_PROBES)) as running:
+            (replica,) = running.pool.replicas
+            replica.client.close()
+            connect = replica.client._open
+
+            async def connect_slowly(loop: asyncio.AbstractEventLoop) -> Any:
+                await asyncio.sleep(0.02)
+                return await connect(loop)
+
+            monkeypatch.setattr(replica.client, "_open", connect_slowly)
+            for _ in range(6):
+                reply = await running.post(CHAT, ASK, "x-request-deadline-ms: 1")
+                assert (reply.status, reply.error["code"]) == (504, "deadline_exceeded")
+                assert replica.state == "ready"
+                assert replica.breaker.consecutive_failures == 0
+            assert (await running.post(CHAT, ASK)).status == 200
 
     async def test_what_is_left_of_it_is_told_to_each_replica(self) -> None:
         async with FakeReplica() as first, FakeReplica() as second:

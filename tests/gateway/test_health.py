@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Script
 from support.stub import read_request, stub_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from lmaas_gateway.settings import ModelKind
 
@@ -102,7 +103,7 @@ async def test_replicas_are_asked_again_and_again_sooner_while_not_ready() -> No
     pauses: list[float] = []
     asked_often = asyncio.Event()
 
-    async def sleep(seconds: float) -> None:
+    async def pause(_: asyncio.Event, seconds: float) -> None:
         pauses.append(seconds)
         fake.probe_script = Script(status=503) if len(pauses) == 2 else Script()
         if len(pauses) == 4:
@@ -110,7 +111,7 @@ async def test_replicas_are_asked_again_and_again_sooner_while_not_ready() -> No
         await asyncio.sleep(0)
 
     async with FakeReplica() as fake, pool_of(fake) as pool:
-        prober = Prober([pool], interval_s=9, sleep=sleep)
+        prober = Prober([pool], interval_s=9, pause=pause)
         await prober.start()
         await asyncio.wait_for(asked_often.wait(), 5)
         await prober.stop()
@@ -171,7 +172,54 @@ async def test_replica_whose_connections_are_all_at_work_stays_ready() -> None:
         await asyncio.gather(call, return_exceptions=True)
 
 
+async def until(condition: Callable[[], bool], *, within_s: float = 2) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
+
+
+async def watched(prober: Prober, fake: FakeReplica, replica: Replica) -> None:
+    """Begin to probe, and wait until the watcher has asked once and rests."""
+    await prober.start()
+    await fake.record.until(lambda: fake.record.probes["/metrics"] == 2)
+    await until(lambda: not replica.client._busy)
+    await asyncio.sleep(0)
+
+
+async def test_replica_that_a_call_found_gone_is_asked_again_at_once() -> None:
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        (replica,) = pool.replicas
+        prober = Prober([pool], interval_s=1000)
+        await watched(prober, fake, replica)
+        replica.mark_failed("refused one connection")
+        await until(lambda: replica.is_ready, within_s=0.4)
+        await prober.stop()
+
+
+async def test_replica_that_stays_down_is_not_asked_without_pause() -> None:
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        (replica,) = pool.replicas
+        prober = Prober([pool], interval_s=1000)
+        await watched(prober, fake, replica)
+        fake.probe_script = Script(status=503)
+        replica.mark_failed("refused one connection")
+        await asyncio.sleep(0.2)
+        assert fake.record.probes["/health"] == 3
+        await prober.stop()
+
+
 class TestTrial:
+    async def test_after_a_reload_it_is_a_call_of_the_new_kind(self) -> None:
+        async with FakeReplica(FakeModel(kind="embedding")) as fake, pool_of(fake) as pool:
+            (replica,) = pool.replicas
+            prober = Prober([pool], interval_s=0.02)
+            await prober.start()
+            prober.follow([dataclasses.replace(pool, kind="embedding")])
+            replica.breaker.eject()
+            await until(lambda: not replica.breaker.is_ejected)
+            assert {call.request.path for call in fake.calls} == {"/v1/embeddings"}
+            await prober.stop()
+
     @pytest.mark.parametrize("kind", ["chat", "completion", "embedding", "rerank", "classify"])
     async def test_ejected_replica_comes_back_once_it_has_answered_a_call_of_its_kind(
         self, kind: ModelKind

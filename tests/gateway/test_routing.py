@@ -12,6 +12,7 @@ import pytest
 
 from lmaas_gateway.errors import (
     BadReplicaReplyError,
+    DeadlineExceededError,
     GatewayError,
     ModelFailedError,
     ModelNotReadyError,
@@ -88,7 +89,7 @@ class Launch:
         (ReplicaClosedError("x"), True, ReplicaUnavailableError),
         (ReplicaDeadlineError("connect"), True, ReplicaUnavailableError),
         (ReplicaDeadlineError("first_byte"), True, ReplicaTimeoutError),
-        (ReplicaDeadlineError("total"), True, ReplicaTimeoutError),
+        (ReplicaDeadlineError("total"), True, DeadlineExceededError),
         (ReplicaProtocolError("x"), True, BadReplicaReplyError),
     ],
 )

@@ -48,16 +48,23 @@ _KEEP_ALIVE_OPTIONS = tuple(
 # uvicorn, which vLLM runs on, closes idle connections after 5 s: leave them a little earlier.
 _KEEP_ALIVE_S = 4.0
 _STALE_AFTER_S = 1.0
-# It is not the replica that is ill.
-_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+# It is not the replica that is ill: this machine has no file, port or buffer left, or more is asked of a unix
+# socket at once than its backlog holds.
+_BUSY_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.EAGAIN})
 
 
 class ReplicaError(Exception):
-    """A replica could not be reached, or broke off; the message is for logs, not for callers."""
+    """A replica could not be reached, or broke off; the message is for logs, not for callers.
+
+    Attributes:
+        was_sent_before: The request had been sent already, on a kept connection that then closed.
+    """
+
+    was_sent_before = False
 
 
 class ReplicaConnectError(ReplicaError):
-    """No connection could be made: the request has not been sent."""
+    """No connection could be made: the request has not been sent on it."""
 
 
 class ReplicaBusyError(ReplicaError):
@@ -78,6 +85,11 @@ class ReplicaDeadlineError(ReplicaError):
     def __init__(self, deadline: Literal["connect", "first_byte", "idle", "total"]) -> None:
         super().__init__(f"the {deadline} deadline passed")
         self.deadline = deadline
+
+    @property
+    def is_of_call(self) -> bool:
+        """Whether it was the call as a whole that had no more time: that says nothing of the replica."""
+        return self.deadline == "total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,7 +446,15 @@ class ReplicaClient:
             except ReplicaClosedError:
                 if connection.has_data or loop.time() - begun_s > _STALE_AFTER_S:
                     raise
+            return await self._send_again(request, deadline_s)
         return await self._run(await self._connect(deadline_s), request, deadline_s)
+
+    async def _send_again(self, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
+        try:
+            return await self._run(await self._connect(deadline_s), request, deadline_s)
+        except ReplicaError as error:
+            error.was_sent_before = True
+            raise
 
     async def _run(
         self, connection: _Connection, request: tuple[bytes, bytes], deadline_s: float
@@ -465,15 +485,17 @@ class ReplicaClient:
         if len(self._busy) + self._connecting >= self._max_connections:
             raise ReplicaBusyError(f"{self._max_connections} connections are in use")
         loop = asyncio.get_running_loop()
+        own_deadline_s = loop.time() + self.timeouts.connect_s
         self._connecting += 1
         try:
-            async with asyncio.timeout_at(min(loop.time() + self.timeouts.connect_s, deadline_s)):
+            async with asyncio.timeout_at(min(own_deadline_s, deadline_s)):
                 return await self._open(loop)
         except TimeoutError:
-            raise ReplicaDeadlineError("connect") from None
+            # A call that had less time than a connection may take says nothing of the replica.
+            raise ReplicaDeadlineError("total" if deadline_s < own_deadline_s else "connect") from None
         except OSError as error:
-            if error.errno in _OUT_OF_FILES:
-                raise ReplicaBusyError("this process can open no more files") from error
+            if error.errno in _BUSY_ERRNOS:
+                raise ReplicaBusyError(f"no connection for now: {errno.errorcode[error.errno]}") from error
             raise ReplicaConnectError(f"no connection: {type(error).__name__}") from error
         finally:
             self._connecting -= 1

@@ -149,6 +149,9 @@ class Directory:
             replica.breaker.follow(settings.ejection)
             replica.weight, replica.is_draining = wanted.weight, wanted.draining
             replica.max_in_flight = wanted.max_in_flight or DEFAULT_MAX_IN_FLIGHT
+        # Calls of the old pools and of the new take from the same budget.
+        for pool in self:
+            pool.retries.follow(percent=settings.retries.percent, burst=settings.retries.burst)
         for old in previous:
             old.successor = self._pools.get(old.name)
 
@@ -227,7 +230,7 @@ def build_directory(
             created,
             routing=model.routing,
             ejection=settings.ejection,
-            retries=_build_budget(settings.retries, old),
+            retries=_build_budget(settings.retries) if old is None else old.retries,
             max_in_flight_tokens=model.max_in_flight_tokens,
             has_priorities=model.priority_scheduling,
         )
@@ -259,10 +262,8 @@ def _build_replica(
     )
 
 
-def _build_budget(wanted: RetrySettings, old: Pool | None) -> RetryBudget:
-    """A new configuration gives nobody new retries."""
-    saved = None if old is None else old.retries.tokens
-    return RetryBudget(percent=wanted.percent, burst=wanted.burst, saved=saved)
+def _build_budget(wanted: RetrySettings) -> RetryBudget:
+    return RetryBudget(percent=wanted.percent, burst=wanted.burst)
 
 
 def calls_name(model: str, url: str) -> str:

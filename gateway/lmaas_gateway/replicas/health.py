@@ -50,7 +50,7 @@ class Prober:
         interval_s: Pause between two probes of a ready replica; one that is not is asked more often.
         timeout_s: Deadline of one probe.
         old_engines: What becomes of replicas whose release of vLLM falls to hostile requests.
-        sleep: Waits that many seconds.
+        pause: Waits that many seconds, or until the event is set.
     """
 
     def __init__(
@@ -60,13 +60,14 @@ class Prober:
         interval_s: float,
         timeout_s: float = 5.0,
         old_engines: OldEngines = "refuse",
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pause: Callable[[asyncio.Event, float], Awaitable[None]] | None = None,
     ) -> None:
         self._pools = tuple(pools)
         self.interval_s = interval_s
         self.old_engines = old_engines
         self._timeout_s = timeout_s
-        self._sleep = sleep
+        self._pause = pause or _pause
+        self._pool_of: Mapping[Replica, Pool] = {}
         self._tasks: dict[Replica, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
@@ -89,12 +90,12 @@ class Prober:
     def follow(self, pools: Iterable[Pool]) -> None:
         """Watch the replicas of `pools` from now on, and no others."""
         self._pools = tuple(pools)
-        wanted: Mapping[Replica, Pool] = {replica: pool for pool in self._pools for replica in pool.replicas}
-        for replica in self._tasks.keys() - wanted.keys():
+        self._pool_of = {replica: pool for pool in self._pools for replica in pool.replicas}
+        for replica in self._tasks.keys() - self._pool_of.keys():
             self._tasks.pop(replica).cancel()
-        for replica, pool in wanted.items():
+        for replica in self._pool_of:
             if replica not in self._tasks:
-                self._tasks[replica] = asyncio.create_task(self._watch(pool, replica))
+                self._tasks[replica] = asyncio.create_task(self._watch(replica))
 
     async def stop(self) -> None:
         """End all probing."""
@@ -102,11 +103,15 @@ class Prober:
         self.follow(())
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _watch(self, pool: Pool, replica: Replica) -> None:
+    async def _watch(self, replica: Replica) -> None:
+        """Probe a replica again and again; at once when a call finds it gone, as that may soon be over."""
         while True:
-            await self.probe(pool, replica)
-            await self._sleep(
-                self.interval_s if replica.is_ready else min(_NOT_READY_INTERVAL_S, self.interval_s)
+            # Asked for each time: after a change of the configuration it is another pool's.
+            await self.probe(self._pool_of[replica], replica)
+            replica.lost.clear()
+            await self._pause(
+                replica.lost,
+                self.interval_s if replica.is_ready else min(_NOT_READY_INTERVAL_S, self.interval_s),
             )
 
     async def probe(self, pool: Pool, replica: Replica) -> None:
@@ -170,6 +175,12 @@ class Prober:
             if status == 200:
                 return read_stats(text)
         return None
+
+
+async def _pause(lost: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await lost.wait()
 
 
 async def _try_out(pool: Pool, replica: Replica) -> None:

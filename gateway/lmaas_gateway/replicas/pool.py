@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
@@ -73,6 +74,7 @@ class Replica:
         prefixes: Which prompts it has read lately.
         seed: CRC-32 of its address, so that sessions find it again whatever it is called.
         breaker: What its answers to calls say of it.
+        lost: Set when it stops being ready, for whoever probes it.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Replica:
     prefixes: HeldPrefixes = field(default_factory=HeldPrefixes)
     seed: int = 0
     breaker: Breaker = field(default_factory=Breaker)
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def state(self) -> ReplicaState:
@@ -140,6 +143,8 @@ class Replica:
 
     def mark_failed(self, problem: str) -> None:
         """Take note of a probe or a connection that failed."""
+        if self.is_ready:
+            self.lost.set()
         self.is_ready = False
         self.problem = problem
 
@@ -212,8 +217,9 @@ class Pool:
             return self.successor.note_failure(replica)
         if not replica.breaker.note_failure() or replica.breaker.is_ejected:
             return False
-        ejected = 1 + sum(other.breaker.is_ejected for other in self.replicas)
-        if ejected * 100 > len(self.replicas) * self.ejection.max_percent:
+        serving = self._serving()
+        ejected = sum(other.breaker.is_ejected or other is replica for other in serving)
+        if ejected * 100 > len(serving) * self.ejection.max_percent:
             return False
         replica.breaker.eject()
         return True
@@ -225,9 +231,10 @@ class Pool:
 
     def _look_closer(self, tried: Container[Replica]) -> list[Replica]:
         """Let pauses end, and use the ejected ones too where too few others are left."""
-        ready = [replica for replica in self.replicas if replica.is_ready and not replica.is_draining]
+        serving = self._serving()
+        ready = [replica for replica in serving if replica.is_ready]
         in_service = sum(not replica.breaker.is_ejected for replica in ready)
-        is_panic = not in_service or in_service * 100 < len(self.replicas) * self.ejection.panic_percent
+        is_panic = not in_service or in_service * 100 < len(serving) * self.ejection.panic_percent
         return [
             replica
             for replica in ready
@@ -236,10 +243,14 @@ class Pool:
             and not replica.breaker.is_cooling()
         ]
 
+    def _serving(self) -> list[Replica]:
+        """List the replicas that are to take calls: one that drains is no part of the pool's strength."""
+        return [replica for replica in self.replicas if not replica.is_draining]
+
     @property
     def state(self) -> PoolState:
-        """How much of the pool serves; a replica that drains is no part of it."""
-        serving = [replica for replica in self.replicas if not replica.is_draining]
+        """How much of the pool serves."""
+        serving = self._serving()
         ready = sum(replica.is_ready for replica in serving)
         if ready == len(serving) > 0 and not any(replica.breaker.is_ejected for replica in serving):
             return "ready"

@@ -12,7 +12,6 @@ class RetryBudget:
     Args:
         percent: Retries that calls earn, of 100 that go well.
         burst: The most that the bucket holds.
-        saved: What it holds at the start; None fills it.
 
     Attributes:
         tokens: What it holds.
@@ -20,10 +19,16 @@ class RetryBudget:
 
     __slots__ = ("_burst", "_share", "tokens")
 
-    def __init__(self, *, percent: float = 10.0, burst: int = 500, saved: float | None = None) -> None:
+    def __init__(self, *, percent: float = 10.0, burst: int = 500) -> None:
         self._share = percent / 100
         self._burst = float(burst)
-        self.tokens = self._burst if saved is None else min(saved, self._burst)
+        self.tokens = self._burst
+
+    def follow(self, *, percent: float, burst: int) -> None:
+        """Go by other rules from now on; they give nobody new retries."""
+        self._share = percent / 100
+        self._burst = float(burst)
+        self.tokens = min(self.tokens, self._burst)
 
     def note_success(self) -> None:
         """Put a share of a token back."""

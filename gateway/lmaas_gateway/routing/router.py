@@ -110,10 +110,11 @@ class Router:
         a retry there is nothing but more load.
         """
         candidates = [replica for replica in candidates if not replica.breaker.is_suspect]
-        if not candidates or len(tried) > self._max_extra_attempts or call.is_over():
+        is_late = call.is_over() or (isinstance(failure, ReplicaDeadlineError) and failure.is_of_call)
+        if is_late or not candidates or len(tried) > self._max_extra_attempts:
             return []
         # Where nothing was sent, no replica has had any work with the call.
-        is_free = isinstance(failure, ReplicaConnectError | ReplicaBusyError)
+        is_free = isinstance(failure, ReplicaConnectError | ReplicaBusyError) and not failure.was_sent_before
         if not is_free and not pool.retries.take():
             self._metrics.count(metrics.RETRIES, (pool.name, "denied"))
             return []
@@ -128,8 +129,7 @@ class Router:
             return
         if isinstance(error, ReplicaBusyError):
             return
-        if isinstance(error, ReplicaDeadlineError) and error.deadline == "total":
-            # Of the call as a whole: it says nothing of the replica.
+        if isinstance(error, ReplicaDeadlineError) and error.is_of_call:
             return
         is_unreachable = isinstance(error, ReplicaDeadlineError) and error.deadline == "connect"
         if is_unreachable or isinstance(error, ReplicaConnectError):

@@ -34,7 +34,7 @@ _UNAVAILABLE_AFTER_S = 2.0
 def explain(call: Call, pool: Pool, failure: ReplicaError | None) -> GatewayError:
     """Turn the last failure, or the lack of any replica to try, into what the caller is told."""
     model = repr(pool.name)
-    if call.is_over():
+    if call.is_over() or (isinstance(failure, ReplicaDeadlineError) and failure.is_of_call):
         return DeadlineExceededError(
             f"The call's deadline passed before {model} answered; allow it more time, or ask for less."
         )
@@ -65,7 +65,7 @@ def _explain_failure(pool: Pool, model: str, failure: ReplicaError) -> GatewayEr
         )
     if isinstance(failure, ReplicaStatusError):
         if failure.is_pause:
-            return _busy(f"The model {model} is busy", failure.retry_after_s)
+            return _busy(f"The model {model} is busy", _bounded(pool, failure.retry_after_s))
         return ReplicaRefusalError(
             502, f"The replica of {model} failed on this call; retry, or tell its operator."
         )
@@ -86,5 +86,10 @@ def _unavailable(model: str, pause_s: float) -> GatewayError:
     )
 
 
+def _bounded(pool: Pool, pause_s: float | None) -> float | None:
+    """Tell callers of no longer a pause than the replica is given."""
+    return None if pause_s is None else min(pause_s, pool.ejection.max_cooling_s)
+
+
 def _whole(seconds: float) -> int:
-    return math.ceil(seconds)
+    return max(1, math.ceil(seconds))
