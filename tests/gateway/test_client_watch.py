@@ -149,3 +149,27 @@ async def test_sweep_ends_with_the_last_stream() -> None:
     remove()
     await asyncio.sleep(0.02)
     assert silences._sweeper is None
+
+
+async def test_stream_that_cannot_be_written_to_takes_no_comment_from_the_others() -> None:
+    sent = asyncio.Event()
+
+    async def fail(message: Any) -> None:
+        raise RuntimeError(message)
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            sent.set()
+
+    silences = Silences(0.02)
+    removes = []
+    for way in (fail, send, fail):
+        meter = Meter("req", CHAT, lambda: 0.0)
+        meter.is_sent = True
+        removes.append(silences.add(ClientWatch(meter, way)))
+    for _ in range(3):
+        async with asyncio.timeout(2):
+            await sent.wait()
+        sent.clear()
+    for remove in removes:
+        remove()

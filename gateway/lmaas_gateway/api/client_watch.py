@@ -89,12 +89,17 @@ class ClientWatch:
             self._say({"type": "http.response.body", "body": _COMMENT, "more_body": True})
 
     def _say(self, message: MutableMapping[str, Any]) -> bool:
-        """Send without waiting; tell whether it has gone out: not to a client that does not read."""
+        """Send without waiting; tell whether it has gone out.
+
+        It has not where the client does not read, or the connection is ending, as what it raises tells.
+        """
         sending: Coroutine[None, None, None] = self._send(message)  # type: ignore[assignment]  # as ASGI servers do
         try:
             sending.send(None)
         except StopIteration:
             return True
+        except Exception:  # whatever it is, the call's own next write meets it, and tells
+            return False
         sending.close()
         return False
 
@@ -122,9 +127,11 @@ class Silences:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        for watch in tuple(self._open):
-            watch.listen(now_s, self._longest_s)
-        self._sweeper = loop.call_later(self._interval_s, self._sweep) if self._open else None
+        try:
+            for watch in tuple(self._open):
+                watch.listen(now_s, self._longest_s)
+        finally:
+            self._sweeper = loop.call_later(self._interval_s, self._sweep) if self._open else None
 
 
 def stream_head(meter: Meter) -> list[tuple[bytes, bytes]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import math
 import sys
 from functools import lru_cache
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import ConnectionSettings
 
+_LOG = logging.getLogger("lmaas.gateway")
 _MAX_SWEEP_INTERVAL_S = 1.0
 # How many connections above the cap are told so; those beyond are closed at once.
 _MAX_TURNED_AWAY = 64
@@ -169,5 +171,9 @@ class Connections:
             if now_s >= connection.deadline_s or now_s >= connection.write_deadline_s
         ]
         for connection in late:
-            connection.expire(now_s)
+            try:
+                connection.expire(now_s)
+            except Exception:
+                # One that cannot be ended must not keep all others from it.
+                _LOG.exception("a connection that was late could not be ended")
         self._sweeper = loop.call_later(self._interval_s, self._sweep) if self._open else None
