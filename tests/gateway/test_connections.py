@@ -369,3 +369,65 @@ async def test_last_bytes_that_nobody_reads_do_not_keep_a_closed_connection() ->
     assert transport.written.endswith(b"unread\r\n0\r\n\r\n")
     protocol.connection_lost(None)
     assert len(connections) == 0
+
+
+class Late(Idle):
+    """A connection that is late, and cannot be ended at first."""
+
+    deadline_s = 0.0
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.is_expired = asyncio.Event()
+
+    def expire(self, now_s: float) -> None:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise RuntimeError(now_s)
+        self.deadline_s = NEVER
+        self.is_expired.set()
+
+
+async def test_one_that_cannot_be_ended_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    connections = Connections(ConnectionSettings(header_timeout_s=0.1), Metrics({}))
+    late = [Late(2), Late(0), Late(2)]
+    for connection in late:
+        connections.admit(connection, None)
+    async with asyncio.timeout(2):
+        for connection in late:
+            await connection.is_expired.wait()
+    assert caplog.text.count("could not be ended") == 4
+
+
+async def test_requests_whose_client_left_before_they_began_reach_no_replica(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with FakeReplica() as replica, run_gateway(settings_for(replica)) as running:
+        protocol = GatewayProtocol(
+            running.server.config, running.server.server_state, {}, connections=running.gateway.connections
+        )
+        protocol.connection_made(cast("asyncio.Transport", StuckTransport()))
+        protocol.data_received(2 * request_bytes(CHAT, ASK))
+        protocol.connection_lost(None)
+        line = await running.logged()
+        assert (line["status"], line["outcome"]) == (499, "client_gone")
+        assert replica.requests == 0
+    assert caplog.text == ""
+
+
+async def test_client_that_leaves_while_it_is_refused_is_a_client_that_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with FakeReplica() as replica, run_gateway(settings_for(replica)) as running:
+        protocol = GatewayProtocol(
+            running.server.config, running.server.server_state, {}, connections=running.gateway.connections
+        )
+        protocol.connection_made(cast("asyncio.Transport", StuckTransport()))
+        protocol.pause_writing()
+        protocol.data_received(request_bytes(CHAT, {**ASK, "model": "nobody"}))
+        await asyncio.sleep(0.05)
+        assert not running.lines, "it waits until the client reads"
+        protocol.connection_lost(None)
+        line = await running.logged()
+        assert (line["status"], line["outcome"]) == (499, "client_gone")
+    assert caplog.text == ""

@@ -180,6 +180,39 @@ class TestPipeline:
         assert b"data: [DONE]" in answer
         assert answer.endswith(b"0\r\n\r\n")
 
+    @pytest.mark.parametrize("between", [b"", request_bytes(CHAT, STREAM)])
+    async def test_broken_body_behind_a_stream_is_answered_behind_it(
+        self, monkeypatch: pytest.MonkeyPatch, between: bytes
+    ) -> None:
+        monkeypatch.setattr("lmaas_gateway.api.protocol._LINGER_S", 0.1)
+        async with (
+            FakeReplica(script=Script(token_gap_s=0.2)) as replica,
+            run_gateway(settings_for(replica, connections={"header_timeout_s": 0.2})) as running,
+            raw_client(running.port) as client,
+        ):
+            broken = POST + b"transfer-encoding: chunked\r\n\r\nZZ\r\n"
+            client.send(request_bytes(CHAT, STREAM) + between + broken)
+            for _ in range(2 if between else 1):
+                assert (await client.response()).body.endswith(b"data: [DONE]\n\n")
+            refused = await client.response()
+            assert (refused.status, refused.headers["connection"]) == (400, "close")
+            assert await client.reader.read() == b""
+
+    async def test_broken_body_that_nobody_reads_is_answered_behind_the_stream(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lmaas_gateway.api.protocol._LINGER_S", 0.1)
+        async with (
+            FakeReplica(script=Script(token_gap_s=0.2)) as replica,
+            run_gateway(settings_for(replica, connections={"header_timeout_s": 0.2})) as running,
+            raw_client(running.port) as client,
+        ):
+            broken = b"GET /livez HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n"
+            client.send(request_bytes(CHAT, STREAM) + broken)
+            assert (await client.response()).body.endswith(b"data: [DONE]\n\n")
+            assert (await client.response()).headers["connection"] == "close"
+            assert await client.reader.read() == b""
+
     async def test_more_requests_ahead_than_anybody_needs_end_the_connection(self) -> None:
         async with (
             FakeReplica(script=Script(token_gap_s=0.02)) as replica,

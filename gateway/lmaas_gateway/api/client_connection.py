@@ -32,15 +32,17 @@ class ClientConnection:
         watchers: Called once the connection has ended. To wait on `receive()` beside the work instead would
             cost every call a task.
         refusal: Why the request whose body is being read cannot be served any more.
+        is_lost: It has ended; watchers that come now are not called.
     """
 
-    __slots__ = ("_owner", "_parts", "_transport", "refusal", "watchers", "write")
+    __slots__ = ("_owner", "_parts", "_transport", "is_lost", "refusal", "watchers", "write")
 
     def __init__(self, transport: asyncio.Transport, owner: Owner | None = None) -> None:
         self._transport = transport
         self._owner = owner
         self._parts: list[bytes] = []
         self.refusal: GatewayError | None = None
+        self.is_lost = False
         self.watchers: set[Callable[[], object]] = set()
         # The transport's own method while nothing is held, so that streams pay nothing.
         self.write: Callable[[bytes], object] = transport.write

@@ -97,25 +97,27 @@ class InferenceEndpoint:
         reply = None
         exits: Exits = []
         try:
+            if connection.is_lost:
+                raise ClientGone  # before this task had begun, so that no watcher has told
             read_call = partial(self._read_call, scope, receive, meter, watch, exits)
             reply = await self._pipeline.handle(scope["headers"], read_call, meter, exits)
             await _send_reply(reply, meter, scope, send, watch)
         except GatewayError as error:
-            await self._send_error(error, meter, send, connection, watch)
+            await self._send_error(error, meter, scope, send, watch)
         except ClientGone:
-            meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
+            _note_gone(meter, scope)
         except asyncio.CancelledError:
             if watch.is_gone:
-                meter.status, meter.outcome = CLIENT_GONE_STATUS, "client_gone"
+                _note_gone(meter, scope)
             else:
-                await self._send_shutdown(reply, meter, send, connection, watch)
+                await self._send_shutdown(reply, meter, scope, send, watch)
         except ReplicaError:
             # The head is out, so all that can be done is to end the connection short of its length.
             meter.outcome = "interrupted"
         except Exception:
             _LOG.exception("a call failed inside the gateway", extra={"request_id": meter.request_id})
             await self._send_error(
-                InternalError("The gateway failed on this call; retry."), meter, send, connection, watch
+                InternalError("The gateway failed on this call; retry."), meter, scope, send, watch
             )
         finally:
             connection.watchers.discard(watch)
@@ -199,11 +201,21 @@ class InferenceEndpoint:
         return BodyTooLargeError(f"The body is longer than {self._max_body_bytes} bytes; send less.")
 
     async def _send_error(
-        self, error: GatewayError, meter: Meter, send: Send, connection: ClientConnection, watch: ClientWatch
+        self, error: GatewayError, meter: Meter, scope: Scope, send: Send, watch: ClientWatch
     ) -> None:
-        if watch.has_head:
-            await self._send_error_event(error, meter, send)
-            return
+        """Tell the client, unless it leaves, or the gateway cannot wait, before it takes it."""
+        try:
+            if watch.has_head:
+                await self._send_error_event(error, meter, send)
+            else:
+                await self._send_error_reply(error, meter, scope, send, watch)
+        except asyncio.CancelledError:
+            if watch.is_gone:
+                _note_gone(meter, scope)
+
+    async def _send_error_reply(
+        self, error: GatewayError, meter: Meter, scope: Scope, send: Send, watch: ClientWatch
+    ) -> None:
         meter.status, meter.outcome, meter.code = error.status, "error", error.code or ""
         body = error_body(error, self._route, meter.request_id)
         start = {
@@ -211,6 +223,7 @@ class InferenceEndpoint:
             "status": error.status,
             "headers": error_headers(error, meter, body),
         }
+        connection: ClientConnection = scope[CONNECTION]
         connection.close_if_unread()
         connection.cork()
         watch.has_head = True
@@ -227,14 +240,21 @@ class InferenceEndpoint:
         self,
         reply: Reply | None,
         meter: Meter,
+        scope: Scope,
         send: Send,
-        connection: ClientConnection,
         watch: ClientWatch,
     ) -> None:
         """End a call that outlasts the gateway: with an error, or an error event if its stream has begun."""
         error = ServerShuttingDownError("The gateway is shutting down; retry the call.", retry_after_s=1)
         if not watch.has_head or reply is None or reply.is_stream:
-            await self._send_error(error, meter, send, connection, watch)
+            await self._send_error(error, meter, scope, send, watch)
+
+
+def _note_gone(meter: Meter, scope: Scope) -> None:
+    """Note that the client has left; of requests sent ahead, uvicorn itself tells only the newest."""
+    meter.status, meter.outcome, meter.code = CLIENT_GONE_STATUS, "client_gone", ""
+    cycle: Cycle = scope[CYCLE]
+    cycle.disconnected = True
 
 
 def read_request_id(fields: Mapping[bytes, bytes]) -> str:

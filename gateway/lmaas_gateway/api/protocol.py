@@ -121,6 +121,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every watcher, those of pipelined requests too."""
         self._phase = _ENDING
+        self._client_connection.is_lost = True
         self._connections.leave(self, was_admitted=self._turn_away is None)
         super().connection_lost(exc)
         for watcher in tuple(self._client_connection.watchers):
@@ -270,6 +271,9 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+            if self._phase == _DEAF and cycle.more_body:
+                # It was refused while it waited for its turn; only now can it answer.
+                self.deadline_s = self.loop.time() + _LINGER_S
         elif self._phase == _REPLY:
             self._phase = _IDLE
             self.deadline_s = self.loop.time() + self._settings.keep_alive_s
@@ -371,8 +375,9 @@ class GatewayProtocol(HttpToolsProtocol):
         if cycle.more_body:
             # Its endpoint is told the next time it asks for the body, and answers in its own way.
             self._client_connection.refusal = error
-            self.deadline_s = self.loop.time() + _LINGER_S
             cycle.message_event.set()
+            if not self.pipeline:
+                self.deadline_s = self.loop.time() + _LINGER_S
 
     def _write_refusal(self, error: GatewayError) -> None:
         body = error_body(error, None)
