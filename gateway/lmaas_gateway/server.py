@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 import uvloop
+from uvicorn.lifespan.off import LifespanOff
 
 from lmaas_gateway import logs
 from lmaas_gateway.api.protocol import GatewayProtocol
@@ -31,7 +32,7 @@ from lmaas_gateway.greeting import greet_when_ready
 from lmaas_gateway.link import Channel, WorkerLink
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
-from lmaas_gateway.workers import Workers
+from lmaas_gateway.workers import SAME_SIGNAL_S, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
+# How long calls may take to end once they are told to, each time, and the rest of the gateway after them.
+_LAST_WORDS_S = 0.5
 
 
 def serve(settings: Settings, *, report: Callable[[str], None], source: Source | None = None) -> None:
@@ -117,7 +120,7 @@ async def serve_socket(
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.freeze()
     try:
-        await _Server(config, gateway, settings.drain_delay_s).serve(sockets=[listener])
+        await _Server(config, gateway, settings.drain_delay_s, is_worker=seat is not None).serve([listener])
     finally:
         writer.close()
 
@@ -157,35 +160,64 @@ class _Server(uvicorn.Server):
         config: uvicorn's.
         gateway: Told at once that it stops.
         drain_delay_s: How long new connections are still taken then.
+        is_worker: Its parent passes signals on, so that one to their group comes twice.
     """
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, drain_delay_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gateway: Gateway, drain_delay_s: float, *, is_worker: bool
+    ) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._drain_delay_s = drain_delay_s
-        self._is_told = False
+        self._signals = (signal.SIGTERM,) if is_worker else _STOP_SIGNALS
+        self._same_signal_s = SAME_SIGNAL_S if is_worker else 0.0
+        self._told_at_s: float | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop at the first signal: say so, let load balancers notice, then end; at once at the second."""
         loop = asyncio.get_running_loop()
-        for number in _STOP_SIGNALS:
+        for number in self._signals:
             loop.add_signal_handler(number, self._stop)
         try:
             yield
         finally:
-            for number in _STOP_SIGNALS:
+            for number in self._signals:
                 loop.remove_signal_handler(number)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, but end the gateway after its calls, and in a hurry too."""
+        lifespan, self.lifespan = self.lifespan, LifespanOff(self.config)
+        await super().shutdown(sockets)
+        await self._end_calls()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S if self.force_exit else None):
+                await lifespan.shutdown()
+
+    async def _end_calls(self) -> None:
+        """Have every call ended, and so logged, while there is a log.
+
+        One that is told may have to wait before it can tell its client, and then is told again.
+        """
+        for _ in range(2):
+            calls = tuple(self.server_state.tasks)
+            if not calls:
+                return
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(calls, timeout=_LAST_WORDS_S)
+
     def _stop(self) -> None:
-        if self._is_told:
-            self.force_exit = True
-            self._end()
+        loop = asyncio.get_running_loop()
+        if self._told_at_s is not None:
+            if loop.time() - self._told_at_s >= self._same_signal_s:
+                self.force_exit = True
+                self._end()
             return
-        self._is_told = True
+        self._told_at_s = loop.time()
         self._gateway.announce_stop()
         if self._drain_delay_s:
-            asyncio.get_running_loop().call_later(self._drain_delay_s, self._end)
+            loop.call_later(self._drain_delay_s, self._end)
         else:
             self._end()
 

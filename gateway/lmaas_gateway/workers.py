@@ -40,6 +40,8 @@ _RESTART_PAUSE_S = 1.0
 _KILL_AFTER_S = 10.0
 _ANSWER_TIMEOUT_S = 15.0
 _CHORES_INTERVAL_S = 0.5
+# A signal to the whole process group reaches a worker twice: itself, and passed on by its parent.
+SAME_SIGNAL_S = 1.0
 
 
 class Entry(Protocol):
@@ -176,7 +178,6 @@ class Workers:
         """Run one worker, and another one whenever it dies."""
         while not self._is_stopping:
             worker = await self._start(seat)
-            self._workers.add(worker)
             listening = asyncio.create_task(self._listen(worker))
             await asyncio.get_running_loop().run_in_executor(joiners, worker.process.join)
             self._workers.discard(worker)
@@ -198,7 +199,12 @@ class Workers:
                 target=_run, args=(self._target, settings, self._listener, seat, theirs), daemon=True
             )
             process.start()
-        return _Worker(process, await Channel.open(ours), settings)
+        worker = _Worker(process, await Channel.open(ours), settings)
+        self._workers.add(worker)
+        if self._is_stopping:
+            # The signal came while it was started, and was not passed on to it.
+            process.terminate()
+        return worker
 
     async def _listen(self, worker: _Worker) -> None:
         async for message in worker.channel.messages():
@@ -243,11 +249,19 @@ class Workers:
             await asyncio.sleep(_CHORES_INTERVAL_S)
 
     def _stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._terminate()
+        if self._is_stopping:
+            # Workers take one that follows closely for the first once more.
+            loop.call_later(SAME_SIGNAL_S, self._terminate)
+            return
         self._is_stopping = True
+        grace_s = self._settings.drain_delay_s + self._settings.shutdown_timeout_s + _KILL_AFTER_S
+        loop.call_later(grace_s, self._kill)
+
+    def _terminate(self) -> None:
         for worker in self._workers:
             worker.process.terminate()
-        grace_s = self._settings.drain_delay_s + self._settings.shutdown_timeout_s + _KILL_AFTER_S
-        asyncio.get_running_loop().call_later(grace_s, self._kill)
 
     def _kill(self) -> None:
         for worker in self._workers:
@@ -266,8 +280,9 @@ async def _first_problem(answers: Iterable[asyncio.Future[str | None]]) -> str |
 
 def _run(target: Entry, settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
     """Begin a worker: it must not outlive the process that keeps its models."""
-    # A reload is the parent's to begin.
+    # A reload is the parent's to begin, and a Ctrl-C, which the whole group gets, the parent's to pass on.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         _watch(parent.sentinel)

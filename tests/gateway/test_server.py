@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.server import listen, serve
 from lmaas_gateway.settings import Settings
 from lmaas_gateway.testing import FakeReplica, Script
-from support.processes import served, stop
+from support.processes import finish, served, stop
 from support.serving import ASK, CHAT, STREAM
 from support.stub import ask, raw_client, request_bytes
 
@@ -84,10 +85,29 @@ async def test_second_signal_stops_at_once(tmp_path: Path) -> None:
         await replica.record.until(lambda: replica.running == 1)
         process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.3)
-        process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(5):
-            assert await process.wait() == 0
+            (line,) = await stop(process)
+        assert (await client.response()).error["code"] == "server_shutting_down"
         await replica.record.until(lambda: replica.aborted == 1)
+    assert json.loads(line)["code"] == "server_shutting_down"
+
+
+@pytest.mark.parametrize("is_told_twice", [False, True])
+async def test_call_whose_client_does_not_read_at_the_end_has_its_line(
+    tmp_path: Path, *, is_told_twice: bool
+) -> None:
+    script = Script(events=("data: " + "x" * 60_000 + "\n\n",) * 2000)
+    timeout = f"shutdown_timeout_s: {30 if is_told_twice else 1}"
+    async with FakeReplica(script=script) as replica, served(replica, tmp_path, timeout) as (process, port):
+        with socket.create_connection(("127.0.0.1", port)) as stuck:
+            stuck.sendall(request_bytes(CHAT, STREAM))
+            await replica.record.until(lambda: replica.running == 1)
+            await asyncio.sleep(1)
+            if is_told_twice:
+                process.send_signal(signal.SIGTERM)
+                await asyncio.sleep(0.3)
+            (line,) = await stop(process)
+    assert json.loads(line)["code"] == "server_shutting_down"
 
 
 async def test_readiness_ends_at_the_signal_and_calls_are_taken_for_the_drain_delay(tmp_path: Path) -> None:
@@ -190,3 +210,40 @@ async def test_several_workers_all_follow_the_file(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
         await stop(process)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_to_the_whole_group_lets_the_workers_finish(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with (
+        FakeReplica(script=Script(token_gap_s=0.05)) as replica,
+        served(replica, tmp_path, "workers: 2") as (process, port),
+        raw_client(port) as client,
+    ):
+        client.send(request_bytes(CHAT, {**STREAM, "max_tokens": 40}))
+        await client.head()
+        os.killpg(process.pid, number)
+        body = b""
+        while piece := await client.chunk():
+            body += piece
+        (line,) = await finish(process)
+    assert body.endswith(b"data: [DONE]\n\n")
+    assert json.loads(line)["outcome"] == "ok"
+
+
+@pytest.mark.parametrize("pause_s", [0.3, 1.2])
+async def test_second_signal_stops_the_workers_soon(tmp_path: Path, pause_s: float) -> None:
+    async with (
+        FakeReplica(script=Script(headers_delay_s=60)) as replica,
+        served(replica, tmp_path, "workers: 2", "shutdown_timeout_s: 30") as (process, port),
+        raw_client(port) as client,
+    ):
+        client.send(request_bytes(CHAT, ASK))
+        await replica.record.until(lambda: replica.running == 1)
+        os.killpg(process.pid, signal.SIGTERM)
+        await asyncio.sleep(pause_s)
+        os.killpg(process.pid, signal.SIGTERM)
+        async with asyncio.timeout(5):
+            (line,) = await finish(process)
+    assert json.loads(line)["code"] == "server_shutting_down"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from gateway.processes import any_alive, eventually, is_alive
 from lmaas_gateway.configuration.changes import ChangeReplica
 from lmaas_gateway.configuration.live import Configuration
 from lmaas_gateway.errors import InvalidConfigurationError
+from lmaas_gateway.link import Channel
 from lmaas_gateway.replicas.supervisor import ReplicaStatus
 from lmaas_gateway.server import listen, serve_worker
 from lmaas_gateway.testing import FakeReplica, Script
@@ -304,3 +306,28 @@ async def test_workers_together_pass_the_capacity_by_one_call_each_at_most() -> 
             replies = await asyncio.gather(*(ask(running.port, asking) for _ in range(60)))
         assert {reply.status for reply in replies} == {200}
         assert 5 <= peak(replica.calls) <= 6 + 2
+
+
+async def test_signal_while_a_worker_is_started_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_started = asyncio.Event()
+
+    class SlowChannel(Channel):
+        @classmethod
+        async def open(cls, end: socket.socket) -> Channel:
+            is_started.set()
+            await asyncio.sleep(1)
+            return await Channel.open(end)
+
+    monkeypatch.setattr("lmaas_gateway.workers.Channel", SlowChannel)
+    settings = settings_for("http://127.0.0.1:1", workers=1, shutdown_timeout_s=30)
+    with listen("127.0.0.1", 0) as listener:
+        configuration = Configuration(settings, lambda: settings)
+        workers = Workers(
+            settings, listener, target=serve_worker, steering=configuration, launches=lambda _: ()
+        )
+        running = asyncio.create_task(workers.run(lambda _: None))
+        await is_started.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            await running
+    assert not workers.pids

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def served(
     replica: FakeReplica, tmp_path: Path, *lines: str, max_files: int | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """Run `lmaas serve` and wait for its greeting; give the process and its port."""
+    """Run `lmaas serve`, in a process group of its own, until its greeting; give the process and its port."""
     limit = ""
     if max_files is not None:
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({max_files}, {max_files})); "
@@ -31,6 +31,7 @@ async def served(
         *("serve", "--config", str(config)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         assert process.stderr is not None
@@ -49,6 +50,11 @@ async def served(
 async def stop(process: asyncio.subprocess.Process, number: signal.Signals = signal.SIGTERM) -> list[bytes]:
     """Signal the process; give the lines of its standard output."""
     process.send_signal(number)
+    return await finish(process)
+
+
+async def finish(process: asyncio.subprocess.Process) -> list[bytes]:
+    """Wait for the end of a process that was told; give the lines of its standard output."""
     async with asyncio.timeout(15):
         out, err = await process.communicate()
     assert process.returncode == 0, err
