@@ -54,6 +54,8 @@ class Accounting:
 
     def close(self, meter: Meter) -> None:
         """Count a call that has ended, and log it."""
+        if meter.is_whole and meter.outcome == "client_gone":
+            meter.status, meter.outcome = 200, "ok"
         duration_s = meter.duration_s()
         first_byte_s = meter.first_byte_s()
         self._metrics.count_call(

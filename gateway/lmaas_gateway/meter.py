@@ -29,6 +29,7 @@ class Meter:
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
         cache: Whether the reply comes from a store; empty where none was asked.
+        is_whole: Whether a stream has been given to its last event; a client that leaves then lacks nothing.
         is_sent: Whether the call has been sent to a replica, past every queue.
         attempts: How many replicas were asked.
         queued_s: How long the call waited for its turn.
@@ -44,6 +45,7 @@ class Meter:
         "code",
         "is_sent",
         "is_stream",
+        "is_whole",
         "model",
         "outcome",
         "principal",
@@ -64,7 +66,7 @@ class Meter:
         self.route = route
         self.principal = self.model = self.replica = self.code = ""
         self.reply_headers: list[tuple[bytes, bytes]] = []
-        self.is_stream = self.is_sent = False
+        self.is_stream = self.is_sent = self.is_whole = False
         self.attempts = 0
         self.status = 0
         self.outcome: Outcome = "ok"

@@ -70,7 +70,12 @@ class PlainReply:
     async def read(self) -> bytes:
         """Give the next bytes to send; none at the end."""
         exchange = self._forwarded.exchange
-        data = await exchange.read()
+        try:
+            data = await exchange.read()
+        except ReplicaError as error:
+            if not (isinstance(error, ReplicaDeadlineError) and error.is_of_call):
+                self._forwarded.note_broken()
+            raise
         self.is_over = exchange.is_drained
         self._tail = data[-_TAIL_BYTES:] if len(data) >= _TAIL_BYTES else self._tail[-_TAIL_BYTES:] + data
         return data
@@ -132,6 +137,7 @@ class StreamReply:
         if tap.is_broken:
             return data + self._end()
         if tap.is_complete:
+            self._meter.is_whole = True
             self.is_over = self._forwarded.exchange.is_drained
         return data
 

@@ -280,6 +280,15 @@ class TestBrokenStreams:
         assert events_of(reply)[-1] == b"data: [DONE]"
         assert line["outcome"] == "ok"
 
+    async def test_client_that_leaves_at_the_last_event_had_its_whole_reply(self) -> None:
+        script = Script(fault=Fault.HANG, fault_at=Point.AFTER_EVENTS, fault_events=6)
+        async with FakeReplica(script=script) as replica, run_gateway(settings_for(replica)) as running:
+            async with raw_client(running.port) as client:
+                client.send(request_bytes(CHAT, STREAM))
+                await client.reader.readuntil(b"data: [DONE]\n\n")
+            line = await running.logged()
+        assert (line["outcome"], line["status"], line["completion_tokens"]) == ("ok", 200, 3)
+
     async def test_something_else_than_a_stream_is_a_502(self) -> None:
         script = Script(body='{"id":"x"}')
         reply, line, _ = await outcome_of(CHAT, STREAM, script)
@@ -299,10 +308,12 @@ class TestBrokenReplies:
                 assert status == 200
                 received = await client.reader.read()
             line = await running.logged()
+            failures = running.pool.replicas[0].breaker.consecutive_failures
             assert running.in_flight == 0
         assert len(received) < len(body)
         assert not received.endswith(b"0\r\n\r\n")
         assert (line["outcome"], line["status"]) == ("interrupted", 200)
+        assert failures == 1
         assert ("content-length" in headers) == (framing is Framing.LENGTH)
 
     @pytest.mark.parametrize("framing", [Framing.CHUNKED, Framing.EOF])

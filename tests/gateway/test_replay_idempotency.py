@@ -159,6 +159,18 @@ async def test_call_whose_client_left_runs_anew(replica: FakeReplica, running: R
     assert (again.status, is_replayed(again)) == (200, False)
 
 
+async def test_stream_whose_client_left_at_its_last_event_is_replayed(
+    replica: FakeReplica, running: Running
+) -> None:
+    replica.scripts.append(Script(fault=Fault.HANG, fault_at=Point.AFTER_EVENTS, fault_events=6))
+    async with raw_client(running.port) as client:
+        client.send(request_bytes(CHAT, STREAM, KEY))
+        await client.reader.readuntil(b"data: [DONE]\n\n")
+    again = await running.post(CHAT, STREAM, KEY)
+    assert (again.status, is_replayed(again), replica.requests) == (200, True, 1)
+    assert again.body.endswith(b"data: [DONE]\n\n")
+
+
 async def test_reply_too_long_to_be_kept_passes_whole_and_runs_anew(replica: FakeReplica) -> None:
     replica.script = Script(text="word " * 1000, tokens=1000)
     settings = settings_for(replica, idempotency={"max_entry_bytes": 1024})

@@ -144,28 +144,29 @@ class RecordedReply:
         """Give the first bytes, without waiting; none if their end must wait for a keeper."""
         data = self._reply.begin()
         self._record(data)
-        if not self._reply.is_over:
+        if not self._has_ended():
             return data
         self._finish()
         if self._pending:
             self._held = data
             return b""
-        self.is_over = True
+        self.is_over = self._reply.is_over
         return data
 
     async def read(self) -> bytes:
         """Give the next bytes; none at the end."""
         if self._pending:
-            data = self._held
+            data, self._held = self._held, b""
         else:
             data = await self._reply.read()
             self._record(data)
-            if not self._reply.is_over:
+            if not self._has_ended():
                 return data
             self._finish()
-        for pending in self._pending:
-            await pending
-        self.is_over = True
+        pending, self._pending = self._pending, []
+        for kept in pending:
+            await kept
+        self.is_over = self._reply.is_over
         return data
 
     def note_usage(self) -> None:
@@ -179,6 +180,10 @@ class RecordedReply:
         self._parts = None
         self._room.free_bytes += self._reserved_bytes
         self._reserved_bytes = self._left_bytes = 0
+
+    def _has_ended(self) -> bool:
+        """Tell whether all of it is here; clients of a stream may leave at its last event."""
+        return self._reply.is_over or self._meter.is_whole
 
     def _record(self, data: bytes) -> None:
         if self._parts is not None:
