@@ -72,7 +72,7 @@ class Pipeline:
         meter.principal = principal.id
         call = await read_call()
         if self._policy.check(call):
-            call = await self._policy.settle(call)
+            call = await self._policy.settle(call, principal.id)
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
         replay = None

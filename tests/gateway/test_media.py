@@ -6,8 +6,10 @@ import asyncio
 import base64
 import contextlib
 import json
+import socket
 import ssl
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -245,6 +247,101 @@ class TestFetcher:
                 await fetcher.fetch("https://b.example/", "image", FETCH)
             assert names.reached == [PUBLIC, PUBLIC]
 
+    @pytest.mark.parametrize(
+        "location", ["http://[", "//[::1", "http://[2606:4700::1111%25x]/", "http://[2606:4700::1111%x]/"]
+    )
+    async def test_redirect_that_cannot_be_understood_is_refused(self, location: str) -> None:
+        async with fetcher_of(replying(moved(location))) as (fetcher, names):
+            with pytest.raises(MediaError):
+                await fetcher.fetch("http://a.example/", "image", FETCH)
+            assert names.reached == [PUBLIC]
+
+    async def test_only_listed_ports(self) -> None:
+        async with fetcher_of(replying(ok())) as (fetcher, names):
+            for url in ("http://a.example:22/", "https://a.example:8443/", "http://a.example:0/"):
+                with pytest.raises(MediaError, match="port"):
+                    await fetcher.fetch(url, "image", FETCH)
+            with pytest.raises(MediaError, match="port"):
+                await fetcher.fetch("https://a.example:80/", "image", MediaSettings(fetch=True))
+            assert names.asked == []
+            listed = FETCH.model_copy(update={"ports": (22,)})
+            assert await fetcher.fetch("http://a.example:22/", "image", listed) == DATA
+
+    async def test_one_caller_never_has_all_places(self) -> None:
+        is_full, asked = asyncio.Event(), 0
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal asked
+            if b"/slow" in await read_request(reader):
+                asked += 1
+                if asked == 8:
+                    is_full.set()
+                await reader.read()
+            writer.write(ok())
+
+        async with fetcher_of(handler) as (fetcher, names):
+            slow = [
+                asyncio.ensure_future(fetcher.fetch("http://a.example/slow", "image", FETCH, caller="a"))
+                for _ in range(20)
+            ]
+            await is_full.wait()
+            assert await fetcher.fetch("http://b.example/", "image", FETCH, caller="b") == DATA
+            assert len(names.reached) == 9
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+
+    async def test_name_that_is_looked_up_for_long_takes_its_callers_place_alone(self) -> None:
+        never = asyncio.Event()
+        asked: list[str] = []
+
+        async def resolve(host: str, port: int) -> Sequence[str]:
+            del port
+            asked.append(host)
+            if host == "slow.example":
+                await never.wait()
+            return [PUBLIC]
+
+        async with stub_server(replying(ok())) as port:
+            fetcher = MediaFetcher(resolve=resolve, reach=lambda *_: ("127.0.0.1", port))
+            hasty = FETCH.model_copy(update={"timeout_s": 0.1})
+            for _ in range(3):
+                calls = (fetcher.fetch("http://slow.example/", "image", hasty, caller="a") for _ in range(8))
+                outcomes = await asyncio.gather(*calls, return_exceptions=True)
+                assert all(isinstance(outcome, MediaError) for outcome in outcomes)
+            assert len(asked) == 4
+            assert await fetcher.fetch("http://b.example/", "image", FETCH, caller="b") == DATA
+            never.set()
+            assert await fetcher.fetch("http://c.example/", "image", FETCH, caller="a") == DATA
+            await fetcher.close()
+
+    async def test_slow_names_leave_the_loops_own_look_ups_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slow, names = threading.Event(), socket.getaddrinfo
+
+        def look_up(host: str, *rest: Any, **more: Any) -> Any:
+            if host.endswith(".example"):
+                slow.wait(10)
+                raise OSError(host)
+            return names(host, *rest, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        fetcher = MediaFetcher()
+        held = [
+            asyncio.ensure_future(fetcher.fetch(f"https://{n}.example/", "image", FETCH, caller=str(n)))
+            for n in range(40)
+        ]
+        await asyncio.sleep(0.1)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(1):
+            assert await loop.run_in_executor(None, names, "127.0.0.1", 80)
+        assert sum(thread.name == "media-name" for thread in threading.enumerate()) == 16
+        for task in held:
+            task.cancel()
+        slow.set()
+        await asyncio.gather(*held, return_exceptions=True)
+
     async def test_systems_resolver_is_asked_by_default(self) -> None:
         with pytest.raises(MediaError, match="public internet"):
             await MediaFetcher().fetch("https://localhost/", "image", FETCH)
@@ -323,7 +420,7 @@ def call_of(path: str, body: bytes) -> Any:
 
 
 class NeverFetcher(MediaFetcher):
-    async def fetch(self, url: str, kind: str, settings: MediaSettings) -> str:
+    async def fetch(self, url: str, kind: str, settings: MediaSettings, **_: Any) -> str:
         raise AssertionError(url, kind, settings)
 
 
@@ -332,7 +429,7 @@ class Fetched(MediaFetcher):
         super().__init__()
         self.seen: list[tuple[str, str]] = []
 
-    async def fetch(self, url: str, kind: str, settings: MediaSettings) -> str:
+    async def fetch(self, url: str, kind: str, settings: MediaSettings, **_: Any) -> str:
         del settings
         self.seen.append((url, kind))
         return DATA
@@ -490,10 +587,27 @@ class TestRules:
             await settle(CHAT, msgspec.json.encode({"model": "m", "messages": user(audio)}), max_bytes=10)
 
     async def test_all_that_is_fetched_for_a_call_has_a_cap(self) -> None:
-        call = call_of(CHAT, msgspec.json.encode({"model": "mock", "messages": user(IMAGE, IMAGE)}))
-        settings = MediaSettings(fetch=True, max_total_bytes=20)
-        with pytest.raises(MediaError, match="20 bytes"):
-            await MediaRules(settings, Fetched()).settle(call, frozenset())
+        image = {"image_url": "http://a.example/"}
+        call = call_of(CHAT, msgspec.json.encode({"model": "mock", "messages": user(image, image)}))
+        settings = FETCH.model_copy(update={"max_total_bytes": 2 * len(PNG) - 1})
+        async with fetcher_of(replying(ok())) as (fetcher, _):
+            with pytest.raises(MediaError, match="27 bytes"):
+                await MediaRules(settings, fetcher).settle(call, frozenset())
+            settings = FETCH.model_copy(update={"max_total_bytes": 2 * len(PNG)})
+            assert (await MediaRules(settings, fetcher).settle(call, frozenset())).body.count(b"data:") == 2
+
+    async def test_fetching_ends_when_a_call_has_all_that_it_may_have(self) -> None:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n" + PNG)
+            await reader.read()
+
+        images = [{"image_url": f"http://a{number}.example/"} for number in range(3)]
+        call = call_of(CHAT, msgspec.json.encode({"model": "mock", "messages": user(*images)}))
+        settings = FETCH.model_copy(update={"max_total_bytes": 2 * len(PNG)})
+        async with fetcher_of(handler) as (fetcher, _):
+            with pytest.raises(MediaError, match="The media of a call is longer than 28 bytes"):
+                await MediaRules(settings, fetcher).settle(call, frozenset())
 
     async def test_number_that_cannot_be_kept_is_refused(self) -> None:
         body = b'{"model":"mock","messages":[{"image_url":"https://a.example"}],"x":1e400}'

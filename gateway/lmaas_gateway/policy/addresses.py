@@ -23,8 +23,9 @@ _TRANSLATED = tuple(
     ipaddress.IPv6Network(network)
     for network in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
 )
-# Python calls it global; it was the way to the nearest 6to4 relay.
-_RELAYS = ipaddress.IPv4Network("192.88.99.0/24")
+# Python calls them global, at least in part or in some versions: the way to the nearest 6to4 relay, what
+# protocols keep for themselves, and documentation.
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "192.0.0.0/24", "3fff::/20")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,13 @@ def is_global(address: str) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
+    if "%" in address or any(parsed in network for network in _SPECIAL):
+        return False
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return is_global(str(parsed.ipv4_mapped))
         if parsed.is_site_local or any(parsed in network for network in _TRANSLATED):
             return False
-    elif parsed in _RELAYS:
-        return False
     return parsed.is_global and not (parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified)
 
 
@@ -102,6 +103,9 @@ def _plain_host(host: str) -> str:
     Raises:
         ValueError: it is neither.
     """
+    if "%" in host:
+        # The zone of an IPv6 address means something on this machine alone.
+        raise ValueError(host)
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

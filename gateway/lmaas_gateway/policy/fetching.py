@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
-from typing import TYPE_CHECKING
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 import httpx
 
 from lmaas_gateway.errors import MediaError
 from lmaas_gateway.policy.addresses import is_domain_allowed, is_global, parse_target
+from lmaas_gateway.policy.places import Places
 from lmaas_gateway.policy.sniffing import sniff
 
 if TYPE_CHECKING:
@@ -32,18 +36,58 @@ if TYPE_CHECKING:
 
 _MAX_REDIRECTS = 3
 _MAX_CONNECTIONS = 16
+_MAX_CONNECTIONS_EACH = 8
+# A look-up cannot be ended, and some take half a minute.
+_MAX_LOOKUPS = 16
+_MAX_LOOKUPS_EACH = 4
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
-    return [str(address[0]) for *_, address in found]
+    """Ask the system's resolver, in a thread of its own.
+
+    The loop's threads are few, and whoever connects to a replica by name needs one too. A daemon, since a
+    name that is slow must not hold up the end of the process either.
+    """
+    answer: Future[Any] = Future()
+    answer.set_running_or_notify_cancel()
+    threading.Thread(target=_look_up, args=(answer, host, port), name="media-name", daemon=True).start()
+    return [str(address[0]) for *_, address in await asyncio.wrap_future(answer)]
+
+
+def _look_up(answer: Future[Any], host: str, port: int) -> None:
+    try:
+        answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except (OSError, ValueError) as error:
+        answer.set_exception(error)
 
 
 def reach(address: str, port: int) -> tuple[str, int]:
     """An address is reached where it says."""
     return address, port
+
+
+class Budget:
+    """How much may still be fetched for one call: its fetches share it.
+
+    Args:
+        max_bytes: For all of them.
+    """
+
+    __slots__ = ("_left_bytes", "_max_bytes")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = self._left_bytes = max_bytes
+
+    def take(self, size_bytes: int) -> None:
+        """Take note of bytes that came.
+
+        Raises:
+            MediaError: they are too many.
+        """
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            raise MediaError(f"The media of a call is longer than {self._max_bytes} bytes.")
 
 
 class MediaFetcher:
@@ -62,25 +106,36 @@ class MediaFetcher:
         self._reach = reach
         self._tls = tls
         self._transport: httpx.AsyncHTTPTransport | None = None
-        self._places = asyncio.Semaphore(_MAX_CONNECTIONS)
+        self._places = Places(_MAX_CONNECTIONS, _MAX_CONNECTIONS_EACH)
+        self._lookups = Places(_MAX_LOOKUPS, _MAX_LOOKUPS_EACH)
 
-    async def fetch(self, url: str, kind: str, settings: MediaSettings) -> str:
+    async def fetch(
+        self, url: str, kind: str, settings: MediaSettings, *, budget: Budget | None = None, caller: str = ""
+    ) -> str:
         """Give what is behind `url` as a data URL.
 
         Args:
             url: The caller's.
             kind: What it must be: `image`, `audio` or `video`.
             settings: Caps, and which domains may be asked.
+            budget: What its call may still fetch; by default all that the settings allow.
+            caller: Who asks: nobody takes all places.
 
         Raises:
             MediaError: it may not be fetched, or was not what it should be.
         """
         try:
-            async with asyncio.timeout(settings.timeout_s), self._places:
-                content = await self._follow(url, settings)
+            async with asyncio.timeout(settings.timeout_s):
+                give_back = await self._places.take(caller)
+                try:
+                    content = await self._follow(
+                        url, settings, budget or Budget(settings.max_total_bytes), caller
+                    )
+                finally:
+                    give_back()
         except TimeoutError:
             raise MediaError(f"A media URL did not answer within {settings.timeout_s:g} s.") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError):
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
             # What exactly happened would tell a caller about the network that we are in.
             raise MediaError("A media URL could not be fetched.") from None
         media_type = sniff(content)
@@ -93,25 +148,27 @@ class MediaFetcher:
         if self._transport is not None:
             await self._transport.aclose()
 
-    async def _follow(self, url: str, settings: MediaSettings) -> bytes:
+    async def _follow(self, url: str, settings: MediaSettings, budget: Budget, caller: str) -> bytes:
         for _ in range(_MAX_REDIRECTS + 1):
             target = parse_target(url, is_http_allowed=settings.allow_http)
-            response = await self._ask(target, settings)
+            response = await self._ask(target, settings, caller)
             try:
                 if response.status_code in _REDIRECTS and "location" in response.headers:
                     url = urljoin(url, response.headers["location"])
                     continue
                 if response.status_code != 200:
                     raise MediaError(f"A media URL answered {response.status_code}.")
-                return await _read(response, settings.max_bytes)
+                return await _read(response, settings.max_bytes, budget)
             finally:
                 await response.aclose()
         raise MediaError(f"A media URL was redirected more than {_MAX_REDIRECTS} times.")
 
-    async def _ask(self, target: Target, settings: MediaSettings) -> httpx.Response:
+    async def _ask(self, target: Target, settings: MediaSettings, caller: str) -> httpx.Response:
         if not is_domain_allowed(target.host, settings.allowed_domains):
             raise MediaError("Media of that domain is not fetched here; send it as a data: URL.")
-        address, port = self._reach(await self._find_address(target), target.port)
+        if target.port not in settings.ports and (target.port != 80 or not settings.allow_http):
+            raise MediaError("Media of that port is not fetched here; send it as a data: URL.")
+        address, port = self._reach(await self._find_address(target, caller), target.port)
         # The transport itself: no cookies, no redirects, no proxy of the environment, no decompression.
         request = httpx.Request(
             "GET",
@@ -121,14 +178,27 @@ class MediaFetcher:
         )
         return await self._connections().handle_async_request(request)
 
-    async def _find_address(self, target: Target) -> str:
+    async def _find_address(self, target: Target, caller: str) -> str:
         if ":" in target.host or target.host.replace(".", "").isdigit():
             addresses: Sequence[str] = [target.host]
         else:
-            addresses = await self._resolve(target.host, target.port)
+            addresses = await self._look_up(target, caller)
         if not addresses or not all(map(is_global, addresses)):
             raise MediaError("A media URL does not point to the public internet.")
         return addresses[0]
+
+    async def _look_up(self, target: Target, caller: str) -> Sequence[str]:
+        """Look a name up; its place is taken until that has ended, whoever still waits for it."""
+        give_back = await self._lookups.take(caller)
+        looking = asyncio.ensure_future(self._resolve(target.host, target.port))
+
+        def end(done: asyncio.Future[Sequence[str]]) -> None:
+            give_back()
+            # Taken note of: nobody may be left to whom it is told.
+            _ = done.cancelled() or done.exception()
+
+        looking.add_done_callback(end)
+        return await asyncio.shield(looking)
 
     def _connections(self) -> httpx.AsyncHTTPTransport:
         if self._transport is None:
@@ -141,12 +211,13 @@ class MediaFetcher:
         return self._transport
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> bytes:
+async def _read(response: httpx.Response, max_bytes: int, budget: Budget) -> bytes:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise MediaError("A media URL answered with compressed bytes.")
     content = bytearray()
     async for piece in response.aiter_raw():
         content += piece
+        budget.take(len(piece))
         if len(content) > max_bytes:
             raise MediaError(f"A media URL holds more than {max_bytes} bytes.")
     return bytes(content)

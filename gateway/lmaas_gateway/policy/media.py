@@ -16,6 +16,7 @@ import msgspec
 from lmaas_gateway import envelope
 from lmaas_gateway.envelope import ABSENT
 from lmaas_gateway.errors import InvalidBodyError, MediaError, ParameterNotAllowedError
+from lmaas_gateway.policy.fetching import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,12 +116,13 @@ class MediaRules:
         self._settings = settings
         self._fetcher = fetcher
 
-    async def settle(self, call: Call, allowed_parameters: frozenset[str]) -> Call:
+    async def settle(self, call: Call, allowed_parameters: frozenset[str], caller: str = "") -> Call:
         """Give the call with every URL fetched; the call itself if it has none.
 
         Args:
             call: One that may hold media.
             allowed_parameters: What the operator lets its callers set.
+            caller: Who pays with places for what is fetched.
 
         Raises:
             GatewayError: media that is not taken here, or cannot be had.
@@ -143,7 +145,7 @@ class MediaRules:
             return call
         if not self._settings.fetch:
             raise MediaError("Media URLs are not fetched here; send the content as a data: URL.")
-        await self._replace(outside)
+        await self._replace(outside, caller)
         data = msgspec.json.encode(body)
         wanted = envelope.read(data)
         return msgspec.structs.replace(call, body=data, wanted=wanted, prompt=envelope.prompt_of(wanted))
@@ -159,9 +161,12 @@ class MediaRules:
             raise MediaError(f"A media part is longer than {self._settings.max_bytes} bytes.")
         return True
 
-    async def _replace(self, references: list[Reference]) -> None:
+    async def _replace(self, references: list[Reference], caller: str) -> None:
+        settings, budget = self._settings, Budget(self._settings.max_total_bytes)
         tasks = [
-            asyncio.ensure_future(self._fetcher.fetch(reference.url, reference.kind, self._settings))
+            asyncio.ensure_future(
+                self._fetcher.fetch(reference.url, reference.kind, settings, budget=budget, caller=caller)
+            )
             for reference in references
         ]
         try:
@@ -169,8 +174,6 @@ class MediaRules:
         finally:
             for task in tasks:
                 task.cancel()
-        if sum(map(len, fetched)) > self._settings.max_total_bytes * 4 // 3:
-            raise MediaError(f"The media of a call is longer than {self._settings.max_total_bytes} bytes.")
         for reference, url in zip(references, fetched, strict=True):
             reference.replace(url)
 

@@ -34,10 +34,10 @@ class Policy:
         self._parameters.check(call)
         return may_hold_media(call)
 
-    async def settle(self, call: Call) -> Call:
-        """Give the call with its media fetched, or itself if there is nothing to fetch.
+    async def settle(self, call: Call, caller: str) -> Call:
+        """Give the call with its media fetched for `caller`, or itself if there is nothing to fetch.
 
         Raises:
             GatewayError: media that is not taken here, or cannot be had.
         """
-        return await self._media.settle(call, self._parameters.allowed_for(call.model))
+        return await self._media.settle(call, self._parameters.allowed_for(call.model), caller)

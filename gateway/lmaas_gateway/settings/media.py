@@ -24,6 +24,9 @@ class MediaSettings(BaseModel):
         "none of them: every public one.",
     )
     allow_http: bool = Field(default=False, description="Fetch `http:` URLs too.")
+    ports: tuple[int, ...] = Field(
+        default=(443,), description="The only ports to fetch from; with `allow_http` 80 too."
+    )
     timeout_s: float = Field(default=5.0, gt=0, description="For one URL, its redirects included.")
     max_items: int = Field(default=16, ge=0, description="Most media parts of a call.")
     max_bytes: int = Field(default=10 * 2**20, ge=1, description="Largest media part.")
@@ -31,9 +34,9 @@ class MediaSettings(BaseModel):
         default=32 * 2**20, ge=1, description="Most that is fetched for one call, all together."
     )
 
-    @field_validator("allowed_domains", mode="before")
+    @field_validator("allowed_domains", "ports", mode="before")
     @classmethod
-    def _split_domains(cls, value: Any) -> Any:
+    def _split(cls, value: Any) -> Any:
         return split_names(value)
 
     @field_validator("allowed_domains")
