@@ -310,8 +310,9 @@ async def test_call_of_a_pool_that_was_removed_and_is_back_goes_by_the_new_one()
     admission.change(RULES, {"mock": back})
     assert turn.enter(CALL, removed) is not None
     assert admission.gate(back).pool is back
-    admission.gate(removed)
-    assert admission.gate(back).pool is back
+    live = admission.gate(back)
+    assert admission.gate(removed) is live
+    assert live.pool is back
     turn.leave()
 
 
