@@ -328,3 +328,21 @@ def test_engine_arguments_that_may_be_secret_are_masked() -> None:
         *("--seed", "7", "--some-key"),
     ]
     assert shown["api_key"] == "**********"
+
+
+def test_secrets_inside_json_and_all_values_of_a_flag_are_masked() -> None:
+    arguments = ["--api-key", "s1", "s2", "--seed", "7"]
+    arguments += ["--kv-transfer-config", '{"a": [{"password": "s3", "max_tokens": 4}], "hf_token": ["s4"]}']
+    arguments += ['--config={"secret": "s5"}', "--odd", '{"token": s6', "--plain", '{"a":1}', "-x", "{"]
+    model = {"model": "x", "engine_args": arguments}
+    shown = mask(Settings.model_validate({"models": [model], "api_key": "s3" * 8}))
+    masked = "**********"
+    assert shown["models"][0]["engine_args"] == [
+        *("--api-key", masked, masked, "--seed", "7"),
+        *(
+            "--kv-transfer-config",
+            f'{{"a": [{{"password": "{masked}", "max_tokens": 4}}], "hf_token": "{masked}"}}',
+        ),
+        *(f'--config={{"secret": "{masked}"}}', "--odd", masked, "--plain", '{"a":1}', "-x", "{"),
+    ]
+    assert shown["api_key"] == "**********"

@@ -351,3 +351,12 @@ async def test_workers_share_a_folder_on_disk_where_memory_has_no_room(
     await kept(claims)
     assert "replies" in sizes_bytes(folder)
     claims.close()
+
+
+def test_link_in_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(victim)
+    with pytest.raises(SettingsError, match="is no folder; name one, not a link"):
+        ReplyFolder(tmp_path / "link", BOUNDS)
+    assert not list(victim.iterdir())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,3 +101,23 @@ def test_socket_names_are_plain_short_and_distinct() -> None:
     ]
     assert [path.name for path in paths[:2]] == ["a-b-c-0-0.sock", "a-b-c-1-0.sock"]
     assert all(path.parent == folder.path and len(str(path)) < 100 for path in paths)
+
+
+def test_what_others_planted_neither_holds_up_the_start_nor_leads_astray(short: Path) -> None:
+    (short / "lmaas-run-pipe").mkdir()
+    os.mkfifo(short / "lmaas-run-pipe" / ".lock")
+    victim = short / "victim"
+    victim.mkdir()
+    (victim / ".lock").touch()
+    os.utime(victim / ".lock", (0, 0))
+    (short / "lmaas-run-link").symlink_to(victim)
+    (short / "lmaas-run-lock").mkdir()
+    (short / "lmaas-run-lock" / ".lock").symlink_to(victim / ".lock")
+    folder = RuntimeFolder(None, {"XDG_RUNTIME_DIR": str(short)})
+    starting = threading.Thread(target=folder.open, daemon=True)
+    starting.start()
+    starting.join(5)
+    assert not starting.is_alive()
+    folder.close()
+    assert (victim / ".lock").exists()
+    assert (short / "lmaas-run-lock").exists()

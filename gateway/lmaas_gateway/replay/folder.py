@@ -16,6 +16,7 @@ import itertools
 import logging
 import os
 import shutil
+import stat
 import time
 import uuid
 from hashlib import sha256
@@ -147,8 +148,11 @@ class ReplyFolder:
 
     def _open(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stat = self._folder.stat()
-        if stat.st_mode & 0o077 or stat.st_uid != os.geteuid():
+        # Of what is there itself: where all may write, others can put a link to a folder of ours.
+        state = self._folder.lstat()
+        if not stat.S_ISDIR(state.st_mode):
+            raise SettingsError(f"idempotency.folder {self._folder} is no folder; name one, not a link")
+        if state.st_mode & 0o077 or state.st_uid != os.geteuid():
             raise SettingsError(
                 f"idempotency.folder {self._folder} is open to others, and would hold what was generated; "
                 f"close it with: chmod 700 {self._folder}"
@@ -262,8 +266,8 @@ def _files(folder: str) -> Iterator[tuple[float, int, str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                stat = entry.stat()
-                yield stat.st_mtime, stat.st_size, entry.path
+                state = entry.stat()
+                yield state.st_mtime, state.st_size, entry.path
 
 
 def _remove(path: str) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +24,8 @@ _MAX_FOLDER_BYTES = 68
 _MAX_STEM_CHARS = 24
 _OWN_PREFIX = "lmaas-run-"
 _ABANDONED_AFTER_S = 60.0
+# Others may put what they like into a folder for all: a pipe is not waited for, a link not followed.
+_PLAIN = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class RuntimeFolder:
@@ -67,7 +70,7 @@ class RuntimeFolder:
                     f"runtime_dir {self.path} is open to other users; run chmod 700 on it, or name another"
                 )
                 raise SettingsError(message)
-            self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | _PLAIN, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
@@ -93,12 +96,25 @@ def _remove_abandoned(base: Path) -> None:
 
     Young ones are left alone, as their gateway may not have locked them yet.
     """
-    for lock in base.glob(f"{_OWN_PREFIX}*/.lock"):
-        with contextlib.suppress(OSError), lock.open("rb") as file:
-            state = os.fstat(file.fileno())
-            if state.st_uid == os.getuid() and time.time() - state.st_mtime > _ABANDONED_AFTER_S:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock.parent, ignore_errors=True)
+    for folder in base.glob(f"{_OWN_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if _is_ours(folder.lstat(), stat.S_IFDIR):
+                _remove_if_abandoned(folder)
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    lock = os.open(folder / ".lock", os.O_RDONLY | _PLAIN)
+    try:
+        state = os.fstat(lock)
+        if _is_ours(state, stat.S_IFREG) and time.time() - state.st_mtime > _ABANDONED_AFTER_S:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _is_ours(state: os.stat_result, kind: int) -> bool:
+    return stat.S_IFMT(state.st_mode) == kind and state.st_uid == os.getuid()
 
 
 def _own_path(environ: Mapping[str, str]) -> Path:
