@@ -97,3 +97,17 @@ async def test_pools_are_built_out_of_settings() -> None:
     assert asked == ["a"]
     assert "secret" not in repr(directory.pools)
     directory.close()
+
+
+async def test_calls_before_and_after_a_reload_share_their_retries() -> None:
+    model = {"name": "a", "kind": "chat", "replicas": [{"url": "http://h:1"}]}
+    before = Settings.model_validate({"models": [model], "retries": {"burst": 3}})
+    after = Settings.model_validate({"models": [model], "retries": {"burst": 2}})
+    old = build_directory(before)
+    new = build_directory(after, previous=old)
+    assert old.pools["a"].retries.tokens == 3
+    new.succeed(old, after)
+    assert old.pools["a"].retries.take()
+    assert new.pools["a"].retries.take()
+    assert not old.pools["a"].retries.take()
+    new.close()
