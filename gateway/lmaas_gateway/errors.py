@@ -249,8 +249,12 @@ class ReplicaRefusalError(GatewayError):
     ) -> None:
         super().__init__(message, param=param, retry_after_s=retry_after_s)
         self.status = status
-        self.type = "invalid_request_error" if status < 500 else "api_error"
-        if status < 500:
+        # Of the 5xx only 501 is about the request: to ask again is of no use.
+        is_about_request = status < 500 or status == 501
+        self.type = "invalid_request_error" if is_about_request else "api_error"
+        if status == 501:
+            self.should_retry = False
+        if is_about_request:
             self.code = (
                 "context_length_exceeded" if "maximum context length" in message else "invalid_request"
             )

@@ -218,7 +218,7 @@ class TestEjection:
                 metrics = (await running.get("/metrics")).body.decode()
             assert 'reason="interrupted",replica="mock-0"} 5.0' in metrics
 
-    @pytest.mark.parametrize("script", [Script(status=400), Script(status=404), Script(status=422)])
+    @pytest.mark.parametrize("script", [Script(status=status) for status in (400, 404, 422, 501)])
     async def test_refusals_of_the_request_never_count(self, script: Script) -> None:
         async with (
             FakeReplica(script=script) as first,
@@ -228,6 +228,16 @@ class TestEjection:
             for _ in range(20):
                 assert (await running.post(CHAT, ASK)).status == script.status
             assert running.pool.state == "ready"
+            assert first.requests + second.requests == 20
+
+    async def test_what_an_engine_cannot_do_is_the_requests_fault_and_final(self) -> None:
+        async with (
+            FakeReplica(script=Script(status=501)) as replica,
+            run_gateway(settings_for(replica)) as running,
+        ):
+            reply = await running.post(CHAT, ASK)
+        assert (reply.status, reply.error["type"]) == (501, "invalid_request_error")
+        assert reply.headers["x-should-retry"] == "false"
 
     async def test_clients_that_leave_never_count(self) -> None:
         async with FakeReplica() as first, FakeReplica() as second:

@@ -6,6 +6,8 @@ from lmaas_gateway.replicas.client import ReplicaError
 
 # Statuses of a replica that are about itself, not about the request.
 _OF_ITS_OWN = frozenset({401, 403, 429})
+# What vLLM says of a request that asks for what it cannot do; any other replica would say the same.
+_NOT_IMPLEMENTED = 501
 _PAUSES = frozenset({429, 503})
 
 
@@ -33,4 +35,6 @@ class ReplicaReplyError(ReplicaError):
 
 def is_about_replica(status: int) -> bool:
     """Tell whether another replica may answer better than with this status."""
+    if status == _NOT_IMPLEMENTED:
+        return False
     return not 200 <= status < 500 or 300 <= status < 400 or status in _OF_ITS_OWN
