@@ -198,7 +198,12 @@ class Workers:
             process = self._context.Process(
                 target=_run, args=(self._target, settings, self._listener, seat, theirs), daemon=True
             )
-            process.start()
+            # It inherits this, so that a Ctrl-C finds no interpreter that has only half begun.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         worker = _Worker(process, await Channel.open(ours), settings)
         self._workers.add(worker)
         if self._is_stopping:
