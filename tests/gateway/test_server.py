@@ -200,13 +200,13 @@ async def test_several_workers_all_follow_the_file(tmp_path: Path) -> None:
         path = tmp_path / "lmaas.yaml"
         path.write_text(path.read_text().replace(old.url, new.url))
         process.send_signal(signal.SIGHUP)
+        in_a_row = 0
+        # What one worker serves by, all do, if not in the same moment.
         async with asyncio.timeout(20):
-            while not new.record.calls:
+            while in_a_row < 10:
+                count = len(new.record.calls)
                 assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
-        count = len(old.record.calls)
-        for _ in range(10):
-            assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
-        assert len(old.record.calls) == count, "what one worker serves by, all do"
+                in_a_row = in_a_row + 1 if len(new.record.calls) > count else 0
         path.write_text("workers: 3")
         process.send_signal(signal.SIGHUP)
         assert (await ask(port, request_bytes(CHAT, ASK))).status == 200
