@@ -76,7 +76,7 @@ class Pipeline:
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
         replay = None
-        if call.idempotency is not None or self._replays.is_caching:
+        if self._replays.concerns(call, plan[0]):
             replay = await self._replays.open(call, principal, plan[0], meter=meter, exits=exits)
             if replay.reply is not None:
                 return replay.reply

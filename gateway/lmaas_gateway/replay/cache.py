@@ -8,8 +8,6 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lmaas_gateway.replay.keys import forbids_storing
 
 if TYPE_CHECKING:
@@ -28,13 +26,6 @@ _COMPUTED = frozenset(
 # Responses and messages are left out: the one may refer to what a server remembers, the other's form depends
 # on headers.
 _GENERATED = frozenset({"/v1/chat/completions", "/v1/completions"})
-
-
-class _Sampling(msgspec.Struct):
-    temperature: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_SAMPLINGS = msgspec.json.Decoder(_Sampling)
 
 
 class ResponseCache:
@@ -67,7 +58,7 @@ class ResponseCache:
         if pool.name not in self._models or forbids_storing(call):
             return False
         path = call.route.path
-        return path in _COMPUTED or (path in _GENERATED and _is_greedy(call.body))
+        return path in _COMPUTED or (path in _GENERATED and call.wanted.temperature == 0)
 
     def key_of(self, call: Call, principal: Principal, pool: Pool) -> bytes:
         """Name the reply to a call: a digest of all that it depends on, and of who may see it."""
@@ -129,11 +120,3 @@ class CacheKeeper:
         if self._is_leading:
             self._is_leading = False
             way(self._key)
-
-
-def _is_greedy(body: bytes) -> bool:
-    """Tell whether a body asks for temperature 0 in so many words."""
-    try:
-        return float(bytes(_SAMPLINGS.decode(body).temperature)) == 0
-    except (msgspec.DecodeError, ValueError):
-        return False

@@ -65,7 +65,10 @@ class Replays:
         self._cache = cache
         self._metrics = metrics
         self._room = Room(room_bytes)
-        self.is_caching = cache is not None
+
+    def concerns(self, call: Call, pool: Pool) -> bool:
+        """Tell whether a reply to `call` may be stored, or be needed again; few calls ask for either."""
+        return call.idempotency is not None or (self._cache is not None and self._cache.takes(call, pool))
 
     async def open(
         self, call: Call, principal: Principal, pool: Pool, *, meter: Meter, exits: Exits
