@@ -139,8 +139,9 @@ class ReplicaProcess:
 
     def go_on(self) -> None:
         """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
+        # Before the signal: the replica may read before this process runs again.
         self._stops.append((self._stopped_s, time.monotonic()))
+        os.kill(self.pid, signal.SIGCONT)
 
     def attempts(self) -> Sequence[Attempt]:
         """Every call; what it found when it went on was sent to it before, while it was stopped."""
