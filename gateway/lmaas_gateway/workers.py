@@ -14,7 +14,7 @@ import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -198,6 +198,8 @@ class Workers:
             process = self._context.Process(
                 target=_run, args=(self._target, settings, self._listener, seat, theirs), daemon=True
             )
+            # The first start would bring the tracker up, which lets through what is blocked here.
+            resource_tracker.ensure_running()
             # It inherits this, so that a Ctrl-C finds no interpreter that has only half begun.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
