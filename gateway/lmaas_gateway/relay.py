@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Route
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.replicas.forwarded import Forwarded
-    from lmaas_gateway.reply import Reply
+    from lmaas_gateway.reply import Outlet, Reply
 
 # vLLM writes usage at the end of a reply, at most some fields from it.
 _TAIL_BYTES = 64 * 1024
@@ -67,7 +67,7 @@ class PlainReply:
         self._tail = self._forwarded.first
         return self._tail
 
-    async def read(self) -> bytes:
+    async def read(self, outlet: Outlet | None = None) -> bytes:  # noqa: ARG002  # it has few pieces
         """Give the next bytes to send; none at the end."""
         exchange = self._forwarded.exchange
         try:
@@ -94,6 +94,7 @@ class StreamReply:
         "_failure",
         "_forwarded",
         "_meter",
+        "_outlet",
         "_tap",
         "content_length",
         "content_type",
@@ -108,6 +109,7 @@ class StreamReply:
         self._meter = meter
         self.is_over = False
         self._failure: ReplicaError | None = None
+        self._outlet: Outlet | None = None
         self._tap = EventTap(
             call.route.dialect,
             choices=call.choices,
@@ -122,14 +124,29 @@ class StreamReply:
         """Give the first whole events, if the first bytes hold any."""
         return self._pass(self._forwarded.first)
 
-    async def read(self) -> bytes:
+    async def read(self, outlet: Outlet | None = None) -> bytes:
         """Give the next whole events; none at the end."""
+        self._outlet = outlet
         while not self.is_over:
-            data = await self._read_on()
-            data = self._pass(data) if data else self._end()
+            data = self._go_on(await self._read_on())
             if data:
                 return data
         return b""
+
+    def take(self) -> bool:
+        """Write what has come to the outlet, if it is free; tell whether the reader may sleep on."""
+        outlet = self._outlet
+        if outlet is None or not outlet.is_free():
+            return False
+        data = self._pass(self._forwarded.exchange.take())
+        if data:
+            outlet.write(data)
+        return not self.is_over
+
+    def _go_on(self, data: bytes) -> bytes:
+        if self.is_over:
+            return b""  # the outlet has had it all
+        return self._pass(data) if data else self._end()
 
     def _pass(self, data: bytes) -> bytes:
         tap = self._tap
@@ -155,7 +172,7 @@ class StreamReply:
 
     async def _read_on(self) -> bytes:
         try:
-            return await self._forwarded.exchange.read()
+            return await self._forwarded.exchange.read(None if self._outlet is None else self)
         except ReplicaError as error:
             self._failure = error
             return b""

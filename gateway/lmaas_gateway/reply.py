@@ -5,6 +5,18 @@ from __future__ import annotations
 from typing import Protocol
 
 
+class Outlet(Protocol):
+    """Where pieces of a reply go."""
+
+    def is_free(self) -> bool:
+        """Tell whether a piece can be written without waiting."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Write a piece; only while it is free."""
+        ...
+
+
 class Reply(Protocol):
     """A reply on its way to the client.
 
@@ -26,8 +38,11 @@ class Reply(Protocol):
         """Give the first bytes to send, without waiting; none if they make no whole event yet."""
         ...
 
-    async def read(self) -> bytes:
+    async def read(self, outlet: Outlet | None = None) -> bytes:
         """Give the next bytes to send; none at the end.
+
+        Args:
+            outlet: Where the reply may itself write what comes, before it gives what comes then.
 
         Raises:
             ReplicaError: a reply that is not a stream broke off.

@@ -15,7 +15,7 @@ from lmaas_gateway.replay.replies import Recorded, RecordedReply, Room, StoredRe
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from lmaas_gateway.reply import Reply
+    from lmaas_gateway.reply import Outlet, Reply
 
 USAGE = Usage(3, 4)
 
@@ -38,7 +38,7 @@ class Piecewise:
     def begin(self) -> bytes:
         return self._next()
 
-    async def read(self) -> bytes:
+    async def read(self, outlet: Outlet | None = None) -> bytes:  # noqa: ARG002  # as what passes all
         return self._next()
 
     def note_usage(self) -> None:

@@ -307,6 +307,24 @@ def _forwarded_headers(fields: Mapping[bytes, bytes], request_id: str) -> bytes:
     return lines
 
 
+class _Outlet:
+    """Where a stream's pieces go without its task.
+
+    Who stands between, as CORS does, sees the head and the end, and changes nothing of what is between them.
+    """
+
+    __slots__ = ("_cycle", "_watch", "is_free")
+
+    def __init__(self, cycle: Cycle, watch: ClientWatch) -> None:
+        self._cycle = cycle
+        self._watch = watch
+        self.is_free = cycle.is_free
+
+    def write(self, data: bytes) -> None:
+        self._watch.pieces += 1
+        self._cycle.write(data)
+
+
 async def _send_reply(reply: Reply, meter: Meter, scope: Scope, send: Send, watch: ClientWatch) -> None:
     data = reply.begin()
     if not data and not reply.is_over:
@@ -318,12 +336,13 @@ async def _send_reply(reply: Reply, meter: Meter, scope: Scope, send: Send, watc
         if send == cycle.send and cycle.send_whole(reply.status, _head(reply, meter), data):
             meter.status = reply.status
             return
-    await _send_pieces(reply, data, meter, send, scope[CONNECTION], watch)
+    await _send_pieces(reply, data, meter, scope, send, watch)
 
 
 async def _send_pieces(
-    reply: Reply, data: bytes, meter: Meter, send: Send, connection: ClientConnection, watch: ClientWatch
+    reply: Reply, data: bytes, meter: Meter, scope: Scope, send: Send, watch: ClientWatch
 ) -> None:
+    connection: ClientConnection = scope[CONNECTION]
     connection.cork()
     if not watch.has_head:
         watch.has_head = True
@@ -332,11 +351,12 @@ async def _send_pieces(
         if reply.content_length is not None:
             headers.append((b"content-length", reply.content_length))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    outlet = _Outlet(scope[CYCLE], watch) if reply.is_stream else None
     while not reply.is_over:
         await send({"type": "http.response.body", "body": data, "more_body": True})
         connection.uncork()
         watch.pieces += 1
-        data = await reply.read()
+        data = await reply.read(outlet)
     await send({"type": "http.response.body", "body": data})
     connection.uncork()
 

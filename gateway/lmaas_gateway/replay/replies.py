@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from lmaas_gateway.meter import Meter
-    from lmaas_gateway.reply import Reply
+    from lmaas_gateway.reply import Outlet, Reply
 
 
 _BLOCK_BYTES = 16 * 1024
@@ -80,7 +80,7 @@ class StoredReply:
         self.is_over = True
         return self._body
 
-    async def read(self) -> bytes:
+    async def read(self, outlet: Outlet | None = None) -> bytes:  # noqa: ARG002  # there is nothing to write
         """Give nothing more."""
         return b""
 
@@ -153,7 +153,7 @@ class RecordedReply:
         self.is_over = self._reply.is_over
         return data
 
-    async def read(self) -> bytes:
+    async def read(self, outlet: Outlet | None = None) -> bytes:  # noqa: ARG002  # all must pass here
         """Give the next bytes; none at the end."""
         if self._pending:
             data, self._held = self._held, b""

@@ -13,7 +13,7 @@ import math
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -122,6 +122,22 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         raise SettingsError(f"the CA file {ca_file} cannot be used: {error.strerror or error}") from None
 
 
+class Sink(Protocol):
+    """Takes a reply's bytes as they come, in the place of a task that waits for them.
+
+    To wake a task for each token costs more than all else that is done with the token.
+
+    Attributes:
+        is_over: It wants no more.
+    """
+
+    is_over: bool
+
+    def take(self) -> bool:
+        """Take what has come, or leave it; tell whether that was all that is to be done for now."""
+        ...
+
+
 class _Connection(asyncio.Protocol):
     """One socket. Parser callbacks fill it; the exchange that holds it empties it."""
 
@@ -131,6 +147,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
         self._chunks: list[bytes] = []
         self._taken_bytes = 0
         self._error: ReplicaError | None = None
@@ -167,14 +184,18 @@ class _Connection(asyncio.Protocol):
         else:
             self._transport.writelines((head, body))
 
-    def news(self) -> asyncio.Future[None]:
+    def news(self, sink: Sink | None = None) -> asyncio.Future[None]:
         """Give a future that is done when more has come, or the connection has ended.
+
+        Args:
+            sink: Asked first when more has come; the future is done if it cannot do with it.
 
         Raises:
             ReplicaError: what went wrong; there is no more to wait for.
         """
         if self._error is not None:
             raise self._error
+        self._sink = sink
         self._waiter = self._loop.create_future()
         return self._waiter
 
@@ -252,7 +273,9 @@ class _Connection(asyncio.Protocol):
         if self.received_bytes - self._taken_bytes > _HIGH_WATER_BYTES and not self.is_reading_paused:
             self.is_reading_paused = True
             self._transport.pause_reading()
-        self._wake()
+        sink = self._sink
+        if sink is None or self.is_complete or not sink.take():
+            self._wake()
 
     # httptools callbacks
 
@@ -285,6 +308,8 @@ class _Connection(asyncio.Protocol):
             self.is_complete = True
 
     def _wake(self) -> None:
+        # What comes before the task goes on is the task's, or it would overtake what the task takes.
+        self._sink = None
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -322,8 +347,11 @@ class Exchange:
         """Give the body bytes that have come and not been read, maybe none, without waiting."""
         return b"" if self._connection is None else self._connection.take()
 
-    async def read(self) -> bytes:
+    async def read(self, sink: Sink | None = None) -> bytes:
         """Give the next body bytes, as many as have come; none at the end of the reply.
+
+        Args:
+            sink: Takes them in the reader's place, as long as it can; none are given when it is over.
 
         Raises:
             ReplicaError: the reply broke off or a deadline passed.
@@ -332,8 +360,8 @@ class Exchange:
         if connection is None:
             return b""
         data = connection.take()
-        while not data and not connection.is_complete:
-            await connection.news()
+        while not data and not connection.is_complete and not (sink is not None and sink.is_over):
+            await connection.news(sink)
             data = connection.take()
         return data
 
