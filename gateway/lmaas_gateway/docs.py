@@ -17,6 +17,7 @@ from lmaas_gateway import errors, metrics
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.settings import (
     FIXED,
+    AdminSettings,
     CacheSettings,
     CanarySettings,
     ConnectionSettings,
@@ -113,6 +114,7 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `policy`: what callers may ask", PolicySettings, "policy")
     yield from _settings_table("## `media`: images, audio and video in calls", MediaSettings, "media")
     yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
+    yield from _settings_table("## `admin`: a listener of its own for the admin API", AdminSettings, "admin")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
     yield from _settings_table("## `models[].canary`: a share of a model's calls", CanarySettings, None)

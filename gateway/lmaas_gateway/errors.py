@@ -13,9 +13,11 @@
       NotFoundError                   404     invalid_request_error  not_found
         ModelNotFoundError            404     invalid_request_error  model_not_found
         ReplicaNotFoundError          404     invalid_request_error  replica_not_found
+        ObjectNotFoundError           404     invalid_request_error  object_not_found
       MethodNotAllowedError           405     invalid_request_error  method_not_allowed
       RequestTimeoutError             408     invalid_request_error  request_timeout
       IdempotencyInFlightError        409     invalid_request_error  idempotency_in_flight
+      ConflictError                   409     invalid_request_error  conflict
       BodyTooLargeError               413     invalid_request_error  body_too_large
       UriTooLongError                 414     invalid_request_error  uri_too_long
       UnsupportedEncodingError        415     invalid_request_error  unsupported_encoding
@@ -156,6 +158,12 @@ class ReplicaNotFoundError(NotFoundError):
     code = "replica_not_found"
 
 
+class ObjectNotFoundError(NotFoundError):
+    """The caller's organization has no object of that id."""
+
+    code = "object_not_found"
+
+
 class MethodNotAllowedError(GatewayError):
     """The route exists, but not with this HTTP method."""
 
@@ -178,6 +186,14 @@ class IdempotencyInFlightError(GatewayError):
     status = 409
     type = "invalid_request_error"
     code = "idempotency_in_flight"
+
+
+class ConflictError(GatewayError):
+    """What is to be made is there already, or is not in a state for it."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
 
 
 class IdempotencyMismatchError(GatewayError):

@@ -1,5 +1,6 @@
 """Every setting of the gateway: frozen groups under one root, read once by `loading.py`."""
 
+from lmaas_gateway.settings.admin import AdminSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.explanation import explain
@@ -26,6 +27,7 @@ from lmaas_gateway.settings.root import Settings, fixed_names, is_loopback
 __all__ = [
     "DEFAULT_MAX_IN_FLIGHT",
     "FIXED",
+    "AdminSettings",
     "CacheSettings",
     "CanarySettings",
     "ConnectionSettings",

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
+from lmaas_gateway.settings.admin import AdminSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
@@ -95,6 +96,11 @@ class Settings(BaseModel):
     admin_key: SecretStr | None = Field(
         default=None,
         description="The key of operators, as a bearer token on `/admin/v1/`, which does not exist without.",
+    )
+    admin: AdminSettings = Field(
+        default=AdminSettings(),
+        description="A listener of its own for the admin API.",
+        json_schema_extra=FIXED,
     )
     access_log: bool = Field(
         default=True, description="Write one JSON line per call to standard output.", json_schema_extra=FIXED

@@ -1,0 +1,243 @@
+"""What administrators send: closed schemas with bounds. What a change leaves out stays as it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from lmaas_gateway.administration.fields import (
+    Addresses,
+    Amount,
+    Glob,
+    Grouping,
+    Id,
+    Kind,
+    Lifetime,
+    Metric,
+    Name,
+    Overlap,
+    Patterns,
+    Period,
+    Priority,
+    Role,
+    RoutePatterns,
+    Subject,
+    SubjectKind,
+    Time,
+    Weight,
+)
+
+
+class _Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A field that the schema does not have is refused."""
+
+
+class Scopes(_Closed, frozen=True, kw_only=True):
+    """What a key may be used for; an empty list leaves that open.
+
+    Attributes:
+        admin: The role that its calls to `/admin/v1` have; none opens none of it.
+    """
+
+    models: Patterns = ()
+    routes: RoutePatterns = ()
+    addresses: Addresses = ()
+    admin: Role | None = None
+
+
+class InOrganization(_Closed, frozen=True, kw_only=True):
+    """Where to act. Operators name the organization; all others are in their own."""
+
+    organization: Id | None = None
+
+
+class Paging(InOrganization, frozen=True, kw_only=True):
+    """Which part of a listing."""
+
+    after: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class CreateOrganization(_Closed, frozen=True, kw_only=True):
+    """A new organization."""
+
+    name: Name
+
+
+class ChangeOrganization(_Closed, frozen=True, kw_only=True):
+    """What changes of an organization."""
+
+    name: Name | UnsetType = UNSET
+
+
+class CreateProject(_Closed, frozen=True, kw_only=True):
+    """A new project.
+
+    Attributes:
+        stores_content: Whether prompts and answers of its calls are kept, encrypted.
+    """
+
+    name: Name
+    stores_content: bool = False
+
+
+class ChangeProject(_Closed, frozen=True, kw_only=True):
+    """What changes of a project."""
+
+    name: Name | UnsetType = UNSET
+    stores_content: bool | UnsetType = UNSET
+
+
+class CreateMember(_Closed, frozen=True, kw_only=True):
+    """A new person or service account.
+
+    Attributes:
+        subject: By which a person's token is recognised.
+        project: The only one that the role holds for; none for all.
+    """
+
+    name: Name
+    kind: Kind = "person"
+    role: Role = "developer"
+    subject: Subject | None = None
+    project: Id | None = None
+
+
+class ChangeMember(_Closed, frozen=True, kw_only=True):
+    """What changes of a member."""
+
+    name: Name | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    project: Id | UnsetType | None = UNSET
+    disabled: bool | UnsetType = UNSET
+
+
+class ListMembers(Paging, frozen=True, kw_only=True):
+    """Which members."""
+
+    project: Id | None = None
+
+
+class CreateKey(_Closed, frozen=True, kw_only=True):
+    """A new key.
+
+    Attributes:
+        member: Whose it is; none for the project's own.
+        expires_in_days: When it ends; default: as the settings say.
+    """
+
+    project: Id
+    name: Name
+    member: Id | None = None
+    scopes: Scopes = Scopes()
+    weight: Weight = 1.0
+    priority: Priority = "normal"
+    expires_in_days: Lifetime | None = None
+
+
+class ChangeKey(_Closed, frozen=True, kw_only=True):
+    """What changes of a key. Its secret never does: rotate it."""
+
+    name: Name | UnsetType = UNSET
+    scopes: Scopes | UnsetType = UNSET
+    weight: Weight | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    expires_at: Time | UnsetType = UNSET
+
+
+class RotateKey(_Closed, frozen=True, kw_only=True):
+    """How a key is replaced by a new one with the same rights."""
+
+    overlap_s: Overlap = 86400
+    expires_in_days: Lifetime | None = None
+
+
+class ListKeys(Paging, frozen=True, kw_only=True):
+    """Which keys."""
+
+    project: Id | None = None
+    member: Id | None = None
+
+
+class SetLimit(_Closed, frozen=True, kw_only=True):
+    """How much a subject may use; the limit of the same subject, model, metric and period is replaced.
+
+    Attributes:
+        subject: The id of what is limited; of a model, its name or pattern. None for the organization.
+        model: The models that count; `*` for all.
+    """
+
+    subject_kind: SubjectKind
+    subject: Glob | None = None
+    model: Glob = "*"
+    metric: Metric
+    period: Period
+    amount: Amount
+
+
+class ListLimits(Paging, frozen=True, kw_only=True):
+    """Which limits."""
+
+    subject: Glob | None = None
+
+
+class UsageQuery(InOrganization, frozen=True, kw_only=True):
+    """Which part of the books, added up by what.
+
+    Attributes:
+        start: The first day.
+        end: The day after the last one; default: the end of today.
+        group_by: With commas between them.
+    """
+
+    start: Time
+    end: Time | None = None
+    group_by: Annotated[str, Meta(max_length=64)] = "project"
+    project: Id | None = None
+    key: Id | None = None
+    model: Glob | None = None
+
+    def groups(self) -> tuple[Grouping, ...]:
+        """Read `group_by`.
+
+        Raises:
+            msgspec.ValidationError: it names what cannot be grouped by.
+        """
+        names = [name for name in self.group_by.split(",") if name]
+        return msgspec.convert(tuple(dict.fromkeys(names)), tuple[Grouping, ...])
+
+
+class ExportQuery(InOrganization, frozen=True, kw_only=True):
+    """Which part of the ledger, and as what kind of file."""
+
+    start: Time
+    end: Time | None = None
+    project: Id | None = None
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+
+
+class AuditQuery(Paging, frozen=True, kw_only=True):
+    """Which part of the audit trail, oldest first."""
+
+    start: Time | None = None
+    end: Time | None = None
+    action: Annotated[str, Meta(max_length=64)] | None = None
+    actor: Annotated[str, Meta(max_length=128)] | None = None
+
+
+class ListContents(Paging, frozen=True, kw_only=True):
+    """Which stored contents."""
+
+    project: Id | None = None
+
+
+class Erase(_Closed, frozen=True, kw_only=True):
+    """Destroy what was stored of an organization, for ever.
+
+    Attributes:
+        confirm: The organization's name, so that nobody erases the wrong one.
+    """
+
+    confirm: Name
