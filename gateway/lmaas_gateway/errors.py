@@ -42,6 +42,7 @@
       ReplicaTimeoutError             504     api_error              replica_timeout
         DeadlineExceededError         504     api_error              deadline_exceeded
     SettingsError                     (a setting that cannot work; never reaches a caller)
+    VaultError                        (what is sealed cannot be opened; never reaches a caller)
 
 Messages are for callers: they never hold a path, an address, a secret or a prompt.
 """
@@ -367,3 +368,7 @@ class DeadlineExceededError(ReplicaTimeoutError):
 
 class SettingsError(Exception):
     """A setting that cannot work; the message says which and what to do."""
+
+
+class VaultError(Exception):
+    """A key is not here, or what was sealed with it is not what it was; the message is for operators."""

@@ -6,8 +6,9 @@ It imports every group, since it is made of them.
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
@@ -23,6 +24,9 @@ from lmaas_gateway.settings.models import ModelSettings
 from lmaas_gateway.settings.policy import PolicySettings
 from lmaas_gateway.settings.queueing import QueueSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Settings(BaseModel):
@@ -120,6 +124,24 @@ class Settings(BaseModel):
         description="Folder for prepared models; default: `lmaas` in the XDG cache folder.",
         json_schema_extra=FIXED,
     )
+    data_dir: Path | None = Field(
+        default=None,
+        description="Folder of what must outlive the gateway: master secret, embedded database, journal; "
+        "default: `lmaas` in the XDG data folder.",
+        json_schema_extra=FIXED,
+    )
+    master_key: SecretStr | None = Field(
+        default=None,
+        description="The master secret, from which all keys of the gateway are made; several versions as "
+        "`2:…,1:…`. Better in a file.",
+        json_schema_extra=FIXED,
+    )
+    master_key_file: Path | None = Field(
+        default=None,
+        description="File of the master secret, a version a line, which nobody else may read; default: "
+        "`master.key` in `data_dir`, made at the first start.",
+        json_schema_extra=FIXED,
+    )
     engine: EngineSettings = Field(
         default=EngineSettings(), description="Launched engines.", json_schema_extra=FIXED
     )
@@ -136,6 +158,16 @@ class Settings(BaseModel):
     connections: ConnectionSettings = Field(
         default=ConnectionSettings(), description="Client connections: caps and deadlines."
     )
+
+    def data_folder(self, environ: Mapping[str, str] = os.environ) -> Path:
+        """Where what must outlive the gateway is kept.
+
+        Source: XDG Base Directory Specification; a relative `XDG_DATA_HOME` counts as unset.
+        """
+        if self.data_dir is not None:
+            return self.data_dir
+        base = Path(environ.get("XDG_DATA_HOME", ""))
+        return (base if base.is_absolute() else Path.home() / ".local" / "share") / "lmaas"
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -178,6 +210,13 @@ class Settings(BaseModel):
             raise ValueError(message)
         if self.admin_key is not None and self.admin_key.get_secret_value() in secrets:
             message = "admin_key is also a caller's key, who would be an operator; make another"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _check_master(self) -> Self:
+        if self.master_key is not None and self.master_key_file is not None:
+            message = "master_key and master_key_file are both set; keep one of them"
             raise ValueError(message)
         return self
 
