@@ -141,9 +141,15 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one call, as its replica counted them, or as we did if it could not tell any more."""
+    """Tokens of one call, as its replica counted them, or as we did if it could not tell any more.
+
+    Attributes:
+        cached_tokens: Those of the prompt that its replica had read before.
+        reasoning_tokens: Those of the completion that nobody sees.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     is_estimated: bool = False
+    reasoning_tokens: int = 0

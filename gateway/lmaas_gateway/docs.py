@@ -18,6 +18,7 @@ from lmaas_gateway.call import ROUTES
 from lmaas_gateway.settings import (
     FIXED,
     AdminSettings,
+    BooksSettings,
     CacheSettings,
     CanarySettings,
     ConnectionSettings,
@@ -28,6 +29,7 @@ from lmaas_gateway.settings import (
     MediaSettings,
     ModelSettings,
     PolicySettings,
+    PriceSettings,
     QueueSettings,
     ReplicaSettings,
     RetrySettings,
@@ -115,9 +117,11 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `media`: images, audio and video in calls", MediaSettings, "media")
     yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
     yield from _settings_table("## `admin`: a listener of its own for the admin API", AdminSettings, "admin")
+    yield from _settings_table("## `books`: the record of every call", BooksSettings, "books")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
     yield from _settings_table("## `models[].canary`: a share of a model's calls", CanarySettings, None)
+    yield from _settings_table("## `models[].price`: what a model's calls cost", PriceSettings, None)
     yield from _settings_table("## `models[].replicas`: replicas that already run", ReplicaSettings, None)
 
 

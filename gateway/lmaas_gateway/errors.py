@@ -38,6 +38,7 @@
       QueueWaitError                  503     api_error              queue_wait_too_long
       QueueTimeoutError               503     api_error              queue_timeout
       CallShedError                   503     api_error              call_shed
+      BooksFullError                  503     api_error              books_full
       ServerShuttingDownError         503     api_error              server_shutting_down
       ReplicaTimeoutError             504     api_error              replica_timeout
         DeadlineExceededError         504     api_error              deadline_exceeded
@@ -342,6 +343,13 @@ class CallShedError(GatewayError):
 
     status = 503
     code = "call_shed"
+
+
+class BooksFullError(GatewayError):
+    """What the call would cost could not be written down, and the operator wants no call that is not."""
+
+    status = 503
+    code = "books_full"
 
 
 class ServerShuttingDownError(GatewayError):

@@ -13,11 +13,16 @@ from lmaas_gateway.call import Usage
 _USAGE = re.compile(rb'"usage":\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+# No call has more; a column of the ledger must hold it, and its price.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class _Details(msgspec.Struct):
     cached_tokens: _Count | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: _Count | None = None
 
 
 class _WireUsage(msgspec.Struct):
@@ -30,6 +35,8 @@ class _WireUsage(msgspec.Struct):
     prompt_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
     cache_read_input_tokens: _Count | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
 
 
 _DECODER = msgspec.json.Decoder(_WireUsage)
@@ -59,10 +66,12 @@ def _read(match: re.Match[bytes]) -> Usage | None:
         return None
     details = wire.prompt_tokens_details or wire.input_tokens_details
     cached = details.cached_tokens if details else wire.cache_read_input_tokens
+    output = wire.completion_tokens_details or wire.output_tokens_details
     return Usage(
         prompt_tokens=wire.prompt_tokens or wire.input_tokens or 0,
         completion_tokens=wire.completion_tokens or wire.output_tokens or 0,
         cached_tokens=cached or 0,
+        reasoning_tokens=(output.reasoning_tokens or 0) if output else 0,
     )
 
 
@@ -76,6 +85,7 @@ def estimate(told: Usage | None, *, prompt_tokens: int, completion_tokens: int) 
         completion_tokens=max(told.completion_tokens, completion_tokens),
         cached_tokens=told.cached_tokens,
         is_estimated=True,
+        reasoning_tokens=told.reasoning_tokens,
     )
 
 
@@ -87,4 +97,5 @@ def merge(first: Usage | None, last: Usage | None) -> Usage | None:
         prompt_tokens=max(first.prompt_tokens, last.prompt_tokens),
         completion_tokens=max(first.completion_tokens, last.completion_tokens),
         cached_tokens=max(first.cached_tokens, last.cached_tokens),
+        reasoning_tokens=max(first.reasoning_tokens, last.reasoning_tokens),
     )

@@ -58,6 +58,7 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "queue_wait_too_long": errors.ServiceUnavailableError,
     "queue_timeout": errors.ServiceUnavailableError,
     "call_shed": errors.ServiceUnavailableError,
+    "books_full": errors.ServiceUnavailableError,
     "server_shutting_down": errors.ServiceUnavailableError,
     "replica_timeout": errors.GatewayTimeoutError,
     "deadline_exceeded": errors.GatewayTimeoutError,

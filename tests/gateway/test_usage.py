@@ -26,6 +26,14 @@ COUNTS = st.integers(0, 10**9)
             Usage(3, 4, 1),
         ),
         ({"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 2}, Usage(3, 4, 2)),
+        (
+            {"completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 7}},
+            Usage(0, 9, 0, reasoning_tokens=7),
+        ),
+        (
+            {"output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 7}},
+            Usage(0, 9, 0, reasoning_tokens=7),
+        ),
         ({}, Usage(0, 0, 0)),
     ],
 )
@@ -44,6 +52,7 @@ def test_every_spelling_is_read(wire: dict[str, object], expected: Usage, indent
         b'{"usage":{"prompt_tokens":"three"}}',
         b'{"usage":{"prompt_tokens":1.5}}',
         b'{"usage":{"prompt_tokens":-5}}',
+        b'{"usage":{"prompt_tokens":99999999999}}',
         b'{"text":"\\"usage\\":{\\"prompt_tokens\\":5}"}',
     ],
 )

@@ -1,6 +1,7 @@
 """Every setting of the gateway: frozen groups under one root, read once by `loading.py`."""
 
 from lmaas_gateway.settings.admin import AdminSettings
+from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.explanation import explain
@@ -19,6 +20,7 @@ from lmaas_gateway.settings.models import (
     RoutingPolicy,
 )
 from lmaas_gateway.settings.policy import PolicySettings
+from lmaas_gateway.settings.prices import PriceSettings
 from lmaas_gateway.settings.queueing import QueueSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
 from lmaas_gateway.settings.replicas import ReplicaSettings
@@ -28,6 +30,7 @@ __all__ = [
     "DEFAULT_MAX_IN_FLIGHT",
     "FIXED",
     "AdminSettings",
+    "BooksSettings",
     "CacheSettings",
     "CanarySettings",
     "ConnectionSettings",
@@ -40,6 +43,7 @@ __all__ = [
     "ModelSettings",
     "OldEngines",
     "PolicySettings",
+    "PriceSettings",
     "Priority",
     "QueueSettings",
     "ReplicaSettings",

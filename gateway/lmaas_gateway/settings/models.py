@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from lmaas_gateway.settings.fields import FROZEN
 from lmaas_gateway.settings.policy import check_guarded
+from lmaas_gateway.settings.prices import PriceSettings
 from lmaas_gateway.settings.replicas import ReplicaSettings
 
 ModelKind = Literal["chat", "completion", "embedding", "classify", "rerank"]
@@ -97,6 +98,11 @@ class ModelSettings(BaseModel):
 
     allowed_parameters: tuple[str, ...] = Field(
         default=(), description="Parameters that callers of this model may set besides: see `policy`."
+    )
+    price: PriceSettings | None = Field(
+        default=None,
+        description="What its calls cost: `{input_per_million: 0.15, output_per_million: 0.60}`, or "
+        "`{gpu_second: 0.0005}`, or both. Without it the ledger says that the cost is not known.",
     )
     cache: bool | None = Field(
         default=None, description="Keep replies of this model for equal calls; default: `cache.enabled`."

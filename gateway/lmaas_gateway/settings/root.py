@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from lmaas_gateway.settings.admin import AdminSettings
+from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
@@ -149,6 +150,9 @@ class Settings(BaseModel):
         default=IdempotencySettings(), description="Replies kept for retries.", json_schema_extra=FIXED
     )
     cache: CacheSettings = Field(default=CacheSettings(), description="Replies kept for equal calls.")
+    books: BooksSettings = Field(
+        default=BooksSettings(), description="The record of every call.", json_schema_extra=FIXED
+    )
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
     queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
     retries: RetrySettings = Field(default=RetrySettings(), description="Trying other replicas.")
