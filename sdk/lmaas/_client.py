@@ -44,6 +44,8 @@ from lmaas.resources._caller import AsyncCaller, Caller
 if TYPE_CHECKING:
     from lmaas._transport import HttpClient, HttpxTransport
     from lmaas.resources import (
+        Admin,
+        AsyncAdmin,
         AsyncBatches,
         AsyncClassify,
         AsyncDetokenize,
@@ -100,7 +102,8 @@ class LMaaS:
         completions: Continuations of texts.
         embeddings: Texts as vectors.
         models: What the server serves.
-        responses, rerank, score, classify, tokenize, detokenize, files, batches: Imported when first used.
+        responses, rerank, score, classify, tokenize, detokenize, files, batches, admin: Imported when
+            first used.
 
     Raises:
         ConfigurationError: an option cannot work.
@@ -131,15 +134,18 @@ class LMaaS:
         self._transport = transport
         self._is_owner = is_owner
         self._shared = shared
-        self._caller = caller = Caller(
-            RequestBuilder(options, time.monotonic),
-            around(transport, options, shared),
-            watcher_of(options, shared),
-        )
+        self._caller = caller = self._caller_for(options)
         self.chat = Chat(caller)
         self.completions = Completions(caller)
         self.embeddings = Embeddings(caller)
         self.models = Models(caller)
+
+    def _caller_for(self, options: ClientOptions) -> Caller:
+        return Caller(
+            RequestBuilder(options, time.monotonic),
+            around(self._transport, options, self._shared),
+            watcher_of(options, self._shared),
+        )
 
     @cached_property
     def responses(self) -> Responses:
@@ -196,6 +202,13 @@ class LMaaS:
         from lmaas.resources import Batches
 
         return Batches(self._caller)
+
+    @cached_property
+    def admin(self) -> Admin:
+        """Projects, keys, limits and books of the gateway, for who may."""
+        from lmaas.resources import Admin
+
+        return Admin(self._caller_for(self._options.for_admin()))
 
     def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
         """Return a client with other options on the same connections, which this one goes on owning.
@@ -282,15 +295,18 @@ class AsyncLMaaS:
         self._transport = transport
         self._is_owner = is_owner
         self._shared = shared
-        self._caller = caller = AsyncCaller(
-            RequestBuilder(options, time.monotonic),
-            async_around(transport, options, shared),
-            watcher_of(options, shared),
-        )
+        self._caller = caller = self._caller_for(options)
         self.chat = AsyncChat(caller)
         self.completions = AsyncCompletions(caller)
         self.embeddings = AsyncEmbeddings(caller)
         self.models = AsyncModels(caller)
+
+    def _caller_for(self, options: ClientOptions) -> AsyncCaller:
+        return AsyncCaller(
+            RequestBuilder(options, time.monotonic),
+            async_around(self._transport, options, self._shared),
+            watcher_of(options, self._shared),
+        )
 
     @cached_property
     def responses(self) -> AsyncResponses:
@@ -347,6 +363,13 @@ class AsyncLMaaS:
         from lmaas.resources import AsyncBatches
 
         return AsyncBatches(self._caller)
+
+    @cached_property
+    def admin(self) -> AsyncAdmin:
+        """Projects, keys, limits and books of the gateway, for who may."""
+        from lmaas.resources import AsyncAdmin
+
+        return AsyncAdmin(self._caller_for(self._options.for_admin()))
 
     def with_options(self, **changes: Unpack[AsyncOptionChanges]) -> Self:
         """Return a client with other options on the same connections; see `LMaaS.with_options`."""

@@ -134,6 +134,7 @@ class ClientOptions:
     attempt_middleware: Sequence[Callable[..., Any]] = ()
     telemetry: object = False
     prices: object = field(default=None, repr=False)
+    admin_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "circuit_breaker", CircuitBreaker.of(self.circuit_breaker))
@@ -148,9 +149,20 @@ class ClientOptions:
         if self.max_retries < 0:
             message = f"max_retries is {self.max_retries}; give 0 for none."
             raise ConfigurationError(message)
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            message = "api_key holds characters that cannot stand in an HTTP header (a newline, perhaps)."
-            raise ConfigurationError(message)
+        for name in ("api_key", "admin_key"):
+            key = getattr(self, name)
+            if key is not None and not (key.isascii() and key.isprintable()):
+                message = f"{name} holds characters that cannot stand in an HTTP header (a newline, perhaps)."
+                raise ConfigurationError(message)
+
+    def for_admin(self, environ: Mapping[str, str] = os.environ) -> ClientOptions:
+        """Return the same options for calls to `/admin/v1`, with the admin key as the key.
+
+        Without an `admin_key` it is that of LMAAS_ADMIN_KEY, else the `api_key`.
+        """
+        key = self.admin_key or environ.get("LMAAS_ADMIN_KEY") or self.api_key
+        root = self.base_url.removesuffix("/v1")
+        return replace(self, base_url=f"{root}/admin/v1", api_key=key)
 
 
 def normal_base_url(url: str) -> str:

@@ -45,12 +45,14 @@ class CommonExtras(TypedDict, total=False):
         hedge_after_s: Seconds without a reply after which a call is sent once more beside itself.
         telemetry: True for OpenTelemetry spans, or the tracer provider that they go to.
         prices: What models cost, for `client.spent`.
+        admin_key: The key of `client.admin`. Left out: LMAAS_ADMIN_KEY, else the client's key.
     """
 
     circuit_breaker: CircuitBreaker | bool | None
     hedge_after_s: float | None
     telemetry: object
     prices: Prices | Mapping[str, Price] | None
+    admin_key: str | None
 
 
 class Extras(CommonExtras, total=False):

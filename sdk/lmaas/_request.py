@@ -20,6 +20,7 @@ from lmaas.types.params import CallOptions
 
 _KEY_HEADERS = ("authorization", "api-key", "x-api-key")
 _OPTION_NAMES = frozenset(CallOptions.__annotations__)
+_WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class Operation:
             is_upload: Whether its body is a form with a `file`, not JSON.
         """
         return cls("POST", path, frozenset(params.__annotations__) | _OPTION_NAMES, is_upload)
+
+    @classmethod
+    def of(cls, method: str, path: str, params: type) -> Operation:
+        """Describe a call of any method whose optional parameters are the keys of the dictionary `params`."""
+        return cls(method, path, frozenset(params.__annotations__) | _OPTION_NAMES)
 
     def check(self, params: Mapping[str, Any]) -> None:
         """Refuse parameters that the route does not have, as a function with named parameters would.
@@ -143,7 +149,7 @@ class RequestBuilder:
 
 def _content(operation: Operation, params: Mapping[str, Any]) -> tuple[bytes | None, str | None]:
     """Return the body of a call and its content type; None for both where there is none."""
-    if operation.method != "POST":
+    if operation.method not in _WITH_BODY:
         return None, None
     if not operation.is_upload:
         return encode_body(params), "application/json"

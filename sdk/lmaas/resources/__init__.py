@@ -15,6 +15,15 @@ from lmaas.resources.models import AsyncModels, ModelListing, Models
 
 if TYPE_CHECKING:
     from lmaas.resources._pages import AsyncPage, Listing, Page
+    from lmaas.resources.admin import Admin, AsyncAdmin
+    from lmaas.resources.admin.audit import AdminAudit, AsyncAdminAudit
+    from lmaas.resources.admin.contents import AdminContents, AsyncAdminContents
+    from lmaas.resources.admin.keys import AdminKeys, AsyncAdminKeys
+    from lmaas.resources.admin.limits import AdminLimits, AsyncAdminLimits
+    from lmaas.resources.admin.members import AdminMembers, AsyncAdminMembers
+    from lmaas.resources.admin.organizations import AdminOrganizations, AsyncAdminOrganizations
+    from lmaas.resources.admin.projects import AdminProjects, AsyncAdminProjects
+    from lmaas.resources.admin.usage import AdminUsage, AsyncAdminUsage
     from lmaas.resources.batches import AsyncBatches, Batches
     from lmaas.resources.chat_stream import AsyncChatCompletionStream, ChatCompletionStream
     from lmaas.resources.classify import AsyncClassify, Classify
@@ -26,6 +35,24 @@ if TYPE_CHECKING:
     from lmaas.resources.tokenize import AsyncTokenize, Tokenize
 
 __all__ = [
+    "Admin",
+    "AdminAudit",
+    "AdminContents",
+    "AdminKeys",
+    "AdminLimits",
+    "AdminMembers",
+    "AdminOrganizations",
+    "AdminProjects",
+    "AdminUsage",
+    "AsyncAdmin",
+    "AsyncAdminAudit",
+    "AsyncAdminContents",
+    "AsyncAdminKeys",
+    "AsyncAdminLimits",
+    "AsyncAdminMembers",
+    "AsyncAdminOrganizations",
+    "AsyncAdminProjects",
+    "AsyncAdminUsage",
     "AsyncBatches",
     "AsyncChat",
     "AsyncChatCompletionStream",
@@ -66,6 +93,15 @@ __getattr__ = _lazy.lazy_names(
     _lazy.by_name(
         {
             "lmaas.resources._pages": "AsyncPage Listing Page",
+            "lmaas.resources.admin": "Admin AsyncAdmin",
+            "lmaas.resources.admin.audit": "AdminAudit AsyncAdminAudit",
+            "lmaas.resources.admin.contents": "AdminContents AsyncAdminContents",
+            "lmaas.resources.admin.keys": "AdminKeys AsyncAdminKeys",
+            "lmaas.resources.admin.limits": "AdminLimits AsyncAdminLimits",
+            "lmaas.resources.admin.members": "AdminMembers AsyncAdminMembers",
+            "lmaas.resources.admin.organizations": "AdminOrganizations AsyncAdminOrganizations",
+            "lmaas.resources.admin.projects": "AdminProjects AsyncAdminProjects",
+            "lmaas.resources.admin.usage": "AdminUsage AsyncAdminUsage",
             "lmaas.resources.batches": "AsyncBatches Batches",
             "lmaas.resources.chat_stream": "AsyncChatCompletionStream ChatCompletionStream",
             "lmaas.resources.classify": "AsyncClassify Classify",

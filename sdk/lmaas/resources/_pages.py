@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -122,10 +122,12 @@ class Listing(Generic[T]):
             yield item
 
 
-def as_query(params: Mapping[str, Any], after: str | None = None) -> dict[str, Any]:
-    """Return `params` with what a listing takes in its query moved there; `after` replaces the caller's."""
-    query = {name: params[name] for name in QUERY_NAMES if params.get(name)}
+def as_query(
+    params: Mapping[str, Any], after: str | None = None, names: Collection[str] = QUERY_NAMES
+) -> dict[str, Any]:
+    """Return `params` with what a route takes in its query moved there; `after` replaces the caller's."""
+    query = {name: params[name] for name in names if params.get(name)}
     if after is not None:
         query["after"] = after
-    options = {name: value for name, value in params.items() if name not in QUERY_NAMES}
+    options = {name: value for name, value in params.items() if name not in names}
     return {**options, "extra_query": {**query, **(params.get("extra_query") or {})}}

@@ -63,6 +63,45 @@ from lmaas.types.params import (
 )
 
 if TYPE_CHECKING:
+    from lmaas.types.admin import (
+        Actor,
+        AdminList,
+        ApiKey,
+        AuditEntry,
+        AuditVerdict,
+        Deleted,
+        Erasure,
+        IssuedApiKey,
+        KeyScopes,
+        Member,
+        ModelPrice,
+        Organization,
+        Project,
+        StoredContent,
+        UsageLimit,
+        UsageTotal,
+    )
+    from lmaas.types.admin_params import (
+        AdminListParams,
+        AdminOptions,
+        AuditListParams,
+        ContentListParams,
+        KeyChangeParams,
+        KeyListParams,
+        KeyParams,
+        KeyRotationParams,
+        KeyScopesParam,
+        LimitListParams,
+        LimitParams,
+        MemberChangeParams,
+        MemberListParams,
+        MemberParams,
+        OrganizationChangeParams,
+        ProjectChangeParams,
+        ProjectParams,
+        UsageExportParams,
+        UsageParams,
+    )
     from lmaas.types.batch import (
         Batch,
         BatchError,
@@ -115,6 +154,14 @@ if TYPE_CHECKING:
     from lmaas.types.token import DetokenizeResponse, TokenizeResponse
 
 __all__ = [
+    "Actor",
+    "AdminList",
+    "AdminListParams",
+    "AdminOptions",
+    "ApiKey",
+    "AuditEntry",
+    "AuditListParams",
+    "AuditVerdict",
     "Base64Embedding",
     "Batch",
     "BatchError",
@@ -145,11 +192,14 @@ __all__ = [
     "CompletionTokensDetails",
     "ContentDeltaEvent",
     "ContentDoneEvent",
+    "ContentListParams",
     "CreateBase64EmbeddingResponse",
     "CreateEmbeddingResponse",
+    "Deleted",
     "DetokenizeResponse",
     "Embedding",
     "EmbeddingParams",
+    "Erasure",
     "FileDeleted",
     "FileList",
     "FileListParams",
@@ -162,15 +212,34 @@ __all__ = [
     "FunctionToolCallArgumentsDoneEvent",
     "IncompleteDetails",
     "InputTokensDetails",
+    "IssuedApiKey",
+    "KeyChangeParams",
+    "KeyListParams",
+    "KeyParams",
+    "KeyRotationParams",
+    "KeyScopes",
+    "KeyScopesParam",
+    "LimitListParams",
+    "LimitParams",
     "ListParams",
     "LogprobsContentDeltaEvent",
+    "Member",
+    "MemberChangeParams",
+    "MemberListParams",
+    "MemberParams",
     "MessageParam",
     "Model",
     "ModelList",
+    "ModelPrice",
+    "Organization",
+    "OrganizationChangeParams",
     "OutputTokensDetails",
     "ParsedChatCompletion",
     "ParsedChoice",
     "ParsedMessage",
+    "Project",
+    "ProjectChangeParams",
+    "ProjectParams",
     "PromptTokensDetails",
     "ReasoningDeltaEvent",
     "ReasoningDoneEvent",
@@ -198,6 +267,7 @@ __all__ = [
     "Score",
     "ScoreParams",
     "ScoreResponse",
+    "StoredContent",
     "StreamOptions",
     "StructuredOutputs",
     "TextSoFar",
@@ -209,6 +279,10 @@ __all__ = [
     "ToolParam",
     "TopLogprob",
     "Usage",
+    "UsageExportParams",
+    "UsageLimit",
+    "UsageParams",
+    "UsageTotal",
     "WireModel",
 ]
 
@@ -216,6 +290,18 @@ __getattr__ = _lazy.lazy_names(
     __name__,
     _lazy.by_name(
         {
+            "lmaas.types.admin": (
+                "Actor AdminList ApiKey AuditEntry AuditVerdict Deleted Erasure IssuedApiKey "
+                "KeyScopes Member ModelPrice Organization Project StoredContent UsageLimit "
+                "UsageTotal"
+            ),
+            "lmaas.types.admin_params": (
+                "AdminListParams AdminOptions AuditListParams ContentListParams KeyChangeParams "
+                "KeyListParams KeyParams KeyRotationParams KeyScopesParam LimitListParams "
+                "LimitParams MemberChangeParams MemberListParams MemberParams "
+                "OrganizationChangeParams ProjectChangeParams ProjectParams UsageExportParams "
+                "UsageParams"
+            ),
             "lmaas.types.batch": "Batch BatchError BatchErrors BatchList BatchRequestCounts",
             "lmaas.types.file": "FileDeleted FileList FileObject",
             "lmaas.types.parsed": "ParsedChatCompletion ParsedChoice ParsedMessage",
