@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MAX_EVENT_BYTES = 4 * 2**20
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+_AFTER_VALUE = frozenset({b"", b" ", b"\n", b"\r"})
 _LINE = rb"(?<![^\r\n])"
 _ERROR_EVENT = re.compile(_LINE + rb'(?:data: ?\{ ?"error"|data: ?\{ ?"object": ?"error"|event: ?error\b)')
 _DONE_EVENT = re.compile(_LINE + rb"data: ?\[DONE\]")
@@ -36,31 +37,25 @@ class _Grammar:
     Attributes:
         finish: Stands once for each finished choice; None where only the terminal event tells.
         token: Stands once in each event that brings text; a replica sends about one a token.
-        terminal_key: A cheap sign that `terminal`, the beginning of the last event, may be there.
+        terminals: What can stand in the line that begins the last event.
+        field: What stands before it in that line.
     """
 
     finish: bytes | None
     token: bytes
-    terminal_key: bytes
-    terminal: re.Pattern[bytes]
+    terminals: tuple[bytes, ...]
+    field: bytes
 
 
 _GRAMMARS: dict[Dialect, _Grammar] = {
-    "chat": _Grammar(
-        b'"finish_reason":"', b'"choices":[{', b"[DONE]", re.compile(_LINE + rb"data: ?\[DONE\]")
-    ),
+    "chat": _Grammar(b'"finish_reason":"', b'"choices":[{', (b"[DONE]",), b"data:"),
     "responses": _Grammar(
         None,
         b".delta\n",
-        b"response.",
-        re.compile(_LINE + rb"event: ?response\.(?:completed|incomplete|failed)\b"),
+        (b"response.completed", b"response.incomplete", b"response.failed"),
+        b"event:",
     ),
-    "messages": _Grammar(
-        b'"stop_reason":"',
-        b"event: content_block_delta",
-        b"message_stop",
-        re.compile(_LINE + rb"event: ?message_stop"),
-    ),
+    "messages": _Grammar(b'"stop_reason":"', b"event: content_block_delta", (b"message_stop",), b"event:"),
 }
 
 
@@ -84,13 +79,12 @@ class EventTap:
         "_finish",
         "_finishes",
         "_first_usage",
+        "_grammar",
         "_is_spacing_known",
         "_is_usage_hidden",
         "_last_usage",
         "_max_tokens",
         "_pending",
-        "_terminal",
-        "_terminal_key",
         "_token",
         "is_broken",
         "is_complete",
@@ -100,12 +94,10 @@ class EventTap:
     def __init__(
         self, dialect: Dialect, *, choices: int, is_usage_hidden: bool, max_tokens: float = math.inf
     ) -> None:
-        grammar = _GRAMMARS[dialect]
+        grammar = self._grammar = _GRAMMARS[dialect]
         self._token = grammar.token
         self._max_tokens = max_tokens
         self.tokens = 0
-        self._terminal = grammar.terminal
-        self._terminal_key = grammar.terminal_key
         self._finish = grammar.finish
         self._choices = choices if grammar.finish else 0
         self._is_usage_hidden = is_usage_hidden
@@ -135,8 +127,9 @@ class EventTap:
             self._finishes += data.count(self._finish)
         if data.rfind(b'"usage"') >= 0:
             data = self._note_usage(data)
-        if data.rfind(self._terminal_key) >= 0:
-            data = self._close(data)
+        for terminal in self._grammar.terminals:
+            if data.rfind(terminal) >= 0:
+                data = self._close(data, terminal)
         return data
 
     def usage(self) -> Usage | None:
@@ -155,7 +148,7 @@ class EventTap:
 
     def _hold_tail(self, data: bytes) -> bytes:
         """Keep what follows the last whole event."""
-        end = max((at + len(mark) for mark in _EVENT_ENDS if (at := data.rfind(mark)) >= 0), default=0)
+        end = _end_of_events(data, len(data))
         self._pending = data[end:]
         if len(self._pending) > _MAX_EVENT_BYTES:
             self.is_broken = True
@@ -169,27 +162,53 @@ class EventTap:
         return self._cut(data, match.start())
 
     def _note_usage(self, data: bytes) -> bytes:
-        if _USAGE_OBJECT.search(data) is None:
+        match = _USAGE_OBJECT.search(data)
+        if match is None:
             return data
-        self._first_usage = self._first_usage or data
-        self._last_usage = data
+        # Of much that came at once usage is mostly the end.
+        start = _end_of_events(data, match.start())
+        told = data[start:]
+        self._first_usage = self._first_usage or told
+        self._last_usage = told
         if not self._is_usage_hidden:
             return data
-        return b"".join(event for event in _AFTER_EVENT.split(data) if not _is_usage_event(event))
+        return data[:start] + b"".join(
+            event for event in _AFTER_EVENT.split(told) if not _is_usage_event(event)
+        )
 
     def _cut(self, data: bytes, end: int) -> bytes:
         self.tokens -= data.count(self._token, end)
         return data[:end]
 
-    def _close(self, data: bytes) -> bytes:
-        match = self._terminal.search(data)
-        if match is None:
+    def _close(self, data: bytes, terminal: bytes) -> bytes:
+        start = _find_line(data, self._grammar.field, terminal)
+        if start < 0:
             return data
         if self._finishes >= self._choices and not self.is_broken:
             self.is_complete = True
             return data
         self.is_broken = True
-        return self._cut(data, match.start())
+        return self._cut(data, start)
+
+
+def _end_of_events(data: bytes, end: int) -> int:
+    """Tell where the last whole event before `end` ends."""
+    return max((at + len(mark) for mark in _EVENT_ENDS if (at := data.rfind(mark, 0, end)) >= 0), default=0)
+
+
+def _find_line(data: bytes, field: bytes, value: bytes) -> int:
+    """Tell where the first line begins that is this field with this value; -1 if there is none.
+
+    A pattern that looks back for the line's beginning would do so at every byte.
+    """
+    at = data.find(value)
+    while at >= 0:
+        start = max(data.rfind(b"\n", 0, at), data.rfind(b"\r", 0, at)) + 1
+        before, after = data[start:at], data[at + len(value) : at + len(value) + 1]
+        if before in {field, field + b" "} and after in _AFTER_VALUE:
+            return start
+        at = data.find(value, at + 1)
+    return -1
 
 
 def first(data: bytes) -> bytes | None:
