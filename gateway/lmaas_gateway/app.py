@@ -15,9 +15,10 @@ from lmaas_gateway.api.admin import AdminRoutes
 from lmaas_gateway.api.application import build_application
 from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.api.operations import OperationRoutes
-from lmaas_gateway.auth import Authenticator, principals_of
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.identity.authenticator import Authenticator
+from lmaas_gateway.identity.configured import principals_of
 from lmaas_gateway.loop_watch import LoopWatch
 from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, STORED_BYTES, Metrics
 from lmaas_gateway.pipeline import Pipeline
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replay.stage import Replays
     from lmaas_gateway.replicas.directory import Directory, Launches
     from lmaas_gateway.settings import Settings
+    from lmaas_gateway.tenancy import Tenancy
 
 _CHORES_INTERVAL_S = 1.0
 # What is stored and has expired is dropped after this many rounds of chores.
@@ -70,6 +72,7 @@ class Gateway:
         launches: Tells what the launcher knows of a model's replicas.
         steering: Changes the configuration where operators ask for it.
         fetcher: Fetches media for callers.
+        tenancy: Knows the tenants; without one only keys of the configuration exist, and nothing is stored.
     """
 
     def __init__(
@@ -81,7 +84,9 @@ class Gateway:
         launches: Launches | None = None,
         steering: Steering | None = None,
         fetcher: MediaFetcher | None = None,
+        tenancy: Tenancy | None = None,
     ) -> None:
+        self._tenancy = tenancy
         self._fetcher = fetcher or MediaFetcher()
         self._steering = steering
         self._is_preparing = self._is_stopping = False

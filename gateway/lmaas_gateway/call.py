@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmaas_gateway.settings import ModelKind
+
+Role = Literal["owner", "admin", "developer", "viewer"]
+"""What a member is in its organization; `identity/roles.py` says what each may do."""
 
 Dialect = Literal["chat", "responses", "messages", "plain"]
 """How a route streams and reports usage; `plain` routes do neither in parts."""
@@ -63,19 +69,84 @@ ROUTES = (
 )
 
 
-class Principal(msgspec.Struct, frozen=True):
-    """Who calls.
+class Scopes(msgspec.Struct, frozen=True):
+    """What a key may be used for. Of each kind, none named means all.
 
     Attributes:
+        models: Globs of model names; a call needs both the name that it asks for and the one that serves.
+        routes: Globs of public paths.
+        addresses: Networks that calls may come from, as CIDR.
+        is_admin: Whether it may be used on `/admin/v1/`, as far as its member's role goes.
+    """
+
+    models: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    is_admin: bool = False
+
+    def permits_model(self, name: str) -> bool:
+        """Tell whether a model of this name may be called."""
+        return not self.models or _matches(self.models, name)
+
+    def permits_route(self, path: str) -> bool:
+        """Tell whether this public path may be called."""
+        return not self.routes or _matches(self.routes, path)
+
+    def permits_address(self, address: str) -> bool:
+        """Tell whether calls may come from here; from an address that is none, only if from anywhere."""
+        return not self.addresses or _lies_in(self.addresses, address)
+
+
+# What is asked again and again; a stranger's inventions drive out what costs some microseconds to find anew.
+@lru_cache(maxsize=4096)
+def _matches(globs: tuple[str, ...], name: str) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+@lru_cache(maxsize=4096)
+def _lies_in(networks: tuple[str, ...], address: str) -> bool:
+    try:
+        at = ip_address(address)
+    except ValueError:
+        return False
+    at = getattr(at, "ipv4_mapped", None) or at
+    return any(at in ip_network(network) for network in networks)
+
+
+UNBOUND = Scopes()
+"""The scopes of who may everything that callers may."""
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who calls. Ids are empty where there is none: keys of the configuration belong to no organization.
+
+    Attributes:
+        id: Its name in logs and queues.
         weight: Its part of a pool, relative to others', when calls wait.
         priority: The best that its calls may have, as vLLM counts: lower is earlier.
         is_shared: Whether many callers may go by it, so that it says nothing of who is the same.
+        organization: Whose tenant it is.
+        project: Where its calls are booked.
+        member: The person or service account that it acts for.
+        key: The id of the key that it came with.
+        role: The member's, which bounds what it may do on `/admin/v1/`.
+        scopes: What the key may be used for.
+        limits: What the limiter needs to know of it; nobody else looks.
+        salt: Keeps its prompts apart from other tenants' in the engines' prefix caches.
     """
 
     id: str
     weight: float = 1.0
     priority: int = 0
     is_shared: bool = False
+    organization: str = ""
+    project: str = ""
+    member: str = ""
+    key: str = ""
+    role: Role | None = None
+    scopes: Scopes = UNBOUND
+    limits: object = None
+    salt: bytes = b""
 
 
 class Idempotency(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from lmaas_gateway.settings import (
     EjectionSettings,
     EngineSettings,
     IdempotencySettings,
+    IdentitySettings,
     KeySettings,
     MediaSettings,
     ModelSettings,
@@ -105,6 +106,7 @@ def _configuration() -> Iterator[str]:
     )
     yield from _settings_table("## `queue`: in front of each model's replicas", QueueSettings, "queue")
     yield from _settings_table("## `keys`: one entry each", KeySettings, None)
+    yield from _settings_table("## `identity`: keys and tokens of tenants", IdentitySettings, "identity")
     yield from _settings_table(
         "## `idempotency`: replies kept for retries with an `Idempotency-Key`",
         IdempotencySettings,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.relay import read_refusal, relay
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from lmaas_gateway.admission.admission import Admission
-    from lmaas_gateway.auth import Authenticator
     from lmaas_gateway.call import Call, Exits
+    from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.policy.stage import Policy
     from lmaas_gateway.replay.stage import Replays
@@ -50,7 +50,8 @@ class Pipeline:
 
     async def handle(
         self,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: Sequence[tuple[bytes, bytes]],
+        address: str,
         read_call: Callable[[], Awaitable[Call]],
         meter: Meter,
         exits: Exits,
@@ -59,6 +60,7 @@ class Pipeline:
 
         Args:
             headers: Of the request, names in lower case.
+            address: Where the connection comes from; empty if from no network.
             read_call: Reads and parses the body; nothing is read for a caller who is not let in.
             meter: Takes note of what happens.
             exits: Takes what is to be closed when the call ends, however it ends.
@@ -68,7 +70,9 @@ class Pipeline:
         """
         if not self._admission.pace.may_begin():
             await self._admission.pace.turn()
-        principal = self._authenticator.identify(headers)
+        principal = self._authenticator.identify(headers, address)
+        if principal is None:
+            principal = await self._authenticator.look_up(headers, address)
         meter.principal = principal.id
         call = await read_call()
         if self._policy.check(call):

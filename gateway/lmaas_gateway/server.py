@@ -32,6 +32,7 @@ from lmaas_gateway.greeting import greet_when_ready
 from lmaas_gateway.link import Channel, WorkerLink
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
+from lmaas_gateway.tenancy import Tenancy, prepare
 from lmaas_gateway.workers import SAME_SIGNAL_S, Workers
 
 if TYPE_CHECKING:
@@ -113,7 +114,10 @@ async def serve_socket(
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(io.FileIO(sys.stdout.fileno(), "wb", closefd=False))
-    gateway = Gateway(settings, log=writer.write, seat=seat, launches=launches, steering=steering)
+    tenancy = None if settings.open else await Tenancy.open(settings)
+    gateway = Gateway(
+        settings, log=writer.write, seat=seat, launches=launches, steering=steering, tenancy=tenancy
+    )
     if steering is not None:
         steering.attach(gateway)
     config = uvicorn_config(settings, gateway)
@@ -122,6 +126,9 @@ async def serve_socket(
     try:
         await _Server(config, gateway, settings.drain_delay_s, is_worker=seat is not None).serve([listener])
     finally:
+        # After the last call, whose record it keeps.
+        if tenancy is not None:
+            await tenancy.close()
         writer.close()
 
 
@@ -241,6 +248,8 @@ async def _serve(
     configuration = Configuration(settings, source.load, launcher=launcher)
     resolved = configuration.settings
     check_kinds(resolved.models)
+    if not resolved.open:
+        await prepare(resolved, report)
     await launcher.start()
     greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))
     try:

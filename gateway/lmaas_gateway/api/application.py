@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.admin import AdminRoutes
     from lmaas_gateway.api.operations import OperationRoutes
-    from lmaas_gateway.auth import Authenticator
+    from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.pipeline import Pipeline
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.settings import Settings

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway import envelope
+from lmaas_gateway.api.callers import address_of
 from lmaas_gateway.api.client_watch import ClientWatch, stream_head
 from lmaas_gateway.api.protocol import CONNECTION, CYCLE, FIELDS
 from lmaas_gateway.call import Call
@@ -100,7 +101,7 @@ class InferenceEndpoint:
             if connection.is_lost:
                 raise ClientGone  # before this task had begun, so that no watcher has told
             read_call = partial(self._read_call, scope, receive, meter, watch, exits)
-            reply = await self._pipeline.handle(scope["headers"], read_call, meter, exits)
+            reply = await self._pipeline.handle(scope["headers"], address_of(scope), read_call, meter, exits)
             await _send_reply(reply, meter, scope, send, watch)
         except GatewayError as error:
             await self._send_error(error, meter, scope, send, watch)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
+from lmaas_gateway.api.callers import identify
 from lmaas_gateway.replicas.directory import paths_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from lmaas_gateway.auth import Authenticator
+    from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.replicas.pool import Pool
 
@@ -31,7 +32,7 @@ class ModelRoutes:
 
     async def list_models(self, request: Request) -> Response:
         """Answer `GET /v1/models`."""
-        self._authenticator.identify(request.scope["headers"])
+        await identify(self._authenticator, request)
         directory = self._directory
         data = [describe(pool.name, pool) for pool in directory]
         data += (describe(alias, pool) for alias, pool in directory.aliases.items())
@@ -39,7 +40,7 @@ class ModelRoutes:
 
     async def retrieve_model(self, request: Request) -> Response:
         """Answer `GET /v1/models/{id}`."""
-        self._authenticator.identify(request.scope["headers"])
+        await identify(self._authenticator, request)
         name = request.path_params["model"]
         return JSONResponse(describe(name, self._directory.find(name)))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 
+from lmaas_gateway.api.callers import identify
 from lmaas_gateway.errors import AuthenticationError
 from lmaas_gateway.metrics import CONTENT_TYPE
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from lmaas_gateway.auth import Authenticator
+    from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.replicas.pool import Pool
@@ -54,19 +55,19 @@ class OperationRoutes:
         is_ready = not is_stopping and all(pool.state in {"ready", "degraded"} for pool in self._directory)
         status = "ready" if is_ready else "shutting down" if is_stopping else "not ready"
         body: dict[str, object] = {"status": status}
-        if self._may_see_details(request):
+        if await self._may_see_details(request):
             body["models"] = {pool.name: describe(pool) for pool in self._directory}
         headers = {} if is_ready else {"retry-after": "5"}
         return JSONResponse(body, status_code=200 if is_ready else 503, headers=headers)
 
     async def metrics(self, request: Request) -> Response:
         """Answer in Prometheus' text format."""
-        self._authenticator.identify(request.scope["headers"])
+        await identify(self._authenticator, request)
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
 
-    def _may_see_details(self, request: Request) -> bool:
+    async def _may_see_details(self, request: Request) -> bool:
         try:
-            self._authenticator.identify(request.scope["headers"])
+            await identify(self._authenticator, request)
         except AuthenticationError:
             return False
         return True

@@ -7,6 +7,7 @@ from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.explanation import explain
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
 from lmaas_gateway.settings.fields import FIXED
+from lmaas_gateway.settings.identity import IdentitySettings
 from lmaas_gateway.settings.keys import KeySettings, Priority
 from lmaas_gateway.settings.loading import load_settings
 from lmaas_gateway.settings.masking import mask
@@ -37,6 +38,7 @@ __all__ = [
     "EjectionSettings",
     "EngineSettings",
     "IdempotencySettings",
+    "IdentitySettings",
     "KeySettings",
     "MediaSettings",
     "ModelKind",

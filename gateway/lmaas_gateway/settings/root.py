@@ -18,6 +18,7 @@ from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
 from lmaas_gateway.settings.fields import FIXED, FROZEN, split_names
+from lmaas_gateway.settings.identity import IdentitySettings
 from lmaas_gateway.settings.keys import MIN_KEY_CHARS, TOO_SHORT, KeySettings, check_key_names
 from lmaas_gateway.settings.media import MediaSettings
 from lmaas_gateway.settings.model_list import check_models
@@ -52,6 +53,15 @@ class Settings(BaseModel):
     )
     keys: tuple[KeySettings, ...] = Field(
         default=(), description="Keys of several principals, beside `api_key` or in its place."
+    )
+    open: bool = Field(
+        default=False,
+        description="Serve without tenants: nothing is stored, only keys of the configuration exist, and "
+        "where there is none everybody on this machine is let in. For development.",
+        json_schema_extra=FIXED,
+    )
+    identity: IdentitySettings = Field(
+        default=IdentitySettings(), description="Keys and tokens of tenants.", json_schema_extra=FIXED
     )
     allow_unauthenticated: bool = Field(
         default=False, description="Listen on a non-loopback address although no key is set."

@@ -1,0 +1,29 @@
+"""Who sent a request: where its connection comes from, and whom its key stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from lmaas_gateway.call import Principal
+    from lmaas_gateway.identity.authenticator import Authenticator
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Give the address of the connection's other end; none over a unix socket."""
+    client = scope["client"]
+    return "" if client is None else client[0]
+
+
+async def identify(authenticator: Authenticator, request: Request) -> Principal:
+    """Find who sent a request that is not on the hot route.
+
+    Raises:
+        GatewayError: as `Authenticator.look_up`.
+    """
+    headers, address = request.scope["headers"], address_of(request.scope)
+    return authenticator.identify(headers, address) or await authenticator.look_up(headers, address)
