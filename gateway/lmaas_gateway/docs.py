@@ -35,6 +35,7 @@ from lmaas_gateway.settings import (
     ReplicaSettings,
     RetrySettings,
     Settings,
+    StorageSettings,
     TimeoutSettings,
 )
 
@@ -120,6 +121,7 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
     yield from _settings_table("## `admin`: a listener of its own for the admin API", AdminSettings, "admin")
     yield from _settings_table("## `books`: the record of every call", BooksSettings, "books")
+    yield from _settings_table("## `storage`: keys, limits, books and audit", StorageSettings, "storage")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
     yield from _settings_table("## `models[].canary`: a share of a model's calls", CanarySettings, None)

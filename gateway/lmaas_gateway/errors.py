@@ -40,6 +40,7 @@
       CallShedError                   503     api_error              call_shed
       BooksFullError                  503     api_error              books_full
       ServerShuttingDownError         503     api_error              server_shutting_down
+      StoreUnavailableError           503     api_error              store_unavailable
       ReplicaTimeoutError             504     api_error              replica_timeout
         DeadlineExceededError         504     api_error              deadline_exceeded
     SettingsError                     (a setting that cannot work; never reaches a caller)
@@ -358,6 +359,13 @@ class ServerShuttingDownError(GatewayError):
     status = 503
     code = "server_shutting_down"
     should_retry = True
+
+
+class StoreUnavailableError(GatewayError):
+    """The database, or Valkey, is down, too slow, or refuses the work."""
+
+    status = 503
+    code = "store_unavailable"
 
 
 class ReplicaTimeoutError(GatewayError):

@@ -60,6 +60,7 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "call_shed": errors.ServiceUnavailableError,
     "books_full": errors.ServiceUnavailableError,
     "server_shutting_down": errors.ServiceUnavailableError,
+    "store_unavailable": errors.ServiceUnavailableError,
     "replica_timeout": errors.GatewayTimeoutError,
     "deadline_exceeded": errors.GatewayTimeoutError,
 }

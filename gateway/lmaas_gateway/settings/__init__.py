@@ -26,6 +26,7 @@ from lmaas_gateway.settings.queueing import QueueSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
 from lmaas_gateway.settings.replicas import ReplicaSettings
 from lmaas_gateway.settings.root import Settings, fixed_names, is_loopback
+from lmaas_gateway.settings.storage import StorageSettings
 
 __all__ = [
     "DEFAULT_MAX_IN_FLIGHT",
@@ -52,6 +53,7 @@ __all__ = [
     "RetrySettings",
     "RoutingPolicy",
     "Settings",
+    "StorageSettings",
     "TimeoutSettings",
     "check_kinds",
     "explain",

@@ -26,6 +26,7 @@ from lmaas_gateway.settings.models import ModelSettings
 from lmaas_gateway.settings.policy import PolicySettings
 from lmaas_gateway.settings.queueing import QueueSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
+from lmaas_gateway.settings.storage import StorageSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,6 +152,11 @@ class Settings(BaseModel):
         default=None,
         description="File of the master secret, a version a line, which nobody else may read; default: "
         "`master.key` in `data_dir`, made at the first start.",
+        json_schema_extra=FIXED,
+    )
+    storage: StorageSettings = Field(
+        default=StorageSettings(),
+        description="Where keys, limits, books and audit are kept.",
         json_schema_extra=FIXED,
     )
     engine: EngineSettings = Field(

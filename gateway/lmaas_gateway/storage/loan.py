@@ -1,0 +1,276 @@
+"""One connection, lent to one task for one transaction, until a deadline.
+
+Nothing that waits for a driver is ever cancelled: drivers, and what pools them, end a cancelled statement by
+talking to the server, which is what hangs. Each statement runs in a task of its own; at the deadline its
+caller is told, the connection is cut off or interrupted, and the rest is wound up behind the caller's back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InvalidRequestError,
+    ProgrammingError,
+)
+
+from lmaas_gateway.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from sqlalchemy import Connection as SyncConnection
+    from sqlalchemy import CursorResult, Executable
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from lmaas_gateway.storage.engines import Dialect
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("lmaas.gateway")
+# What a caller did, rather than the store: asking again gives the same.
+_OF_THE_CALLER = (IntegrityError, DataError, ProgrammingError, InvalidRequestError)
+
+
+class Lane:
+    """Connections of one kind, counted: nobody waits inside the pool, where waiting has no deadline.
+
+    Args:
+        engine: Its pool holds `size` connections.
+        dialect: Which database.
+        size: How many may be lent at once.
+        reads: Whether transactions only read.
+    """
+
+    def __init__(self, engine: AsyncEngine, dialect: Dialect, *, size: int, reads: bool) -> None:
+        self.engine = engine
+        self.dialect = dialect
+        self.reads = reads
+        self.places = asyncio.Semaphore(size)
+        # What takes long, such as a month's usage, leaves room for what serves.
+        self.slow_places = asyncio.Semaphore(max(1, size // 2))
+        self.endings: set[asyncio.Task[None]] = set()
+
+
+class Connection:
+    """What repositories see: statements in one transaction.
+
+    Args:
+        loan: The connection beneath.
+    """
+
+    __slots__ = ("_loan",)
+
+    def __init__(self, loan: Loan) -> None:
+        self._loan = loan
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which database it is, where its words differ."""
+        return self._loan.dialect
+
+    async def execute(
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> CursorResult[Any]:
+        """Execute one statement, once or once for each of several sets of parameters.
+
+        Raises:
+            StoreUnavailableError: the database failed, or the deadline has come.
+            IntegrityError: SQLAlchemy's; a constraint does not allow it.
+        """
+        return await self._loan.bounded(self._loan.inner.execute(statement, parameters))
+
+    async def run_sync(self, function: Callable[[SyncConnection], T]) -> T:
+        """Run what needs SQLAlchemy's own connection, such as migrations."""
+        return await self._loan.bounded(self._loan.inner.run_sync(function))
+
+
+class Loan:
+    """The life of one borrowed connection.
+
+    Args:
+        lane: Where it comes from.
+        until_s: When its time is over, by the loop's clock.
+        is_slow: It may take long, so that few of its kind may at once.
+
+    Attributes:
+        reason: Why the store failed; None if it did not.
+    """
+
+    def __init__(self, lane: Lane, until_s: float, *, is_slow: bool) -> None:
+        self._lane = lane
+        self._until_s = until_s
+        self._held: tuple[asyncio.Semaphore, ...] = (lane.places,)
+        if is_slow:
+            self._held = (lane.slow_places, lane.places)
+        self._inner: AsyncConnection | None = None
+        self._driver: Any = None
+        self._pending: asyncio.Task[Any] | None = None
+        self.reason: str | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which database it is."""
+        return self._lane.dialect
+
+    @property
+    def inner(self) -> AsyncConnection:
+        """SQLAlchemy's connection."""
+        if self._inner is None:
+            raise self._failure("the transaction is over")
+        return self._inner
+
+    async def open(self) -> Connection:
+        """Take a connection that works, and begin a transaction.
+
+        Raises:
+            StoreUnavailableError: there is none in time.
+        """
+        taken: list[asyncio.Semaphore] = []
+        try:
+            async with asyncio.timeout_at(self._until_s):
+                for places in self._held:
+                    await places.acquire()
+                    taken.append(places)
+        except BaseException as error:
+            for places in taken:
+                places.release()
+            self._held = ()
+            if isinstance(error, TimeoutError):
+                raise self._failure("all connections are busy") from None
+            raise
+        await self.bounded(self._connect())
+        return Connection(self)
+
+    async def bounded(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for `work` until the deadline; nothing cancels it.
+
+        Raises:
+            StoreUnavailableError: it failed by the store's fault, or is not done in time.
+        """
+        if self.reason is not None:
+            work.close()
+            raise self._failure(self.reason)
+        task: asyncio.Task[T] = asyncio.ensure_future(work)
+        self._pending = task
+        remaining_s = self._until_s - asyncio.get_running_loop().time()
+        done, _ = await asyncio.wait({task}, timeout=max(0.0, remaining_s))
+        if not done:
+            raise self._failure("it did not answer in time")
+        self._pending = None
+        try:
+            return task.result()
+        except _OF_THE_CALLER as error:
+            if not _lacks_table(error):
+                raise
+            raise self._failure("its tables are not there yet") from error
+        except (DBAPIError, OSError, TimeoutError) as error:
+            raise self._failure(reason_of(error)) from error
+
+    async def commit(self) -> None:
+        """End the transaction and keep what it did."""
+        await self.bounded(self.inner.commit())
+
+    async def close(self) -> None:
+        """Give the connection back; what was not committed is undone."""
+        if self.reason is not None or self._inner is None:
+            self.abandon()
+            return
+        try:
+            await self.bounded(self.inner.close())
+        except BaseException:
+            self.abandon()
+            raise
+        self._release()
+
+    def abandon(self) -> None:
+        """Cut the connection off, and wind it up when the driver lets go of it."""
+        self._interrupt()
+        if self._held:
+            ending = asyncio.ensure_future(self._wind_up())
+            self._lane.endings.add(ending)
+            ending.add_done_callback(self._lane.endings.discard)
+
+    async def _connect(self) -> None:
+        """Connect; one that went stale in the pool, as all do when a server restarts, is replaced at once."""
+        try:
+            await self._begin()
+        except DBAPIError as error:
+            if not error.connection_invalidated or self.reason is not None:
+                raise
+            await self._drop()
+            await self._begin()
+
+    async def _begin(self) -> None:
+        lane = self._lane
+        inner = self._inner = await lane.engine.connect()
+        if lane.dialect == "postgresql":
+            self._driver = (await inner.get_raw_connection()).driver_connection
+            await inner.execution_options(postgresql_readonly=lane.reads)
+            await inner.exec_driver_sql("SELECT 1")
+            return
+        self._driver = (await inner.get_raw_connection()).driver_connection
+        remaining_s = self._until_s - asyncio.get_running_loop().time()
+        # So that a thread which waits for the write lock gives up when its caller does.
+        await inner.execution_options(busy_ms=max(1, round(remaining_s * 1e3)))
+        await inner.begin()
+
+    def _interrupt(self) -> None:
+        driver = self._driver
+        if driver is None or self._pending is None:
+            return
+        if self.dialect == "postgresql":
+            driver.terminate()
+        else:
+            interrupting = driver.interrupt()
+            # It waits for nothing: sqlite3's own `interrupt` is made to be called from another thread.
+            with contextlib.suppress(StopIteration, ValueError):
+                interrupting.send(None)
+
+    async def _wind_up(self) -> None:
+        try:
+            if self._pending is not None:
+                await asyncio.wait({self._pending})
+                self._pending.cancelled() or self._pending.exception()
+            await self._drop()
+        finally:
+            self._release()
+
+    async def _drop(self) -> None:
+        inner, self._inner = self._inner, None
+        if inner is None:
+            return
+        try:
+            if self.dialect == "postgresql":
+                await inner.invalidate()
+            await inner.close()
+        except Exception as error:
+            _LOG.debug("a connection to the database could not be closed: %s", reason_of(error))
+
+    def _release(self) -> None:
+        held, self._held = self._held, ()
+        for places in held:
+            places.release()
+
+    def _failure(self, reason: str) -> StoreUnavailableError:
+        self.reason = reason
+        return StoreUnavailableError("The gateway's database does not answer; retry.")
+
+
+def reason_of(error: BaseException) -> str:
+    """Say for the log why the store failed; of a statement neither text nor values."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0]}" if str(cause) else type(cause).__name__
+
+
+def _lacks_table(error: Exception) -> bool:
+    """Whether migrations have not run: the gateway started while the database was down."""
+    return isinstance(error, ProgrammingError) and "UndefinedTable" in str(error.orig)
