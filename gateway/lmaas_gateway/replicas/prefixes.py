@@ -76,6 +76,11 @@ class Chain:
         self.blocks = [state := crc32(text[span], state) for span in _SPANS[:count]]
         self.end = crc32(text[_ENDS[count] : size], state)
 
+    def has_earlier_turns(self) -> bool:
+        """Tell whether the conversation may have had a turn before: a question, its answer, and what follows."""
+        text = self._text
+        return text.count(_SEAMS[0]) > 1 or text.count(_SEAMS[1]) > 1
+
     def earlier_ends(self) -> Iterator[tuple[int, int, int]]:
         """Tell where earlier turns of the conversation may have ended, the last first.
 

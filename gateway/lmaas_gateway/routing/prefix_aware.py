@@ -44,11 +44,12 @@ class PrefixAware:
 
 def worth_of(chain: Chain, candidates: Sequence[Replica]) -> list[float]:
     """Tell what it is worth that each replica holds some of a prompt, in outstanding tokens."""
-    for size, count, state in chain.earlier_ends():
-        holders = [replica.prefixes.has_end(chain, state, count) for replica in candidates]
-        if True in holders:
-            worth = size * (_WEIGHT_OF_OWN / BYTES_PER_TOKEN)
-            return [worth * is_holder for is_holder in holders]
+    if chain.has_earlier_turns():
+        for size, count, state in chain.earlier_ends():
+            holders = [replica.prefixes.has_end(chain, state, count) for replica in candidates]
+            if True in holders:
+                worth = size * (_WEIGHT_OF_OWN / BYTES_PER_TOKEN)
+                return [worth * is_holder for is_holder in holders]
     return [
         bytes_of(replica.prefixes.count(chain)) * (_WEIGHT_OF_SHARED / BYTES_PER_TOKEN)
         for replica in candidates
