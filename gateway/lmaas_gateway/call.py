@@ -76,13 +76,13 @@ class Scopes(msgspec.Struct, frozen=True):
         models: Globs of model names; a call needs both the name that it asks for and the one that serves.
         routes: Globs of public paths.
         addresses: Networks that calls may come from, as CIDR.
-        is_admin: Whether it may be used on `/admin/v1/`, as far as its member's role goes.
+        admin: The role that it has on `/admin/v1/`, as far as its member's goes; none opens none of it.
     """
 
     models: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
-    is_admin: bool = False
+    admin: Role | None = None
 
     def permits_model(self, name: str) -> bool:
         """Tell whether a model of this name may be called."""
@@ -129,7 +129,7 @@ class Principal(msgspec.Struct, frozen=True):
         project: Where its calls are booked.
         member: The person or service account that it acts for.
         key: The id of the key that it came with.
-        role: The member's, which bounds what it may do on `/admin/v1/`.
+        role: What it is on `/admin/v1/`; none may do nothing there.
         scopes: What the key may be used for.
         limits: What the limiter needs to know of it; nobody else looks.
         salt: Keeps its prompts apart from other tenants' in the engines' prefix caches.

@@ -10,6 +10,12 @@
         InvalidIdempotencyKeyError    400     invalid_request_error  invalid_idempotency_key
         InvalidConfigurationError     400     invalid_request_error  invalid_configuration
       AuthenticationError             401     authentication_error   invalid_api_key
+        KeyRevokedError               401     authentication_error   key_revoked
+        KeyExpiredError               401     authentication_error   key_expired
+      PermissionDeniedError           403     permission_error       permission_denied
+        ModelNotPermittedError        403     permission_error       model_not_permitted
+        RouteNotPermittedError        403     permission_error       route_not_permitted
+        AddressNotPermittedError      403     permission_error       address_not_permitted
       NotFoundError                   404     invalid_request_error  not_found
         ModelNotFoundError            404     invalid_request_error  model_not_found
         ReplicaNotFoundError          404     invalid_request_error  replica_not_found
@@ -39,6 +45,7 @@
       QueueTimeoutError               503     api_error              queue_timeout
       CallShedError                   503     api_error              call_shed
       BooksFullError                  503     api_error              books_full
+      AuthenticationBusyError         503     api_error              authentication_busy
       ServerShuttingDownError         503     api_error              server_shutting_down
       StoreUnavailableError           503     api_error              store_unavailable
       ReplicaTimeoutError             504     api_error              replica_timeout
@@ -139,6 +146,44 @@ class AuthenticationError(GatewayError):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+
+
+class KeyRevokedError(AuthenticationError):
+    """The key was valid once; ends running streams too, if `identity.running_streams` says so."""
+
+    code = "key_revoked"
+
+
+class KeyExpiredError(AuthenticationError):
+    """The key's, or the token's, time is over; ends running streams as a revocation does."""
+
+    code = "key_expired"
+
+
+class PermissionDeniedError(GatewayError):
+    """Who asks is known, and may not do this."""
+
+    status = 403
+    type = "permission_error"
+    code = "permission_denied"
+
+
+class ModelNotPermittedError(PermissionDeniedError):
+    """The key's scopes do not hold the model, whether or not there is one of that name."""
+
+    code = "model_not_permitted"
+
+
+class RouteNotPermittedError(PermissionDeniedError):
+    """The key's scopes do not hold the route."""
+
+    code = "route_not_permitted"
+
+
+class AddressNotPermittedError(PermissionDeniedError):
+    """The key's scopes do not hold the address that the call comes from."""
+
+    code = "address_not_permitted"
 
 
 class NotFoundError(GatewayError):
@@ -351,6 +396,13 @@ class BooksFullError(GatewayError):
 
     status = 503
     code = "books_full"
+
+
+class AuthenticationBusyError(GatewayError):
+    """So many unknown keys are tried that the store is not asked for this one."""
+
+    status = 503
+    code = "authentication_busy"
 
 
 class ServerShuttingDownError(GatewayError):
