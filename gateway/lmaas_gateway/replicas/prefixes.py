@@ -77,7 +77,7 @@ class Chain:
         self.end = crc32(text[_ENDS[count] : size], state)
 
     def has_earlier_turns(self) -> bool:
-        """Tell whether the conversation may have had a turn before: a question, its answer, and what follows."""
+        """Tell whether the conversation may have had a turn before: a question and its answer."""
         text = self._text
         return text.count(_SEAMS[0]) > 1 or text.count(_SEAMS[1]) > 1
 
