@@ -230,7 +230,7 @@ def test_key_is_the_given_one_else_the_environments_else_the_callers(
     def sent(**options: Any) -> str:
         with LMaaS(base_url=BASE, **options) as client:
             client.admin.me()
-        return route.calls.last.request.headers.get("authorization", "")
+        return str(route.calls.last.request.headers.get("authorization", ""))
 
     monkeypatch.delenv("LMAAS_API_KEY", raising=False)
     assert sent() == ""
