@@ -10,18 +10,26 @@ from typing import TYPE_CHECKING
 from lmaas._version import __version__
 from lmaas.cli import (
     _answer,
+    _audit,
     _chat,
     _classify,
     _complete,
+    _contents,
     _embed,
     _entities,
+    _keys,
     _keywords,
+    _limits,
+    _members,
     _models,
+    _organizations,
+    _projects,
     _sentiment,
     _serve,
     _similarity,
     _summarize,
     _translate,
+    _usage,
 )
 from lmaas.cli._errors import CommandError
 from lmaas.cli._terminal import note
@@ -44,6 +52,14 @@ _COMMANDS = (
     _embed,
     _similarity,
     _models,
+    _organizations,
+    _projects,
+    _members,
+    _keys,
+    _limits,
+    _usage,
+    _audit,
+    _contents,
 )
 _EPILOG = """examples:
   lmaas serve smollm2-135m-instruct all-minilm-l6-v2
@@ -52,8 +68,10 @@ _EPILOG = """examples:
   lmaas classify "The match ended 2:1." --labels sports,politics
   lmaas embed "good morning"
   lmaas models list
+  lmaas keys create laptop --project web
 
-LMAAS_BASE_URL and LMAAS_API_KEY say which server the commands call, and with which key.
+LMAAS_BASE_URL and LMAAS_API_KEY say which server the commands call, and with which key; commands of
+administrators, such as `lmaas keys`, call it with LMAAS_ADMIN_KEY.
 Exit codes: 0 done, 1 the service refused or failed, 2 the command cannot work as given, 130 interrupted.
 """
 
