@@ -1,9 +1,9 @@
-"""The books: every call that ends is counted, and written as one line of the access log."""
+"""The end of a call: it is counted, written as one line of the access log, and handed to the books."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -26,12 +26,21 @@ _LINE = (
 _MAX_NAMES = 10_000
 
 
+class Books(Protocol):
+    """What keeps calls for ever."""
+
+    def close(self, meter: Meter) -> None:
+        """Write down a call that has ended."""
+        ...
+
+
 class Accounting:
-    """Keeps the books: metrics, and the access log if there is one.
+    """Keeps account of calls: metrics, the access log and the books, if there are any.
 
     Args:
         metrics: Where calls and tokens are counted.
         log: Takes one encoded line; None keeps no access log.
+        books: None keeps none.
         clock: Monotonic seconds.
         wall_clock: Unix seconds.
     """
@@ -41,11 +50,13 @@ class Accounting:
         metrics: Metrics,
         *,
         log: Callable[[bytes], None] | None,
+        books: Books | None = None,
         clock: Callable[[], float] = time.perf_counter,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = metrics
         self._log = None if log is None else AccessLog(log, wall_clock)
+        self._books = books
         self._clock = clock
 
     def open(self, request_id: str, route: str) -> Meter:
@@ -65,6 +76,8 @@ class Accounting:
             self._metrics.count_usage(meter.model, meter.usage)
         if self._log is not None:
             self._log.write(meter, duration_s, first_byte_s)
+        if self._books is not None:
+            self._books.close(meter)
 
 
 class AccessLog:

@@ -133,6 +133,8 @@ class Principal(msgspec.Struct, frozen=True):
         scopes: What the key may be used for.
         limits: What the limiter needs to know of it; nobody else looks.
         salt: Keeps its prompts apart from other tenants' in the engines' prefix caches.
+        organization: Its id, as those of its project, of the person or service, and of the key; empty where
+            there is none, as of keys that stand in the configuration.
     """
 
     id: str

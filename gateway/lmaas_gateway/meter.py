@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lmaas_gateway.call import Usage
+    from lmaas_gateway.call import Principal, Usage
+    from lmaas_gateway.entries import Entry
 
 Outcome = Literal["ok", "error", "interrupted", "client_gone"]
 Source = Literal["", "miss", "hit", "coalesced", "replayed"]
@@ -15,6 +16,26 @@ Source = Literal["", "miss", "hit", "coalesced", "replayed"]
 
 # nginx's code for a client that left before the answer; it is never sent.
 CLIENT_GONE_STATUS = 499
+
+
+class OpenCall(Protocol):
+    """Where it is kept what a call in flight has been given, should this process die under it."""
+
+    def note_tokens(self, tokens: int) -> None:
+        """Take note of how many tokens, in all, the client is about to have been given."""
+        ...
+
+    def note_usage(self, usage: Usage) -> None:
+        """Take note of the tokens that the replica counted, before the reply's last bytes go out."""
+        ...
+
+    def rewrite(self, entry: bytes) -> None:
+        """Put another entry in."""
+        ...
+
+    def free(self) -> None:
+        """Forget the call: it is written down elsewhere."""
+        ...
 
 
 class Meter:
@@ -26,6 +47,10 @@ class Meter:
         clock: Monotonic seconds.
 
     Attributes:
+        caller: Who calls, once that is known.
+        entry: The call in the books, once it is there.
+        open_call: Where the books keep track of it while it is in flight.
+        busy_ns: Its share of the time of the replica that answered.
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
         cache: Whether the reply comes from a store; empty where none was asked.
@@ -41,12 +66,16 @@ class Meter:
         "_first_byte",
         "_started",
         "attempts",
+        "busy_ns",
         "cache",
+        "caller",
         "code",
+        "entry",
         "is_sent",
         "is_stream",
         "is_whole",
         "model",
+        "open_call",
         "outcome",
         "principal",
         "queued_s",
@@ -67,6 +96,10 @@ class Meter:
         self.principal = self.model = self.replica = self.code = ""
         self.reply_headers: list[tuple[bytes, bytes]] = []
         self.is_stream = self.is_sent = self.is_whole = False
+        self.caller: Principal | None = None
+        self.entry: Entry | None = None
+        self.open_call: OpenCall | None = None
+        self.busy_ns = 0
         self.attempts = 0
         self.status = 0
         self.outcome: Outcome = "ok"

@@ -190,6 +190,31 @@ LOOP_LAG = Spec(
 )
 LOOP_TASKS = Spec("gauge", "lmaas_event_loop_tasks", (), "Tasks of this process's event loop.")
 
+BOOKS_WAITING = Spec(
+    "gauge",
+    "lmaas_books_waiting_bytes",
+    ("where",),
+    "Records of calls that the ledger does not have yet: in the `journal`, or in `memory` since the journal "
+    "can take no more. What is in memory is lost with the process.",
+    is_sum=True,
+)
+BOOKS_LOST = Spec(
+    "counter",
+    "lmaas_books_lost_calls",
+    (),
+    "Calls that were served and could not be written down. Anything but 0 is an alarm.",
+)
+BOOKS_SHIPPED = Spec("counter", "lmaas_books_shipped_calls", (), "Calls that were shipped to the ledger.")
+BOOKS_FAILURES = Spec(
+    "counter", "lmaas_books_ship_failures", (), "Times that the ledger did not take what was shipped to it."
+)
+BOOKS_RECOVERED = Spec(
+    "counter",
+    "lmaas_books_recovered_calls",
+    (),
+    "Calls in flight of a gateway process that died, which another one billed by what they had been given.",
+)
+
 QUEUE_WAIT = Spec(
     "histogram",
     "lmaas_queue_wait_seconds",
@@ -241,6 +266,11 @@ ALL = (
     REJECTIONS,
     QUEUE_DEPTH,
     CAPACITY,
+    BOOKS_WAITING,
+    BOOKS_LOST,
+    BOOKS_SHIPPED,
+    BOOKS_FAILURES,
+    BOOKS_RECOVERED,
 )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from lmaas_gateway.admission.admission import Admission
+    from lmaas_gateway.books.books import Books
     from lmaas_gateway.call import Call, Exits
     from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.meter import Meter
@@ -30,6 +31,7 @@ class Pipeline:
         admission: Lets calls through to a pool, or has them wait.
         router: Knows the replicas, and which model stands in for which.
         replays: Knows the replies that may be given again.
+        books: Keep track of what calls cost; None keeps none.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Pipeline:
         admission: Admission,
         router: PlanRouter,
         replays: Replays,
+        books: Books | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -47,6 +50,7 @@ class Pipeline:
         self._admission = admission
         self._router = router
         self._replays = replays
+        self._books = books
 
     async def handle(
         self,
@@ -73,7 +77,7 @@ class Pipeline:
         principal = self._authenticator.identify(headers, address)
         if principal is None:
             principal = await self._authenticator.look_up(headers, address)
-        meter.principal = principal.id
+        meter.caller, meter.principal = principal, principal.id
         call = await read_call()
         if self._policy.check(call):
             call = await self._policy.settle(call, principal.id)
@@ -84,11 +88,15 @@ class Pipeline:
             replay = await self._replays.open(call, principal, plan[0], meter=meter, exits=exits)
             if replay.reply is not None:
                 return replay.reply
+        if self._books is not None:
+            self._books.open(call, principal, meter)
         turn = self._admission.turn(principal, meter)
         exits.append(turn.leave)
         forwarded = await self._router.forward(call, plan, meter, turn)
         exits.append(forwarded.close)
         meter.replica = forwarded.replica_name
+        if self._books is not None:
+            self._books.note_answer(meter)
         if forwarded.exchange.status >= 300:
             raise await read_refusal(call, forwarded)
         reply = relay(call, forwarded, meter)

@@ -63,8 +63,8 @@ class PlainReply:
 
     def begin(self) -> bytes:
         """Give the first bytes, which are all of most replies."""
-        self.is_over = self._forwarded.exchange.is_drained
         self._tail = self._forwarded.first
+        self._note_progress()
         return self._tail
 
     async def read(self, outlet: Outlet | None = None) -> bytes:  # noqa: ARG002  # it has few pieces
@@ -76,14 +76,23 @@ class PlainReply:
             if not (isinstance(error, ReplicaDeadlineError) and error.is_of_call):
                 self._forwarded.note_broken()
             raise
-        self.is_over = exchange.is_drained
         self._tail = data[-_TAIL_BYTES:] if len(data) >= _TAIL_BYTES else self._tail[-_TAIL_BYTES:] + data
+        self._note_progress()
         return data
 
     def note_usage(self) -> None:
         """Take note of the tokens that the reply told of."""
-        # Most replies end with their usage; a ranking begins with it.
-        self._meter.usage = usage.find(self._tail) or usage.find(self._forwarded.first)
+        if self._meter.usage is None:
+            # Most replies end with their usage; a ranking begins with it.
+            self._meter.usage = usage.find(self._tail) or usage.find(self._forwarded.first)
+
+    def _note_progress(self) -> None:
+        """See whether it is whole; if so, have its tokens kept before its last bytes go out."""
+        self.is_over = self._forwarded.exchange.is_drained
+        if self.is_over and self._meter.open_call is not None:
+            self.note_usage()
+            if self._meter.usage is not None:
+                self._meter.open_call.note_usage(self._meter.usage)
 
 
 class StreamReply:
@@ -94,6 +103,7 @@ class StreamReply:
         "_failure",
         "_forwarded",
         "_meter",
+        "_open_call",
         "_outlet",
         "_tap",
         "content_length",
@@ -107,6 +117,7 @@ class StreamReply:
         self._call = call
         self._forwarded = forwarded
         self._meter = meter
+        self._open_call = meter.open_call
         self.is_over = False
         self._failure: ReplicaError | None = None
         self._outlet: Outlet | None = None
@@ -151,15 +162,26 @@ class StreamReply:
     def _pass(self, data: bytes) -> bytes:
         tap = self._tap
         data = tap.feed(data)
+        if self._open_call is not None:
+            self._open_call.note_tokens(tap.tokens)
         if tap.is_broken:
             return data + self._end()
         if tap.is_complete:
-            self._meter.is_whole = True
-            self.is_over = self._forwarded.exchange.is_drained
+            self._complete()
         return data
+
+    def _complete(self) -> None:
+        self._meter.is_whole = True
+        self.is_over = self._forwarded.exchange.is_drained
+        if self._open_call is not None:
+            self.note_usage()
+            if self._meter.usage is not None:
+                self._open_call.note_usage(self._meter.usage)
 
     def note_usage(self) -> None:
         """Take note of the tokens that the reply told of; what it could not tell any more is estimated."""
+        if self._meter.is_whole and self._meter.usage is not None:
+            return
         tap = self._tap
         told = tap.usage()
         if told is None or not tap.is_complete:

@@ -1,0 +1,159 @@
+"""The stage: every call that was let in has one entry, whatever becomes of it and of this process."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING
+
+from lmaas_gateway.call import Usage
+from lmaas_gateway.entries import Entry, encode
+from lmaas_gateway.errors import BooksFullError
+from lmaas_gateway.metrics import BOOKS_LOST
+from lmaas_gateway.prices import Price, prices_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from lmaas_gateway.books.journal import Journal
+    from lmaas_gateway.books.open_calls import OpenCalls
+    from lmaas_gateway.call import Call, Principal
+    from lmaas_gateway.meter import Meter, OpenCall
+    from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.settings import BooksSettings, ModelSettings
+
+LOST = "gateway_lost"
+"""The outcome of a call whose gateway died under it."""
+
+_BYTES_PER_TOKEN = 4
+_RETRY_AFTER_S = 5
+_NO_USAGE = Usage()
+_NO_PRICE = (Price(), "")
+_OF_STORES = frozenset({"hit", "coalesced", "replayed"})
+
+
+class Books:
+    """Writes calls down: those in flight into slots, those that ended into the journal.
+
+    Args:
+        journal: Keeps what is appended, whatever becomes of this process.
+        open_calls: The slots.
+        settings: What to do when there is no room left.
+        metrics: Where losses are counted.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        open_calls: OpenCalls,
+        settings: BooksSettings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._journal = journal
+        self._open_calls = open_calls
+        self._is_strict = settings.policy == "strict"
+        self._memory_bytes = settings.memory_bytes
+        self._metrics = metrics
+        self._clock = clock
+        self._sequences = count()
+        self._prices: Mapping[str, tuple[Price, str]] = {}
+        self._held: deque[tuple[bytes, OpenCall | None]] = deque()
+        self.held_bytes = 0
+
+    def follow(self, models: Iterable[ModelSettings]) -> None:
+        """Take the prices of a configuration from the next call on."""
+        self._prices = {name: (price, price.text()) for name, price in prices_of(models).items()}
+
+    def open(self, call: Call, principal: Principal, meter: Meter) -> None:
+        """Write down a call that is about to be served.
+
+        Raises:
+            BooksFullError: what it will cost could not be kept, and no call may go unrecorded.
+        """
+        if self._is_strict and self.held_bytes > self._memory_bytes:
+            raise BooksFullError(
+                "The gateway cannot record what calls cost at the moment, so it takes none; retry later.",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        entry = meter.entry = self._begin(principal, meter)
+        entry.prompt_tokens = len(call.prompt) // _BYTES_PER_TOKEN
+        entry.outcome, entry.code = LOST, LOST
+        entry.price = self._prices.get(meter.model, _NO_PRICE)[1]
+        meter.open_call = self._open_calls.take(encode(entry))
+
+    def note_answer(self, meter: Meter) -> None:
+        """Take note of who answers, if that is not who was asked, or answers for long."""
+        entry = meter.entry
+        if entry is None or (not meter.is_stream and entry.model == meter.model):
+            return
+        entry.model, entry.replica = meter.model, meter.replica
+        entry.price = self._prices.get(meter.model, _NO_PRICE)[1]
+        if meter.open_call is not None:
+            meter.open_call.rewrite(encode(entry))
+
+    def close(self, meter: Meter) -> None:
+        """Write down a call that has ended; who was not let in has none."""
+        entry = meter.entry
+        if entry is None:
+            if meter.caller is None:
+                return
+            entry = meter.entry = self._begin(meter.caller, meter)
+        self._finish(entry, meter)
+        payload = encode(entry)
+        if self._held:
+            self.drain()
+        if self._held or not self._journal.append(payload):
+            self._hold(payload, meter.open_call)
+        elif meter.open_call is not None:
+            meter.open_call.free()
+
+    def drain(self) -> None:
+        """Write down what had to be held in memory, as far as there is room."""
+        while self._held and self._journal.append(self._held[0][0]):
+            payload, open_call = self._held.popleft()
+            self.held_bytes -= len(payload)
+            if open_call is not None:
+                open_call.free()
+
+    def _begin(self, principal: Principal, meter: Meter) -> Entry:
+        return Entry(
+            next(self._sequences),
+            meter.request_id,
+            int((self._clock() - meter.duration_s()) * 1e6),
+            principal.organization,
+            principal.project,
+            principal.key or principal.id,
+            principal.member,
+            meter.model,
+            meter.replica,
+            meter.route,
+            meter.is_stream,
+        )
+
+    def _finish(self, entry: Entry, meter: Meter) -> None:
+        usage = meter.usage or _NO_USAGE
+        entry.model, entry.replica = meter.model, meter.replica
+        entry.prompt_tokens, entry.cached_tokens = usage.prompt_tokens, usage.cached_tokens
+        entry.completion_tokens, entry.reasoning_tokens = usage.completion_tokens, usage.reasoning_tokens
+        entry.is_estimated = usage.is_estimated
+        entry.first_byte_us = int(meter.first_byte_s() * 1e6)
+        entry.duration_us = int(meter.duration_s() * 1e6)
+        entry.queued_us = int(meter.queued_s * 1e6)
+        entry.busy_ns = meter.busy_ns
+        entry.outcome, entry.status, entry.code = meter.outcome, meter.status, meter.code
+        entry.source = meter.cache if meter.cache in _OF_STORES else ""
+        price, entry.price = self._prices.get(meter.model, _NO_PRICE)
+        entry.cost_nanos = price.cost_nanos(usage, meter.busy_ns) if entry.price else 0
+
+    def _hold(self, payload: bytes, open_call: OpenCall | None) -> None:
+        """Keep a record in memory; its slot stays taken, so that less is lost if the process dies now."""
+        if not self._is_strict and self.held_bytes > self._memory_bytes:
+            self._metrics.count(BOOKS_LOST, ())
+            if open_call is not None:
+                open_call.free()
+            return
+        self._held.append((payload, open_call))
+        self.held_bytes += len(payload)
