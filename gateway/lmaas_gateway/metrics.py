@@ -317,7 +317,9 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._call_series: dict[tuple[str, str, int], _CallSeries] = {}
         self._token_series: dict[str, _TokenSeries] = {}
-        self._watched: dict[Spec, GaugeReader] = dict.fromkeys((QUEUE_DEPTH, CAPACITY, STORED_BYTES), tuple)
+        self._watched: dict[Spec, GaugeReader] = dict.fromkeys(
+            (QUEUE_DEPTH, CAPACITY, STORED_BYTES, BOOKS_WAITING), tuple
+        )
 
     def follow(self, pools: Mapping[str, Pool]) -> None:
         """Report the gauges of these pools from now on."""
