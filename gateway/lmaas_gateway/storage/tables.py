@@ -114,13 +114,15 @@ keys = Table(
     _number("revoked_at", is_nullable=True),
     Column("rotated_to", String(64), nullable=True),
     _number("last_used_at", is_nullable=True),
+    # When it, its member, project or organization last became another, but for `last_used_at`.
+    _count("changed_at"),
     Column("created_by", String(64), nullable=False, server_default=""),
     ForeignKeyConstraint(["organization_id", "project_id"], ["projects.organization_id", "projects.id"]),
     ForeignKeyConstraint(["organization_id", "member_id"], ["members.organization_id", "members.id"]),
     Index(None, "organization_id", "created_at", "id"),
     Index(None, "organization_id", "project_id", "created_at", "id"),
-    # Which keys were revoked lately is asked every few seconds, by every process.
-    Index(None, "revoked_at"),
+    # Which keys have changed lately is asked every second, by every process.
+    Index(None, "changed_at"),
 )
 
 limits = Table(

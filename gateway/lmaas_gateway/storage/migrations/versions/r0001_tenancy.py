@@ -219,6 +219,7 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.Column("rotated_to", sa.String(length=64), nullable=True),
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.Column("changed_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_by", sa.String(length=64), server_default="", nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id", "member_id"],
@@ -242,4 +243,4 @@ def upgrade() -> None:
         ["organization_id", "project_id", "created_at", "id"],
         unique=False,
     )
-    op.create_index("ix_keys_revoked_at", "keys", ["revoked_at"], unique=False)
+    op.create_index("ix_keys_changed_at", "keys", ["changed_at"], unique=False)
