@@ -114,6 +114,7 @@ class Loan:
         self._inner: AsyncConnection | None = None
         self._driver: Any = None
         self._pending: asyncio.Task[Any] | None = None
+        self._is_spoiled = False
         self.reason: str | None = None
 
     @property
@@ -170,13 +171,21 @@ class Loan:
             return task.result()
         except _OF_THE_CALLER as error:
             if not _lacks_table(error):
+                self._is_spoiled = True
                 raise
             raise self._failure("its tables are not there yet") from error
         except (DBAPIError, OSError, TimeoutError) as error:
             raise self._failure(reason_of(error)) from error
 
     async def commit(self) -> None:
-        """End the transaction and keep what it did."""
+        """End the transaction and keep what it did.
+
+        Raises:
+            RuntimeError: a statement was refused and nobody let that end the block. PostgreSQL would keep
+                nothing, and not say so.
+        """
+        if self._is_spoiled:
+            raise RuntimeError("a statement of this transaction was refused, so nothing of it can be kept")
         await self.bounded(self.inner.commit())
 
     async def close(self) -> None:

@@ -1,0 +1,242 @@
+"""What repositories give and take: one record a row, named as its columns. None ever changes."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A row. Times are microseconds since 1970, money is nano-US-dollars."""
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A part of a listing.
+
+    Attributes:
+        has_more: Whether more follow on its last item.
+    """
+
+    items: tuple[T, ...]
+    has_more: bool
+
+
+class Organization(Record, frozen=True, kw_only=True):
+    """A tenant."""
+
+    id: str
+    name: str
+    created_at: int
+    archived_at: int | None = None
+
+
+class Project(Record, frozen=True, kw_only=True):
+    """What keys belong to."""
+
+    id: str
+    organization_id: str
+    name: str
+    stores_content: bool = False
+    created_at: int
+    archived_at: int | None = None
+
+
+class Member(Record, frozen=True, kw_only=True):
+    """A person or a service account.
+
+    Attributes:
+        subject: Issuer, `|` and subject of the tokens that a person signs in with.
+        project_id: The only project that it may do anything in; None for all.
+    """
+
+    id: str
+    organization_id: str
+    kind: str
+    name: str
+    subject: str | None = None
+    role: str
+    project_id: str | None = None
+    created_at: int
+    disabled_at: int | None = None
+
+
+class Key(Record, frozen=True, kw_only=True):
+    """A key, without its secret.
+
+    Attributes:
+        mac: Of the secret, by the pepper of `pepper_version`.
+        scopes: JSON.
+        rotated_to: The key that took its place.
+    """
+
+    id: str
+    project_id: str
+    organization_id: str
+    member_id: str | None = None
+    name: str
+    mac: bytes
+    pepper_version: int
+    last4: str
+    scopes: str = "{}"
+    weight: float = 1.0
+    priority: str = "normal"
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    rotated_to: str | None = None
+    last_used_at: int | None = None
+    created_by: str = ""
+
+
+class Credential(Record, frozen=True, kw_only=True):
+    """A key and what it stands under, as one look-up finds them.
+
+    Attributes:
+        is_suspended: Its project or organization is archived, or its member disabled.
+        role: Of its member; "" without one.
+        stores_content: Of its project.
+    """
+
+    key: Key
+    is_suspended: bool
+    role: str
+    stores_content: bool
+
+
+class Revocation(Record, frozen=True, kw_only=True):
+    """A key that is no longer valid, and since when."""
+
+    key_id: str
+    organization_id: str
+    at: int
+
+
+class Limit(Record, frozen=True, kw_only=True):
+    """How much a subject may use in a period."""
+
+    id: str
+    organization_id: str
+    subject_kind: str
+    subject_id: str
+    model_glob: str = "*"
+    metric: str
+    period: str
+    amount: int
+
+
+class LedgerEntry(Record, frozen=True, kw_only=True):
+    """One call in the books.
+
+    Attributes:
+        id: Made by the gateway, so that the same call is never booked twice.
+        request_id: What the client calls it, perhaps more than once.
+        is_estimated: The tokens were counted here; the replica did not say.
+        price: JSON of the prices that `cost_nanos` was made with.
+    """
+
+    id: str
+    request_id: str
+    at: int
+    organization_id: str
+    project_id: str
+    key_id: str
+    member_id: str = ""
+    model: str
+    replica: str = ""
+    route: str = ""
+    is_stream: bool = False
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    is_estimated: bool = False
+    first_byte_us: int = 0
+    duration_us: int = 0
+    queued_us: int = 0
+    outcome: str = "ok"
+    status: int = 200
+    code: str = ""
+    source: str = ""
+    cost_nanos: int = 0
+    price: str = "{}"
+
+
+class Usage(Record, frozen=True, kw_only=True):
+    """What a group of calls used and cost. What was not grouped by is None.
+
+    Attributes:
+        day: Its number since 1970, in UTC.
+    """
+
+    organization_id: str | None = None
+    project_id: str | None = None
+    key_id: str | None = None
+    model: str | None = None
+    day: int | None = None
+    calls: int
+    failed_calls: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    duration_us: int
+    cost_nanos: int
+
+
+class AuditRow(Record, frozen=True, kw_only=True):
+    """One row of the audit trail, in its place in the chain."""
+
+    seq: int
+    at: int
+    organization_id: str | None = None
+    actor: str
+    action: str
+    object_kind: str
+    object_id: str
+    detail: str = "{}"
+    previous_mac: bytes
+    mac: bytes
+
+
+class AuditCheckpoint(Record, frozen=True, kw_only=True):
+    """How long the audit trail was, and how it ended."""
+
+    seq: int
+    at: int
+    size: int
+    head: bytes
+    signature: bytes
+
+
+class DataKey(Record, frozen=True, kw_only=True):
+    """A tenant's key for its contents, wrapped by a master key; empty once destroyed."""
+
+    id: str
+    organization_id: str
+    master_version: int
+    wrapped: bytes
+    created_at: int
+    destroyed_at: int | None = None
+
+
+class Content(Record, frozen=True, kw_only=True):
+    """What was asked and answered in one call, encrypted."""
+
+    ledger_id: str
+    organization_id: str
+    project_id: str
+    data_key_id: str
+    nonce: bytes
+    ciphertext: bytes
+    at: int
+
+
+class Erased(Record, frozen=True, kw_only=True):
+    """How much of a tenant was destroyed."""
+
+    contents: int = 0
+    data_keys: int = 0
+    ledger_rows: int = 0
