@@ -207,7 +207,7 @@ class StreamReply:
         self._meter.outcome = "interrupted"
         error = self._explain()
         if not isinstance(error, DeadlineExceededError):
-            self._forwarded.note_broken()
+            self._forwarded.note_broken(is_told=self._tap.is_broken and self._failure is None)
         self._meter.code = error.code or ""
         return error_event(error, self._call.route)
 

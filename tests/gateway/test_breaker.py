@@ -83,6 +83,45 @@ class TestVerdict:
             breaker.note_success()
 
 
+class TestDoubts:
+    def test_five_in_a_row_ask_for_a_trial_and_eject_nobody(self, clock: Clock) -> None:
+        pool = pool_of(2, clock)
+        replica = pool.replicas[0]
+        for _ in range(50):
+            pool.note_doubt(replica)
+        assert replica.alarm.is_set()
+        assert (replica.state, replica.breaker.is_suspect) == ("ready", True)
+
+    def test_call_that_goes_well_ends_them(self, clock: Clock) -> None:
+        breaker = Breaker(clock=clock)
+        assert not any(breaker.note_doubt() for _ in range(4))
+        breaker.note_success()
+        assert not breaker.note_doubt()
+        assert breaker.doubts == 1
+
+    def test_trial_that_passes_ends_them(self, clock: Clock) -> None:
+        breaker = Breaker(clock=clock)
+        assert [breaker.note_doubt() for _ in range(5)] == [False] * 4 + [True]
+        breaker.settle(is_well=True)
+        assert (breaker.doubts, breaker.is_trusted, breaker.is_suspect) == (0, True, False)
+
+    def test_trial_that_fails_ends_the_trust(self, clock: Clock) -> None:
+        breaker = Breaker(clock=clock)
+        for _ in range(5):
+            breaker.note_doubt()
+        breaker.settle(is_well=False)
+        assert (breaker.doubts, breaker.is_trusted) == (0, False)
+        assert [breaker.note_failure() for _ in range(4)] == [False] * 3 + [True]
+
+    def test_bad_calls_cause_one_trial_a_second(self, clock: Clock) -> None:
+        breaker = Breaker(clock=clock)
+        breaker.settle(is_well=True)
+        assert sum(breaker.note_doubt() for _ in range(50)) == 1
+        assert not breaker.is_trial_due
+        clock.now_s += 1
+        assert breaker.is_trial_due
+
+
 class TestEjection:
     def test_ejected_replica_takes_no_calls(self, clock: Clock) -> None:
         pool = pool_of(3, clock)
@@ -238,6 +277,13 @@ class TestRetryBudget:
         budget.note_success()
         budget.note_success()
         assert budget.take()
+
+    def test_takes_back_what_no_replica_could_have_answered(self) -> None:
+        budget = RetryBudget(burst=2)
+        assert budget.take()
+        budget.give_back()
+        budget.give_back()
+        assert budget.tokens == 2
 
     def test_never_holds_more_than_its_burst(self) -> None:
         budget = RetryBudget(burst=2)

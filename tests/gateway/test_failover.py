@@ -12,8 +12,8 @@ import pytest
 from lmaas import AsyncLMaaS, BadGatewayError
 from lmaas_gateway.settings import Settings
 from lmaas_gateway.testing import FakeReplica, Fault, Framing, Point, Script
-from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
-from support.stub import raw_client, request_bytes
+from support.serving import ASK, CHAT, STREAM, Running, run_gateway, settings_for
+from support.stub import Response, raw_client, request_bytes
 
 SLOW_PROBES = {"probe_interval_s": 1000}
 EVENT = 'data: {"id":"x","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n'
@@ -26,6 +26,14 @@ def by_load(*replicas: FakeReplica, **fields: Any) -> Settings:
     urls = [{"url": replica.url} for replica in replicas]
     model = {"name": "mock", "kind": "chat", "routing": "least_tokens", "replicas": urls}
     return Settings.model_validate({"models": [model], **fields})
+
+
+def keys_of(count: int) -> list[dict[str, str]]:
+    return [{"name": f"caller-{index}", "key": f"the-key-of-caller-{index}"} for index in range(count)]
+
+
+async def ask_as(running: Running, index: int, fields: dict[str, Any]) -> Response:
+    return await running.post(CHAT, fields, f"authorization: Bearer the-key-of-caller-{index}")
 
 
 class TestRetries:
@@ -64,6 +72,20 @@ class TestRetries:
             attempts = sum(replica.requests for replica in replicas)
             assert 400 <= attempts <= 440
 
+    @pytest.mark.parametrize("script", [Script(status=500), Script(status=502), Script(fault=Fault.CLOSE)])
+    @pytest.mark.parametrize("principals", [1, 40])
+    async def test_outage_of_a_pool_that_was_well_gets_no_more(self, script: Script, principals: int) -> None:
+        async with FakeReplica() as first, FakeReplica() as second:
+            settings = by_load(first, second, **SLOW_PROBES, keys=keys_of(principals))
+            async with run_gateway(settings) as running:
+                for index in range(40):
+                    assert (await ask_as(running, index % principals, ASK)).status == 200
+                first.script = second.script = script
+                for round_ in range(25):
+                    calls = [ask_as(running, (round_ * 16 + index) % principals, ASK) for index in range(16)]
+                    assert all(reply.status >= 500 for reply in await asyncio.gather(*calls))
+            assert 440 <= first.requests + second.requests <= 480
+
     async def test_budget_that_is_used_up_ends_retries_until_calls_go_well(self) -> None:
         async with FakeReplica() as first, FakeReplica() as second:
             settings = by_load(
@@ -91,7 +113,7 @@ class TestRetries:
         ):
             replicas = (first, second, third, fourth)
             for replica in replicas:
-                replica.script = Script(status=500)
+                replica.script = Script(status=502)
             async with run_gateway(settings_for(*replicas)) as running:
                 reply = await running.post(CHAT, ASK)
                 line = await running.logged()
@@ -250,6 +272,95 @@ class TestEjection:
                     await running.logged(count)
                 assert running.pool.state == "ready"
                 assert running.log[-1]["status"] == 499
+
+
+POISONS: list[dict[str, Any]] = [
+    {**ASK, "fake": {"status": 500}},
+    {**STREAM, "fake": {"events": ['data: {"error":{"message":"m","code":500}}\n\n', DONE]}},
+    {**STREAM, "fake": {"events": [DONE]}},
+    {**STREAM, "fake": {"events": [EVENT, 'data: {"error":{"message":"m","code":500}}\n\n', DONE]}},
+]
+
+
+class TestBlame:
+    """One caller's calls must not take replicas, nor retries, from all others."""
+
+    @pytest.mark.parametrize("poison", POISONS, ids=["500", "error event", "empty stream", "later"])
+    async def test_calls_that_no_replica_can_answer_eject_none_and_cost_the_pool_nothing(
+        self, poison: dict[str, Any]
+    ) -> None:
+        async with FakeReplica() as first, FakeReplica() as second:
+            settings = by_load(first, second, **SLOW_PROBES, keys=keys_of(2))
+            async with run_gateway(settings) as running:
+                for _ in range(10):
+                    replies = await asyncio.gather(*(ask_as(running, 0, poison) for _ in range(16)))
+                    assert {reply.status for reply in replies} <= {200, 502}
+                    assert (await ask_as(running, 1, ASK)).status == 200
+                assert running.pool.state == "ready"
+                assert running.pool.retries.tokens == 500
+                assert [replica.breaker.ejections for replica in running.pool.replicas] == [0, 0]
+            # The first sixteen come before it is known whose fault it is.
+            assert first.requests + second.requests <= 160 + 10 + 16 + 4
+
+    async def test_they_leave_the_pool_as_it_was_where_nobody_else_calls(self) -> None:
+        async with (
+            FakeReplica() as first,
+            FakeReplica() as second,
+            run_gateway(by_load(first, second, **SLOW_PROBES)) as running,
+        ):
+            for _ in range(60):
+                assert (await running.post(CHAT, POISONS[0])).status == 502
+            await running.until(lambda: not any(r.breaker.is_suspect for r in running.pool.replicas))
+            assert running.pool.state == "ready"
+
+    async def test_caller_is_told_that_the_call_may_be_at_fault(self) -> None:
+        async with (
+            FakeReplica() as first,
+            FakeReplica() as second,
+            run_gateway(by_load(first, second)) as running,
+        ):
+            reply = await running.post(CHAT, POISONS[0])
+        assert (reply.status, reply.error["code"]) == (502, "replica_error")
+        assert reply.headers["x-should-retry"] == "false"
+        assert "Two replicas" in reply.error["message"]
+
+    async def test_others_keep_their_retries(self) -> None:
+        async with (
+            FakeReplica() as first,
+            FakeReplica() as second,
+            run_gateway(by_load(first, second, **SLOW_PROBES, keys=keys_of(2))) as running,
+        ):
+            await ask_as(running, 0, POISONS[0])
+            first.script = Script(status=500)
+            assert (await ask_as(running, 0, ASK)).status == 502
+            assert (await ask_as(running, 1, ASK)).status == 200
+
+    async def test_bad_calls_do_not_hide_a_replica_that_is_ill(self) -> None:
+        async with (
+            FakeReplica() as ill,
+            FakeReplica() as good,
+            run_gateway(by_load(ill, good, **SLOW_PROBES)) as running,
+        ):
+            ill.script = Script(status=500)
+            await running.post(CHAT, POISONS[0])
+            statuses = [(await running.post(CHAT, ASK)).status for _ in range(30)]
+            await running.until(lambda: running.pool.replicas[0].state == "ejected")
+            assert statuses[-10:] == [200] * 10
+
+    async def test_ill_replica_is_found_before_the_other_one_has_answered(self) -> None:
+        async with (
+            FakeReplica() as ill,
+            FakeReplica() as slow,
+            run_gateway(by_load(ill, slow, **SLOW_PROBES)) as running,
+        ):
+            ill.script = Script(status=500)
+            slow.script = Script(headers_delay_s=0.5)
+            calls = [asyncio.create_task(running.post(CHAT, ASK)) for _ in range(8)]
+            await running.until(lambda: running.pool.replicas[0].breaker.consecutive_failures > 0)
+            assert not any(call.done() for call in calls)
+            calls += [asyncio.create_task(running.post(CHAT, ASK)) for _ in range(8)]
+            assert {reply.status for reply in await asyncio.gather(*calls)} == {200}
+            assert running.pool.replicas[0].state == "ejected"
 
 
 class TestClientGone:

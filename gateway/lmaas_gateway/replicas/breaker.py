@@ -1,5 +1,8 @@
 """What a replica's answers say of its health: one that fails too often is ejected, one that asks is spared.
 
+A failure that a replica tells of itself may be the call's fault: it is a doubt, and nothing more, until
+another replica's answer to the same call, or a trial, has shown whose it is.
+
 A breaker only counts and remembers; `pool.py` decides whether the pool can spare the replica, and
 `health.py` asks an ejected one, when its time is over, whether it can work again.
 """
@@ -14,6 +17,9 @@ from lmaas_gateway.settings import EjectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+TRIAL_INTERVAL_S = 1.0
+"""A replica in doubt is tried out no more often than this, however many bad calls come."""
 
 _NEVER_S = float("-inf")
 # So many of the last failures are looked at; more would say nothing new of a replica.
@@ -33,6 +39,7 @@ class Breaker:
         is_tripped: It is ejected, or was asked to be left alone and may still be: look closer before a call.
         is_ejected: It takes no calls until a probe has passed.
         consecutive_failures: Since the last call that went well.
+        doubts: Failures since then that may be the fault of their calls.
         ejections: How often it was ejected, since the start.
     """
 
@@ -44,8 +51,10 @@ class Breaker:
         "_readmitted_s",
         "_row",
         "_rules",
+        "_settled_s",
         "_successes",
         "consecutive_failures",
+        "doubts",
         "ejections",
         "is_ejected",
         "is_tripped",
@@ -60,20 +69,35 @@ class Breaker:
         # When each of the last failures was, and how many calls had gone well before it.
         self._failures: deque[tuple[float, int]] = deque(maxlen=_MAX_FAILURES)
         self._row = 0
-        self._readmitted_s = self._ejected_until_s = self._cooled_until_s = _NEVER_S
-        self.consecutive_failures = 0
+        self._readmitted_s = self._ejected_until_s = self._cooled_until_s = self._settled_s = _NEVER_S
+        self.consecutive_failures = self.doubts = 0
         self.ejections = 0
         self.is_ejected = self.is_tripped = False
 
     @property
     def is_suspect(self) -> bool:
         """Whether it failed so often in a row that only the lack of others keeps it in service."""
-        return self.consecutive_failures >= self._rules.consecutive_failures
+        return self.consecutive_failures >= self._rules.consecutive_failures or self.is_doubted
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether a failure that it tells of may be the call's: nothing else says that it is ill."""
+        return not self.consecutive_failures
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether so many calls in a row may have failed by its fault that it must be tried out."""
+        return self.doubts >= self._rules.consecutive_failures
 
     @property
     def is_probe_due(self) -> bool:
         """Whether it has been ejected for long enough to be asked again."""
         return self.is_ejected and self._clock() >= self._ejected_until_s
+
+    @property
+    def is_trial_due(self) -> bool:
+        """Whether it is in doubt and was not tried out just now."""
+        return self.is_doubted and self._clock() - self._settled_s >= TRIAL_INTERVAL_S
 
     def follow(self, rules: EjectionSettings) -> None:
         """Go by other rules from now on."""
@@ -81,8 +105,20 @@ class Breaker:
 
     def note_success(self) -> None:
         """Take note of a call that went well."""
-        self.consecutive_failures = 0
+        self.consecutive_failures = self.doubts = 0
         self._successes += 1
+
+    def note_doubt(self) -> bool:
+        """Take note of a failure that may be the call's fault; tell whether there are now too many."""
+        self.doubts += 1
+        return self.doubts == self._rules.consecutive_failures
+
+    def settle(self, *, is_well: bool) -> None:
+        """Take note of the trial of a replica that was in doubt."""
+        self._settled_s = self._clock()
+        self.doubts = 0
+        if not is_well:
+            self.note_failure()
 
     def note_failure(self) -> bool:
         """Take note of a call that failed by the replica's fault; tell whether it now fails too often."""
@@ -97,7 +133,7 @@ class Breaker:
         failed = len(failures) - 1
         calls = failed + self._successes - failures[0][1]
         is_often = calls >= rules.min_calls and failed * 100 > calls * rules.failure_percent
-        return is_often or self.is_suspect
+        return is_often or self.consecutive_failures >= rules.consecutive_failures
 
     def eject(self) -> None:
         """Take it out of service; each time in a row for longer."""
@@ -117,7 +153,7 @@ class Breaker:
         """Take it back into service: its probe has passed."""
         self._readmitted_s = self._clock()
         self._failures.clear()
-        self.consecutive_failures = 0
+        self.consecutive_failures = self.doubts = 0
         self.is_ejected = False
         self.is_tripped = self.is_cooling()
 

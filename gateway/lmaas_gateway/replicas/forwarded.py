@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.client import Exchange
     from lmaas_gateway.replicas.pool import Pool, Replica
 
-    Report = Callable[[Pool, Replica], None]
+    Report = Callable[[Pool, Replica, bool], None]
 
 
 class Forwarded:
@@ -22,7 +22,7 @@ class Forwarded:
         tokens: What the call was said to cost when it entered the replica.
         exchange: The reply, its head read.
         first: The first bytes of the reply's body, already read from `exchange`.
-        report: Told if the reply breaks.
+        report: Told if the reply breaks, and whether the replica said so itself.
     """
 
     __slots__ = ("_is_broken", "_pool", "_replica", "_report", "_tokens", "exchange", "first")
@@ -48,10 +48,14 @@ class Forwarded:
         """The context length of the replica in tokens, if it is known."""
         return self._replica.max_model_len
 
-    def note_broken(self) -> None:
-        """Take note that the replica did not bring its reply to a good end."""
+    def note_broken(self, *, is_told: bool = False) -> None:
+        """Take note that the replica did not bring its reply to a good end.
+
+        Args:
+            is_told: The replica itself said so, so that the call may be at fault.
+        """
         self._is_broken = True
-        self._report(self._pool, self._replica)
+        self._report(self._pool, self._replica, is_told)
 
     def close(self) -> None:
         """Give the connection back, or drop it if the reply is not whole; the replica's load falls.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lmaas_gateway.replicas.breaker import TRIAL_INTERVAL_S
 from lmaas_gateway.replicas.client import ReplicaBusyError, ReplicaError
 from lmaas_gateway.replicas.engine_stats import read_stats
 from lmaas_gateway.replicas.trial import try_out
@@ -104,27 +105,31 @@ class Prober:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, replica: Replica) -> None:
-        """Probe a replica again and again; at once when a call finds it gone, as that may soon be over."""
+        """Probe a replica again and again; at once when a call finds it gone or leaves it in doubt."""
         while True:
             # Asked for each time: after a change of the configuration it is another pool's.
             await self.probe(self._pool_of[replica], replica)
-            replica.lost.clear()
-            await self._pause(
-                replica.lost,
-                self.interval_s if replica.is_ready else min(_NOT_READY_INTERVAL_S, self.interval_s),
-            )
+            replica.alarm.clear()
+            await self._pause(replica.alarm, self._interval_of(replica))
+
+    def _interval_of(self, replica: Replica) -> float:
+        if not replica.is_ready:
+            return min(_NOT_READY_INTERVAL_S, self.interval_s)
+        return min(TRIAL_INTERVAL_S, self.interval_s) if replica.breaker.is_doubted else self.interval_s
 
     async def probe(self, pool: Pool, replica: Replica) -> None:
         """Ask one replica once and take note of the answer.
 
         One that is ejected is tried out when its time is over, or when it has come back from being down: then
-        it is another process than the one that failed.
+        it is another process than the one that failed. One that is in doubt is tried out at once.
         """
         was_ready = replica.is_ready
         await self._ask(pool, replica)
         breaker = replica.breaker
         if replica.is_ready and breaker.is_ejected and (breaker.is_probe_due or not was_ready):
             await _try_out(pool, replica)
+        elif replica.is_ready and breaker.is_trial_due:
+            breaker.settle(is_well=await try_out(replica, pool.kind) != "failed")
 
     async def _ask(self, pool: Pool, replica: Replica) -> None:
         try:
@@ -177,10 +182,10 @@ class Prober:
         return None
 
 
-async def _pause(lost: asyncio.Event, seconds: float) -> None:
+async def _pause(alarm: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await lost.wait()
+            await alarm.wait()
 
 
 async def _try_out(pool: Pool, replica: Replica) -> None:

@@ -74,7 +74,7 @@ class Replica:
         prefixes: Which prompts it has read lately.
         seed: CRC-32 of its address, so that sessions find it again whatever it is called.
         breaker: What its answers to calls say of it.
-        lost: Set when it stops being ready, for whoever probes it.
+        alarm: Set when it stops being ready, or is in doubt, for whoever probes it.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Replica:
     prefixes: HeldPrefixes = field(default_factory=HeldPrefixes)
     seed: int = 0
     breaker: Breaker = field(default_factory=Breaker)
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    alarm: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def state(self) -> ReplicaState:
@@ -144,7 +144,7 @@ class Replica:
     def mark_failed(self, problem: str) -> None:
         """Take note of a probe or a connection that failed."""
         if self.is_ready:
-            self.lost.set()
+            self.alarm.set()
         self.is_ready = False
         self.problem = problem
 
@@ -223,6 +223,11 @@ class Pool:
             return False
         replica.breaker.eject()
         return True
+
+    def note_doubt(self, replica: Replica) -> None:
+        """Take note of a failure that a replica told of and that may be the call's fault."""
+        if replica.breaker.note_doubt():
+            replica.alarm.set()
 
     def retry_after_s(self) -> float:
         """Give the seconds until the first replica that waits out a pause may take calls; 0 if none does."""

@@ -35,6 +35,10 @@ class RetryBudget:
         tokens = self.tokens + self._share
         self.tokens = tokens if tokens < self._burst else self._burst
 
+    def give_back(self) -> None:
+        """Put back the token of a retry that no replica could have answered."""
+        self.tokens = min(self.tokens + 1, self._burst)
+
     def take(self) -> bool:
         """Take a token for a retry; False if there is none."""
         if self.tokens < 1:

@@ -12,7 +12,7 @@ import msgspec
 
 from lmaas_gateway import events
 from lmaas_gateway.replicas.client import ReplicaClosedError
-from lmaas_gateway.routing.failures import ReplicaReplyError
+from lmaas_gateway.routing.failures import ReplicaReplyError, ReplicaStreamError
 
 if TYPE_CHECKING:
     from lmaas_gateway.replicas.client import Exchange
@@ -45,9 +45,9 @@ async def read_stream(exchange: Exchange) -> bytes:
         if len(data) > _MAX_OPENING_BYTES:
             raise ReplicaReplyError("its stream has no first event")
     if events.is_error(event):
-        raise ReplicaReplyError("its stream begins with an error")
+        raise ReplicaStreamError("its stream begins with an error")
     if events.is_done(event):
-        raise ReplicaReplyError("its stream is empty")
+        raise ReplicaStreamError("its stream is empty")
     return data
 
 

@@ -16,11 +16,18 @@ from lmaas_gateway.replicas.client import (
 )
 from lmaas_gateway.routing.attempt import attempt
 from lmaas_gateway.routing.balancing import Policies
-from lmaas_gateway.routing.failures import ReplicaReplyError, ReplicaStatusError
-from lmaas_gateway.routing.verdicts import explain
+from lmaas_gateway.routing.failures import (
+    ReplicaReplyError,
+    ReplicaStatusError,
+    ReplicaStreamError,
+    words_of,
+)
+from lmaas_gateway.routing.offenders import Offenders
+from lmaas_gateway.routing.verdicts import explain, explain_bad_call
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
+    from lmaas_gateway.errors import GatewayError
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.forwarded import Forwarded
@@ -35,6 +42,7 @@ _REASONS: dict[type[ReplicaError], str] = {
     ReplicaDeadlineError: "deadline",
     ReplicaProtocolError: "protocol",
     ReplicaReplyError: "reply",
+    ReplicaStreamError: "reply",
     ReplicaStatusError: "status",
 }
 
@@ -46,14 +54,21 @@ class Router:
         metrics: Where failures are counted.
         policies: Choose between replicas.
         max_extra_attempts: How many further replicas a call may try after its first.
+        offenders: Remember whose calls made replicas fail.
     """
 
     def __init__(
-        self, metrics: Metrics, policies: Policies | None = None, *, max_extra_attempts: int = 2
+        self,
+        metrics: Metrics,
+        policies: Policies | None = None,
+        *,
+        max_extra_attempts: int = 2,
+        offenders: Offenders | None = None,
     ) -> None:
         self._metrics = metrics
         self._policies = policies or Policies()
         self._max_extra_attempts = max_extra_attempts
+        self._offenders = offenders or Offenders()
         # Made once: to make a bound method costs each call as much as to use it.
         self._report = self._note_broken
 
@@ -75,14 +90,24 @@ class Router:
         """
         tried: list[Replica] = []
         failure: ReplicaError | None = None
-        while (replica := self._next(call, pool, tried, failure)) is not None:
+        # Replicas that said that they failed on this call, and how: it may be the call that is at fault.
+        doubtful: dict[Replica, str] = {}
+        while (replica := self._next(call, pool, tried, failure, meter)) is not None:
             tried.append(replica)
             meter.attempts += 1
             try:
-                return await attempt(call, pool, replica, self._report)
+                forwarded = await attempt(call, pool, replica, self._report)
             except ReplicaError as error:
                 failure = error
-                self._note_failure(pool, replica, error)
+                words = self._note_failure(pool, replica, error)
+                if words is not None:
+                    if words in doubtful.values():
+                        raise self._blame_call(pool, meter) from None
+                    doubtful[replica] = words
+            else:
+                if doubtful:
+                    self._blame_replicas(pool, doubtful, meter)
+                return forwarded
         verdict = explain(call, pool, failure)
         if len(tried) > 1:
             # One loop of retries is enough: the client's would multiply ours.
@@ -90,10 +115,13 @@ class Router:
         raise verdict
 
     def _next(
-        self, call: Call, pool: Pool, tried: list[Replica], failure: ReplicaError | None
+        self, call: Call, pool: Pool, tried: list[Replica], failure: ReplicaError | None, meter: Meter
     ) -> Replica | None:
         candidates = pool.candidates(tried)
         if failure is not None:
+            if words_of(failure) is not None and self._offenders.is_marked(pool.name, meter.principal):
+                self._metrics.count(metrics.RETRIES, (pool.name, "denied"))
+                return None
             candidates = self._worth_a_retry(call, pool, candidates, tried, failure)
         if not candidates:
             return None
@@ -121,24 +149,45 @@ class Router:
         self._metrics.count(metrics.RETRIES, (pool.name, "made"))
         return candidates
 
-    def _note_failure(self, pool: Pool, replica: Replica, error: ReplicaError) -> None:
+    def _note_failure(self, pool: Pool, replica: Replica, error: ReplicaError) -> str | None:
+        """Take note of a failed attempt; give the replica's words if it may not have been its fault."""
         self._metrics.count_failure(pool.name, replica.name, _REASONS.get(type(error), "other"))
         if isinstance(error, ReplicaStatusError) and error.is_pause:
             if error.retry_after_s:
                 replica.breaker.cool(error.retry_after_s)
-            return
+            return None
         if isinstance(error, ReplicaBusyError):
-            return
+            return None
         if isinstance(error, ReplicaDeadlineError) and error.is_of_call:
-            return
+            return None
+        words = words_of(error)
+        if words is not None and replica.breaker.is_trusted:
+            pool.note_doubt(replica)
+            return words
         is_unreachable = isinstance(error, ReplicaDeadlineError) and error.deadline == "connect"
         if is_unreachable or isinstance(error, ReplicaConnectError):
             replica.mark_failed(str(error))
         self._count_against(pool, replica, str(error))
+        return None
 
-    def _note_broken(self, pool: Pool, replica: Replica) -> None:
+    def _blame_call(self, pool: Pool, meter: Meter) -> GatewayError:
+        """Hold it against the caller that two replicas failed in the same way, each of which may be well."""
+        self._offenders.mark(pool.name, meter.principal)
+        pool.retries.give_back()
+        return explain_bad_call(pool)
+
+    def _blame_replicas(self, pool: Pool, doubtful: dict[Replica, str], meter: Meter) -> None:
+        """Hold it against those replicas that failed: another one has answered."""
+        self._offenders.clear(pool.name, meter.principal)
+        for replica, words in doubtful.items():
+            self._count_against(pool, replica, words)
+
+    def _note_broken(self, pool: Pool, replica: Replica, is_told: bool) -> None:  # noqa: FBT001  # a callback
         self._metrics.count_failure(pool.name, replica.name, "interrupted")
-        self._count_against(pool, replica, "its reply broke off")
+        if is_told and replica.breaker.is_trusted:
+            pool.note_doubt(replica)
+        else:
+            self._count_against(pool, replica, "its reply broke off")
 
     def _count_against(self, pool: Pool, replica: Replica, problem: str) -> None:
         if pool.note_failure(replica):

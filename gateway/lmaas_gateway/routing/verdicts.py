@@ -41,6 +41,17 @@ def explain(call: Call, pool: Pool, failure: ReplicaError | None) -> GatewayErro
     return _explain_lack(pool, model) if failure is None else _explain_failure(pool, model, failure)
 
 
+def explain_bad_call(pool: Pool) -> GatewayError:
+    """Word what a caller is told whose call has failed two replicas in the same way."""
+    verdict = ReplicaRefusalError(
+        502,
+        f"Two replicas of {pool.name!r} failed on this call alike: it may ask for what they cannot do. "
+        "Change it, or tell their operator.",
+    )
+    verdict.should_retry = False
+    return verdict
+
+
 def _explain_lack(pool: Pool, model: str) -> GatewayError:
     if pool.state == "failed":
         return ModelFailedError(
