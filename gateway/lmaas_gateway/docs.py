@@ -18,6 +18,7 @@ from lmaas_gateway.call import ROUTES
 from lmaas_gateway.settings import (
     FIXED,
     AdminSettings,
+    AuditSettings,
     BooksSettings,
     CacheSettings,
     CanarySettings,
@@ -37,6 +38,7 @@ from lmaas_gateway.settings import (
     Settings,
     StorageSettings,
     TimeoutSettings,
+    TlsSettings,
 )
 
 if TYPE_CHECKING:
@@ -122,6 +124,8 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `admin`: a listener of its own for the admin API", AdminSettings, "admin")
     yield from _settings_table("## `books`: the record of every call", BooksSettings, "books")
     yield from _settings_table("## `storage`: keys, limits, books and audit", StorageSettings, "storage")
+    yield from _settings_table("## `audit`: signing the audit trail", AuditSettings, "audit")
+    yield from _settings_table("## `tls`: HTTPS and client certificates", TlsSettings, "tls")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
     yield from _settings_table("## `models[].canary`: a share of a model's calls", CanarySettings, None)

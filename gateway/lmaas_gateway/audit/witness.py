@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 from typing import TYPE_CHECKING
 
@@ -37,14 +38,17 @@ class Witness:
         self._path = path
 
     def append(self, checkpoints: Iterable[Checkpoint], public_key: bytes) -> None:
-        """Append checkpoints; they are on the disk when this returns.
+        """Append those that are not there yet; they are on the disk when this returns.
 
         Raises:
             OSError: the file cannot be written.
         """
-        lines = [_encode(checkpoint, public_key) for checkpoint in checkpoints]
         opened = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(opened, "ab") as file:
+            # The workers of a host share the file; the lock ends with the file's last use.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            known = set(self.read())
+            lines = (_encode(each, public_key) for each in checkpoints if each not in known)
             # Each begins a line of its own, whatever the power left of the last one.
             file.write(b"".join(b"\n" + line for line in lines))
             file.flush()

@@ -1,6 +1,7 @@
 """Every setting of the gateway: frozen groups under one root, read once by `loading.py`."""
 
 from lmaas_gateway.settings.admin import AdminSettings
+from lmaas_gateway.settings.audit import AuditSettings
 from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
@@ -27,11 +28,13 @@ from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
 from lmaas_gateway.settings.replicas import ReplicaSettings
 from lmaas_gateway.settings.root import Settings, fixed_names, is_loopback
 from lmaas_gateway.settings.storage import StorageSettings
+from lmaas_gateway.settings.tls import TlsSettings
 
 __all__ = [
     "DEFAULT_MAX_IN_FLIGHT",
     "FIXED",
     "AdminSettings",
+    "AuditSettings",
     "BooksSettings",
     "CacheSettings",
     "CanarySettings",
@@ -55,6 +58,7 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "TimeoutSettings",
+    "TlsSettings",
     "check_kinds",
     "explain",
     "fixed_names",

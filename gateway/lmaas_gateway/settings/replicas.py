@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from lmaas_gateway.settings.fields import FROZEN
 
@@ -28,6 +29,13 @@ class ReplicaSettings(BaseModel):
     )
     ca_file: Path | None = Field(
         default=None, description="CA bundle that signed an `https` replica, instead of the system's."
+    )
+    cert_file: Path | None = Field(
+        default=None, description="PEM file of the certificate that an `https` replica wants us to show."
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="PEM file of its private key, which nobody else may read; default: `cert_file` holds it.",
     )
     weight: float = Field(
         default=1.0,
@@ -54,6 +62,16 @@ class ReplicaSettings(BaseModel):
         if not url.startswith("unix:"):
             _check_authority(url)
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Self:
+        if self.key_file is not None and self.cert_file is None:
+            message = "has a key_file and no cert_file; name the certificate's file, or none of both"
+            raise ValueError(message)
+        if self.cert_file is not None and not self.url.startswith("https://"):
+            message = f"has a cert_file, but {self.url!r} speaks no TLS; write https://host:port"
+            raise ValueError(message)
+        return self
 
 
 def _check_authority(url: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from lmaas_gateway.settings.admin import AdminSettings
+from lmaas_gateway.settings.audit import AuditSettings
 from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
@@ -27,6 +28,7 @@ from lmaas_gateway.settings.policy import PolicySettings
 from lmaas_gateway.settings.queueing import QueueSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
 from lmaas_gateway.settings.storage import StorageSettings
+from lmaas_gateway.settings.tls import TlsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,6 +161,12 @@ class Settings(BaseModel):
         description="Where keys, limits, books and audit are kept.",
         json_schema_extra=FIXED,
     )
+    audit: AuditSettings = Field(
+        default=AuditSettings(),
+        description="How the audit trail is signed.",
+        json_schema_extra=FIXED,
+    )
+    tls: TlsSettings = Field(default=TlsSettings(), description="HTTPS.", json_schema_extra=FIXED)
     engine: EngineSettings = Field(
         default=EngineSettings(), description="Launched engines.", json_schema_extra=FIXED
     )

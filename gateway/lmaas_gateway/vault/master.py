@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import stat
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.private_files import check_private
 from lmaas_gateway.vault.strength import find_weakness
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ _HEADING = (
     "# The master secret of an lmaas gateway: keys of callers, contents and the audit log depend on it.\n"
     "# Keep a copy in a safe place, apart from the database. Without it they are lost.\n"
 )
-_OTHERS = stat.S_IRWXO
-_GROUP = stat.S_IRWXG
 
 
 def parse(text: str, where: str) -> Masters:
@@ -67,7 +65,7 @@ def read(path: Path) -> Masters:
     """
     try:
         with path.open("r", encoding="utf-8") as file:
-            _check_privacy(path, os.fstat(file.fileno()))
+            check_private(path, os.fstat(file.fileno()), "the master key file")
             text = file.read()
     except OSError as error:
         raise SettingsError(
@@ -77,18 +75,6 @@ def read(path: Path) -> Masters:
     except UnicodeDecodeError:
         raise SettingsError(f"the master key file {path} is not text; {_MAKE_ONE}") from None
     return parse(text, f"the master key file {path}")
-
-
-def _check_privacy(path: Path, state: os.stat_result) -> None:
-    """Refuse a file that others can read; root may let a group, as Kubernetes mounts secrets.
-
-    Source: PostgreSQL's manual, "Secure TCP/IP Connections with SSL", on the server's key file.
-    """
-    if state.st_uid not in {0, os.geteuid()}:
-        raise SettingsError(f"the master key file {path} belongs to another user; chown it to this one")
-    allowed = _GROUP if state.st_uid == 0 and os.geteuid() != 0 else 0
-    if state.st_mode & (_OTHERS | _GROUP) & ~allowed:
-        raise SettingsError(f"the master key file {path} can be read by others; run: chmod 600 {path}")
 
 
 def make(path: Path) -> Masters:
