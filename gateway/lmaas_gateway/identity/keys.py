@@ -23,11 +23,11 @@ PREFIX = "sk-lmaas-"
 """By which scanners recognise a key that has leaked."""
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_ID_CHARS = 10
+ID_CHARS = 10
 _SECRET_CHARS = 43
 _CHECK_CHARS = 6
 _FORMAT = re.compile(
-    rb"sk-lmaas-([0-9A-Za-z]{%d})-[0-9A-Za-z]{%d}([0-9A-Za-z]{%d})" % (_ID_CHARS, _SECRET_CHARS, _CHECK_CHARS)
+    rb"sk-lmaas-([0-9A-Za-z]{%d})-[0-9A-Za-z]{%d}([0-9A-Za-z]{%d})" % (ID_CHARS, _SECRET_CHARS, _CHECK_CHARS)
 )
 
 
@@ -66,9 +66,14 @@ class NewKey(NamedTuple):
     pepper_version: int
 
 
-def make_key(peppers: Peppers) -> NewKey:
-    """Make a key, and what is stored of it."""
-    id_ = _random(_ID_CHARS)
+def make_key(peppers: Peppers, id_: str | None = None) -> NewKey:
+    """Make a key, and what is stored of it.
+
+    Args:
+        peppers: Seal it.
+        id_: Its public part, `ID_CHARS` of base62; default: a random one.
+    """
+    id_ = id_ or _random(ID_CHARS)
     body = f"{PREFIX}{id_}-{_random(_SECRET_CHARS)}"
     text = body + _checksum(body.encode()).decode()
     version = peppers.newest

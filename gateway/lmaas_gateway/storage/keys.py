@@ -68,10 +68,11 @@ async def list_of(
     organization_id: str,
     *,
     project_id: str | None = None,
+    member_id: str | None = None,
     after: str | None = None,
     limit: int = 100,
 ) -> Page[Key]:
-    """List the keys of an organization, or of one of its projects, the newest first.
+    """List the keys of an organization, or of one of its projects or members, the newest first.
 
     Raises:
         BadRequestError: `after` is none of them.
@@ -79,6 +80,8 @@ async def list_of(
     where: ColumnElement[bool] = keys.c.organization_id == organization_id
     if project_id is not None:
         where = and_(where, keys.c.project_id == project_id)
+    if member_id is not None:
+        where = and_(where, keys.c.member_id == member_id)
     return await rows.newest_first(connection, Key, keys, where, after=after, limit=limit)
 
 

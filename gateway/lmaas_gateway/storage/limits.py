@@ -39,15 +39,22 @@ async def find(connection: Connection, organization_id: str, limit_id: str) -> L
 
 
 async def list_of(
-    connection: Connection, organization_id: str, *, after: str | None = None, limit: int = 100
+    connection: Connection,
+    organization_id: str,
+    *,
+    subject_id: str | None = None,
+    after: str | None = None,
+    limit: int = 100,
 ) -> Page[Limit]:
-    """List the limits of an organization, by their subjects.
+    """List the limits of an organization, or of one subject in it, by their subjects.
 
     Raises:
         BadRequestError: `after` is none of them.
     """
     place = (limits.c.subject_kind, limits.c.subject_id, limits.c.id)
-    own = limits.c.organization_id == organization_id
+    own: ColumnElement[bool] = limits.c.organization_id == organization_id
+    if subject_id is not None:
+        own = and_(own, limits.c.subject_id == subject_id)
     statement = rows.select_as(Limit, limits).where(own).order_by(*place)
     if after is not None:
         cursor = select(*place).where(_own(organization_id, after))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sqlalchemy import and_, func, select, update
 
@@ -11,10 +11,15 @@ from lmaas_gateway.storage.records import Member
 from lmaas_gateway.storage.tables import members
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import ColumnElement
 
     from lmaas_gateway.storage.loan import Connection
     from lmaas_gateway.storage.records import Page
+
+Changeable: TypeAlias = Literal["name", "role", "project_id", "disabled_at"]
+"""What may change of a member."""
 
 _TAKEN = "Another member signs in as this subject; nobody can be two members."
 
@@ -42,31 +47,38 @@ async def find_by_subject(connection: Connection, subject: str) -> Member | None
 
 
 async def list_of(
-    connection: Connection, organization_id: str, *, after: str | None = None, limit: int = 100
+    connection: Connection,
+    organization_id: str,
+    *,
+    project_id: str | None = None,
+    after: str | None = None,
+    limit: int = 100,
 ) -> Page[Member]:
-    """List the members of an organization, the newest first.
+    """List the members of an organization, or those bound to one of its projects, the newest first.
 
     Raises:
         BadRequestError: `after` is none of them.
     """
-    return await rows.newest_first(
-        connection, Member, members, members.c.organization_id == organization_id, after=after, limit=limit
-    )
+    where: ColumnElement[bool] = members.c.organization_id == organization_id
+    if project_id is not None:
+        where = and_(where, members.c.project_id == project_id)
+    return await rows.newest_first(connection, Member, members, where, after=after, limit=limit)
 
 
 async def change(
     connection: Connection,
     organization_id: str,
     member_id: str,
-    *,
-    name: str | None = None,
-    role: str | None = None,
+    values: Mapping[Changeable, str | int | None],
 ) -> bool:
-    """Change what is given; tell whether there is such a member."""
-    values = {field: value for field, value in (("name", name), ("role", role)) if value is not None}
+    """Change what is given; tell whether there is such a member.
+
+    Raises:
+        NotFoundError: its project is not there, or is another organization's.
+    """
     if not values:
         return await find(connection, organization_id, member_id) is not None
-    statement = update(members).where(_own(organization_id, member_id)).values(values)
+    statement = update(members).where(_own(organization_id, member_id)).values(dict(values))
     return await rows.write(connection, statement) == 1
 
 
