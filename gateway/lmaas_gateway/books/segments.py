@@ -121,11 +121,14 @@ class Segment:
         Raises:
             OSError: the disk failed.
         """
-        # `mmap.flush` would hold the interpreter's lock all the while; to the kernel it is the same.
+        file = self._file
+        if file == _CLOSED:
+            return
         try:
-            os.fdatasync(self._file)
+            # `mmap.flush` would hold the interpreter's lock all the while; to the kernel it is the same.
+            os.fdatasync(file)
         except OSError:
-            if self._file != _CLOSED:  # by the other thread, since it is shipped
+            if self._file != _CLOSED:  # by the other thread meanwhile, since all of it is shipped
                 raise
 
     def close(self) -> None:
