@@ -205,6 +205,9 @@ class Gate:
                 line.leave(ticket.holder, ticket.tokens)
             elif shared is not None:
                 shared.calls.add(1)
+                if line.queue.depth:
+                    # Several that go at once must not all go by one look at what the others have.
+                    self._refresh()
         self._share_depth()
 
     def _sweep_later(self) -> None:
