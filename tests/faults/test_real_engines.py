@@ -1,6 +1,6 @@
 """The core faults on two real vLLM engines, which one gateway has launched: F1, F2, F4 and F16.
 
-One pair of engines serves all tests, in order; those that kill come last.
+One pair of engines serves all tests, in order; those that kill come last, and the last kills the gateway.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from e2e.live_gateway import command_line, descendants
 from faults import invariants
 from faults.clients import ASK, KEY, History, asking
 from faults.gateways import GatewayProcess, get, metric
-from gateway.processes import is_alive
+from gateway.processes import any_alive, eventually, group_members, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +37,7 @@ pytestmark = [
 
 READY_WITHIN_S = 240.0
 FIRST_BYTE_S = 20.0
+GONE_WITHIN_S = 5.0
 RUNNING = b"vllm:num_requests_running"
 
 
@@ -49,13 +50,19 @@ class Engines:
         self.history = History(gateway.port)
 
     def api_server(self, number: int) -> int:
-        """The process that serves HTTP on the socket of a replica."""
+        """The process that serves HTTP on the socket of a replica, which leads its engine's process group."""
+        (pid,) = self._processes(number, is_guardian=False)
+        return pid
+
+    def guardians(self, number: int) -> list[int]:
+        """The process between the gateway and a replica's engine, if there is one now."""
+        return self._processes(number, is_guardian=True)
+
+    def _processes(self, number: int, *, is_guardian: bool) -> list[int]:
         path = str(self.sockets[number]).encode()
-        for pid in descendants(self.gateway.pid):
-            words = command_line(pid)
-            if path in words and b"guardian.py" not in b" ".join(words):
-                return pid
-        raise AssertionError(f"replica {number} has no process")
+        commands = {pid: command_line(pid) for pid in descendants(self.gateway.pid)}
+        named = [pid for pid, words in commands.items() if path in words]
+        return [pid for pid in named if (b"guardian.py" in b" ".join(commands[pid])) is is_guardian]
 
     async def running(self) -> list[int]:
         """How many requests each engine works on, as it says itself."""
@@ -206,3 +213,18 @@ async def test_killed_real_engine_ends_exactly_its_own_streams(engines: Engines)
         assert 0 < one.tokens < 90
     assert {engines.line_of(one)["completion_tokens"] for one in told if one not in lost} == {90}
     invariants.check_ends([*told], deadline_s=120)
+
+
+async def test_kill_9_of_a_guardian_and_of_the_gateway_leaves_no_process_of_an_engine(
+    engines: Engines,
+) -> None:
+    group, (guardian,) = engines.api_server(1), engines.guardians(1)
+    assert len(group_members(group)) >= 2, "an API server and its core"
+    os.kill(guardian, signal.SIGKILL)
+    await eventually(lambda: not group_members(group), GONE_WITHIN_S)
+    await eventually(lambda: engines.guardians(1) not in ([], [guardian]), GONE_WITHIN_S)
+    # Nobody is left to start anything again; one engine is in the middle of its start.
+    family = descendants(engines.gateway.pid)
+    engines.gateway.signal(signal.SIGKILL)
+    assert await engines.gateway.ended() == -signal.SIGKILL
+    await eventually(lambda: not any_alive(family), GONE_WITHIN_S)
