@@ -95,7 +95,7 @@ class TestFile:
             ("port: 0\nmodels:\n  - name: a\n    replicas: []\n", "line 3: models.0: Value error|line 3: "),
             ("models:\n  - model: x\nprot: 0\n", "line 3: prot: no such setting"),
             ("models:\n  - model: x\ntimeouts:\n  idle_s: -1\n", "line 4: timeouts.idle_s"),
-            ("[" * 5000, "is not YAML"),
+            ("[" * 1000, "is not YAML"),
             ("port: 2024-13-45", "is not YAML: month"),
             ("port: !!int x", "is not YAML: "),
             ("port: " + "9" * 5000, "is not YAML: "),

@@ -17,8 +17,8 @@ from lmaas_gateway.errors import InvalidBodyError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -155,7 +155,8 @@ def test_more_choices_than_openai_allows_are_refused(n: int) -> None:
 
 
 @given(
-    fields=st.dictionaries(st.text(), JSON, max_size=5), options=st.none() | st.dictionaries(st.text(), JSON)
+    fields=st.dictionaries(st.text(), JSON, max_size=5),
+    options=st.none() | st.dictionaries(st.text(), JSON, max_size=3),
 )
 def test_with_usage_sets_one_option_and_nothing_else(
     fields: dict[str, Any], options: dict[str, Any] | None

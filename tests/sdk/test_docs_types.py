@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "sdk.md"]
 TOOLS = {
-    "mypy": ["mypy", "--strict", "--no-error-summary", "--config-file=", "--cache-dir", "{folder}/.cache"],
+    # By the project's own configuration, which is strict and more; the cache of `make check` spares work.
+    "mypy": ["mypy", "--no-error-summary"],
     # The fork of pyright whose wheel holds all that it needs; its strict mode is pyright's.
     "basedpyright": ["basedpyright", "--project", "{folder}"],
 }
@@ -35,9 +37,16 @@ def test_code_of_the_documentation_is_strictly_typed(tool: str, tmp_path: Path) 
     config = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT / "sdk")], "include": files}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(config), "utf-8")
     command = [part.format(folder=tmp_path) for part in TOOLS[tool]]
-    command += files if tool == "mypy" else ["--pythonpath", sys.executable]
+    command += (
+        [str(tmp_path / file) for file in files] if tool == "mypy" else ["--pythonpath", sys.executable]
+    )
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=os.environ | {"MYPYPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(files) >= 8
