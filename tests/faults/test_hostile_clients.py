@@ -49,6 +49,7 @@ async def until_closed(readers: list[asyncio.StreamReader]) -> None:
     await asyncio.gather(*map(drain, readers))
 
 
+@pytest.mark.alone
 @pytest.mark.fault("F18")
 @pytest.mark.parametrize("what", LORIS)
 async def test_slow_loris_is_closed_and_unnoticed_by_honest_clients(what: str) -> None:

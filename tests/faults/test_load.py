@@ -102,6 +102,7 @@ async def test_giant_event_is_not_held_in_memory() -> None:
 CAPACITY_PER_S = 4 / 0.2
 
 
+@pytest.mark.alone
 @pytest.mark.fault("F22")
 async def test_twenty_times_the_capacity_is_refused_early_and_served_at_full_speed() -> None:
     async with (
@@ -143,6 +144,7 @@ async def test_a_thousand_equal_calls_are_one_call_of_the_replica() -> None:
 NOISY_KEY = "canary-key-of-the-noisy-tenant"
 
 
+@pytest.mark.alone
 @pytest.mark.fault("F24")
 async def test_quiet_tenant_passes_the_queue_of_a_noisy_one() -> None:
     keys = [{"name": "quiet", "key": KEY}, {"name": "noisy", "key": NOISY_KEY}]

@@ -59,6 +59,7 @@ async def load(port: int, key: str) -> None:
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.alone
 class TestFairness:
     async def test_hundredfold_load_of_one_tenant_leaves_the_other_ones_p99_alone(self) -> None:
         script = Script(headers_delay_s=0.3)
@@ -96,6 +97,7 @@ class TestFairness:
 
 
 class TestOverload:
+    @pytest.mark.alone
     async def test_what_would_wait_in_vain_is_refused_at_once_and_the_rest_is_served(self) -> None:
         async with (
             FakeReplica(script=Script(headers_delay_s=0.05)) as replica,

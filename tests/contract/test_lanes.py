@@ -1,0 +1,83 @@
+"""The suite's lanes hold every test, fail when one fails, and end together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from lanes import AT_THE_END, ENGINES, INTERRUPTED, SIDE_BY_SIDE, run
+
+ROOT = Path(__file__).parents[2]
+WAITS = "import time\ntry:\n    print('waiting', flush=True); time.sleep(60)\nfinally:\n    print('ended')"
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_real_engines_are_one_lane_and_everything_else_is_the_other() -> None:
+    engines, others = (lane.arguments for lane in SIDE_BY_SIDE)
+    assert engines[: len(ENGINES)] == ENGINES
+    assert others[: len(ENGINES) + 1] == ("tests", *(f"--ignore={path}" for path in ENGINES))
+    marked = [
+        path for path in (ROOT / "tests").rglob("test_*.py") if "mark.engine" in path.read_text("utf-8")
+    ]
+    assert len(marked) > 10
+    for path in set(marked) - {Path(__file__)}:
+        assert any(path.is_relative_to(ROOT / lane) for lane in ENGINES), (
+            f"{path.name} would wait for engines"
+        )
+
+
+def test_what_must_run_alone_is_left_out_of_the_lanes_and_run_after_them() -> None:
+    assert all(lane.arguments[-2:] == ("-m", "not alone") for lane in SIDE_BY_SIDE)
+    assert AT_THE_END.arguments[-2:] == ("-m", "alone")
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if "mark.alone" in path.read_text("utf-8") and path != Path(__file__):
+            assert any(path.is_relative_to(ROOT / folder) for folder in AT_THE_END.arguments[:-2])
+
+
+def test_lines_of_both_are_told_apart_and_all_is_well() -> None:
+    said: list[str] = []
+    assert run({"one": python("print('a')"), "other": python("print('b')")}, said.append) == 0
+    assert {"one     | a", "other   | b"} < set(said)
+    assert sum("passed in" in line for line in said) == 2
+
+
+@pytest.mark.parametrize("failing", ["one", "other"])
+def test_failure_of_either_is_that_of_the_run_and_stops_nobody(failing: str) -> None:
+    said: list[str] = []
+    codes = {name: 3 if name == failing else 0 for name in ("one", "other")}
+    commands = {name: python(f"print('whole'); raise SystemExit({code})") for name, code in codes.items()}
+    assert run(commands, said.append) == 3
+    assert sum(line.endswith("whole") for line in said) == 2
+    assert any(line.startswith(f"{failing:7} | FAILED (3)") for line in said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_ends_both_and_waits_for_them(number: signal.Signals) -> None:
+    code = f"""
+        import sys
+        sys.path.insert(0, {str(ROOT / "tests")!r})
+        from lanes import run
+        waits = [sys.executable, "-c", {WAITS!r}]
+        sys.exit(run({{"one": waits, "other": waits}}, lambda line: print(line, flush=True)))
+    """
+    with subprocess.Popen(
+        python(textwrap.dedent(code)), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert {process.stdout.readline() for _ in range(2)} == {"one     | waiting\n", "other   | waiting\n"}
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
+        out, _ = process.communicate(timeout=30)
+        assert process.returncode == INTERRUPTED
+        assert {"one     | ended", "other   | ended"} < set(out.splitlines())

@@ -1,0 +1,138 @@
+"""Runs the whole suite: two lanes of pytest side by side, then alone what measures time or capacity.
+
+Real engines compute and other tests mostly wait, so that two lanes fill the cores that one leaves idle. A
+test with the mark `alone` states what a busy neighbour would falsify: it runs when the lanes have ended.
+
+Lines of the lanes are printed as they come, each behind its lane's name. All run to their ends; if one fails,
+so does the run.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+ENGINES = ("tests/e2e", "tests/faults/test_real_engines.py")
+"""What drives real vLLM; everything else is the other lane, so that a new test is in exactly one."""
+
+INTERRUPTED = 130
+ENDS_WITHIN_S = 90.0
+"""An interrupted lane takes its engines and servers down first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One pytest process.
+
+    Attributes:
+        name: Stands before each of its lines.
+        arguments: Of pytest.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+
+    @property
+    def command(self) -> list[str]:
+        """What runs it; lanes share no cache of pytest's, where they would overwrite each other's results."""
+        cache = f"cache_dir=.pytest_cache/{self.name}"
+        return [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-o", cache, *self.arguments]
+
+
+SIDE_BY_SIDE = (
+    Lane("engines", (*ENGINES, "-m", "not alone")),
+    Lane("others", ("tests", *(f"--ignore={path}" for path in ENGINES), "-m", "not alone")),
+)
+AT_THE_END = Lane(
+    "alone",
+    (
+        "tests/faults/test_hostile_clients.py",
+        "tests/faults/test_load.py",
+        "tests/gateway/test_admission.py",
+        "-m",
+        "alone",
+    ),
+)
+
+
+class Running:
+    """A command whose lines are passed on behind a name."""
+
+    def __init__(self, name: str, command: Sequence[str], say: Callable[[str], None]) -> None:
+        self._name = name
+        self._say = say
+        self._began_s = time.monotonic()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = threading.Thread(target=self._pass_on, daemon=True)
+        self._reader.start()
+
+    def _pass_on(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self._say(f"{self._name:7} | {line.rstrip()}")
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Wait for its end; give its exit code."""
+        code = self._process.wait(timeout_s)
+        # What it left behind may hold its output open, and must not hold up the others.
+        self._reader.join(5)
+        took_s = time.monotonic() - self._began_s
+        self._say(f"{self._name:7} | {'passed' if code == 0 else f'FAILED ({code})'} in {took_s:.0f} s")
+        return code
+
+    def interrupt(self) -> None:
+        """As Ctrl-C, for one that has not had it."""
+        self._process.send_signal(signal.SIGINT)
+
+
+def run(commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> int:
+    """Run commands by name side by side, all to their ends; give the first exit code that is not 0.
+
+    Ctrl-C reaches all of them by itself; SIGTERM reaches this process alone, and is passed on as one.
+    """
+    running = [Running(name, command, say) for name, command in commands.items()]
+
+    def end(number: int, frame: object) -> None:
+        for one in running:
+            one.interrupt()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        codes = [one.wait() for one in running]
+    except KeyboardInterrupt:
+        for one in running:
+            one.wait(ENDS_WITHIN_S)
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return next((code for code in codes if code), 0)
+
+
+def main() -> int:
+    """Run the suite."""
+    began_s, failed = time.monotonic(), 0
+    for lanes in (SIDE_BY_SIDE, (AT_THE_END,)):
+        code = run({lane.name: lane.command for lane in lanes}, _say)
+        failed = failed or code
+        if code == INTERRUPTED:
+            break
+    _say(f"all     | {time.monotonic() - began_s:.0f} s")
+    return failed
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
