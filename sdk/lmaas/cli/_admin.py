@@ -70,7 +70,8 @@ def add_paging(parser: argparse.ArgumentParser) -> None:
 
 def page_size(options: argparse.Namespace) -> int:
     """Return how many rows to ask for at once: one more than are shown tells whether there are more."""
-    return min(options.limit + 1, 100)
+    shown: int = options.limit
+    return min(shown + 1, 100)
 
 
 def _call(run: Run, options: argparse.Namespace) -> int:
