@@ -13,6 +13,7 @@ from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.admission.admission import Admission, rules_of
 from lmaas_gateway.api.admin import AdminRoutes
 from lmaas_gateway.api.application import build_application
+from lmaas_gateway.api.bodies import BodyRoom
 from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.api.operations import OperationRoutes
 from lmaas_gateway.board import SharedBoard
@@ -100,6 +101,7 @@ class Gateway:
         self.connections = Connections(
             settings.connections, self.metrics, max_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
+        self._body_room = BodyRoom(settings.connections.max_bodies_bytes)
         self._claims = build_claims(settings.idempotency, None if seat is None else seat.folder)
         self.admission = Admission(
             rules_of(settings), self.metrics, board=self._board, workers=1 if seat is None else seat.slots
@@ -164,6 +166,7 @@ class Gateway:
         snapshot.directory.succeed(self.directory, snapshot.settings)
         self.metrics.follow(snapshot.directory.pools)
         self.connections.follow(snapshot.settings.connections)
+        self._body_room.max_bytes = snapshot.settings.connections.max_bodies_bytes
         self.admission.change(rules_of(snapshot.settings), snapshot.directory.pools)
         self._prober.interval_s = snapshot.settings.probe_interval_s
         self._prober.old_engines = snapshot.settings.old_engines
@@ -210,6 +213,7 @@ class Gateway:
             ),
             settings=settings,
             admin=self._build_admin(settings),
+            body_room=self._body_room,
             lifespan=self._lifespan,
         )
         return Snapshot(settings, directory, replays, application)

@@ -40,6 +40,7 @@
       ReplicaUnavailableError         503     api_error              replica_unavailable
       ModelFailedError                503     api_error              model_failed
       TooManyConnectionsError         503     api_error              too_many_connections
+      BodiesFullError                 503     api_error              bodies_full
       QueueFullError                  503     api_error              queue_full
       QueueWaitError                  503     api_error              queue_wait_too_long
       QueueTimeoutError               503     api_error              queue_timeout
@@ -361,6 +362,13 @@ class TooManyConnectionsError(GatewayError):
 
     status = 503
     code = "too_many_connections"
+
+
+class BodiesFullError(GatewayError):
+    """Too many long bodies are held for calls that are under way (`connections.max_bodies_bytes`)."""
+
+    status = 503
+    code = "bodies_full"
 
 
 class QueueFullError(GatewayError):

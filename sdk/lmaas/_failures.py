@@ -60,6 +60,7 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "replica_busy": errors.ServiceUnavailableError,
     "model_failed": errors.ServiceUnavailableError,
     "too_many_connections": errors.ServiceUnavailableError,
+    "bodies_full": errors.ServiceUnavailableError,
     "queue_full": errors.ServiceUnavailableError,
     "queue_wait_too_long": errors.ServiceUnavailableError,
     "queue_timeout": errors.ServiceUnavailableError,

@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lmaas_gateway.api.bodies import BodyReader
 from lmaas_gateway.api.client_watch import Silences
 from lmaas_gateway.api.dispatch import Dispatcher
 from lmaas_gateway.api.inference import InferenceEndpoint
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.admin import AdminRoutes
+    from lmaas_gateway.api.bodies import BodyRoom
     from lmaas_gateway.api.operations import OperationRoutes
     from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.pipeline import Pipeline
@@ -42,16 +44,18 @@ def build_application(
     operations: OperationRoutes,
     settings: Settings,
     admin: AdminRoutes | None,
+    body_room: BodyRoom,
     lifespan: Lifespan[Starlette],
 ) -> ASGIApp:
     """Put the routes together. Starlette knows the inference routes too, to refuse other methods on them."""
     silences = Silences(settings.stream_keep_alive_s)
+    reader = BodyReader(settings.max_body_bytes, body_room)
     endpoints: dict[str, ASGIApp] = {
         route.path: InferenceEndpoint(
             route,
             pipeline=pipeline,
             accounting=accounting,
-            max_body_bytes=settings.max_body_bytes,
+            bodies=reader,
             total_s=settings.timeouts.total_s,
             silences=silences,
         )

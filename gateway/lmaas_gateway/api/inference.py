@@ -10,17 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway import envelope
+from lmaas_gateway.api.bodies import ClientGone
 from lmaas_gateway.api.callers import address_of
 from lmaas_gateway.api.client_watch import ClientWatch, stream_head
 from lmaas_gateway.api.protocol import CONNECTION, CYCLE, FIELDS
 from lmaas_gateway.call import Call
 from lmaas_gateway.errors import (
-    BodyTooLargeError,
     GatewayError,
     InternalError,
     InvalidHeaderError,
     ServerShuttingDownError,
-    UnsupportedEncodingError,
 )
 from lmaas_gateway.meter import CLIENT_GONE_STATUS
 from lmaas_gateway.relay import error_body, error_event
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
     from lmaas_gateway.accounting import Accounting
+    from lmaas_gateway.api.bodies import BodyReader
     from lmaas_gateway.api.client_connection import ClientConnection
     from lmaas_gateway.api.client_watch import Silences
     from lmaas_gateway.api.cycle import Cycle
@@ -55,10 +55,6 @@ _FORWARDED = frozenset({b"traceparent", b"tracestate", b"anthropic-version", b"a
 _MAX_DEADLINE_DIGITS = 12
 
 
-class ClientGone(Exception):  # noqa: N818  # an event, not an error of anybody
-    """The client closed its connection before it had its reply."""
-
-
 class InferenceEndpoint:
     """Serves one inference route.
 
@@ -66,7 +62,7 @@ class InferenceEndpoint:
         route: Which one.
         pipeline: Does the work.
         accounting: Keeps the record of each call.
-        max_body_bytes: Longer bodies are refused before they are read.
+        bodies: Reads bodies.
         total_s: How long a call may last at most.
         silences: Looks after the open streams.
     """
@@ -77,7 +73,7 @@ class InferenceEndpoint:
         *,
         pipeline: Pipeline,
         accounting: Accounting,
-        max_body_bytes: int,
+        bodies: BodyReader,
         total_s: float,
         silences: Silences,
     ) -> None:
@@ -86,7 +82,7 @@ class InferenceEndpoint:
         self._route = route
         self._pipeline = pipeline
         self._accounting = accounting
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. What was opened is closed here, without waiting, however the call ends."""
@@ -133,7 +129,7 @@ class InferenceEndpoint:
         fields: Mapping[bytes, bytes] = scope[FIELDS]
         limit_s = read_deadline(fields)
         deadline_s = asyncio.get_running_loop().time() + min(limit_s or self._total_s, self._total_s)
-        body = await self._read_body(scope, receive)
+        body = await self._bodies.read(scope, receive, exits)
         idempotency = read_idempotency(fields, body)
         wanted = envelope.read(body)
         is_stream = bool(wanted.stream) and self._route.dialect != "plain"
@@ -166,40 +162,6 @@ class InferenceEndpoint:
             max_tokens=envelope.max_tokens_of(wanted),
             priority=envelope.priority_of(wanted, fields.get(b"x-lmaas-priority")),
         )
-
-    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
-        fields: Mapping[bytes, bytes] = scope[FIELDS]
-        if fields.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise UnsupportedEncodingError("The body is compressed; send it without Content-Encoding.")
-        if int(fields.get(b"content-length", 0)) > self._max_body_bytes:
-            raise self._too_large()
-        cycle: Cycle = scope[CYCLE]
-        body = cycle.take_body()
-        if body is None:
-            return await self._receive_body(scope[CONNECTION], receive)
-        if len(body) > self._max_body_bytes:
-            raise self._too_large()
-        return body
-
-    async def _receive_body(self, connection: ClientConnection, receive: Receive) -> bytes:
-        parts = []
-        size = 0
-        is_whole = False
-        while not is_whole:
-            if connection.refusal is not None:
-                raise connection.refusal
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            parts.append(message["body"])
-            size += len(message["body"])
-            if size > self._max_body_bytes:
-                raise self._too_large()
-            is_whole = not message["more_body"]
-        return b"".join(parts)
-
-    def _too_large(self) -> BodyTooLargeError:
-        return BodyTooLargeError(f"The body is longer than {self._max_body_bytes} bytes; send less.")
 
     async def _send_error(
         self, error: GatewayError, meter: Meter, scope: Scope, send: Send, watch: ClientWatch

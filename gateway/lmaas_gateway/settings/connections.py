@@ -23,6 +23,12 @@ class ConnectionSettings(BaseModel):
         ge=1,
         description="Open connections from one address (of IPv6: one /64 network); further ones get 503.",
     )
+    max_bodies_bytes: int = Field(
+        default=1 << 30,
+        ge=1 << 20,
+        description="What all request bodies of one process that are longer than 64 KiB may take of its memory "
+        "until their calls end; a further one gets 503. At least `max_body_bytes`.",
+    )
     exempt_addresses: tuple[str, ...] = Field(
         default=("127.0.0.0/8", "::1/128"),
         description="Addresses and networks without a cap of their own, such as a proxy in front.",

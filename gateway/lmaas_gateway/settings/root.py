@@ -249,6 +249,15 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_bodies(self) -> Self:
+        if self.connections.max_bodies_bytes < self.max_body_bytes:
+            message = (
+                "connections.max_bodies_bytes is less than max_body_bytes, so the longest body never fits"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _check_exposure(self) -> Self:
         if self.admin_key is not None and len(self.admin_key.get_secret_value()) < MIN_KEY_CHARS:
             message = "admin_key " + TOO_SHORT
