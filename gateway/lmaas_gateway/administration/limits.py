@@ -151,7 +151,6 @@ async def _find_equal(connection: Connection, wanted: Limit) -> Limit | None:
     return None
 
 
-
 def _show(record: Limit) -> objects.Limit:
     return objects.Limit(
         id=record.id,

@@ -17,7 +17,9 @@ class Me:
     async def show(self, actor: Actor) -> objects.Me:
         """Show the actor."""
         if actor.role is None:
-            raise PermissionDeniedError("This key has no role on the admin API; ask for one with `scopes.admin`.")
+            raise PermissionDeniedError(
+                "This key has no role on the admin API; ask for one with `scopes.admin`."
+            )
         return objects.Me(
             id=actor.id,
             kind=actor.kind,

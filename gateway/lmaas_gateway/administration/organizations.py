@@ -62,7 +62,9 @@ class Organizations:
         async with self._office.reading() as connection:
             return _show(await _find(connection, id_))
 
-    async def change(self, actor: Actor, id_: str, wanted: requests.ChangeOrganization) -> objects.Organization:
+    async def change(
+        self, actor: Actor, id_: str, wanted: requests.ChangeOrganization
+    ) -> objects.Organization:
         """Rename an organization."""
         actor.require("organization:write")
         actor.require_unbound()
