@@ -20,8 +20,10 @@ from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.identity.authenticator import Authenticator
 from lmaas_gateway.identity.configured import principals_of
+from lmaas_gateway.limits.build import build_limiter
+from lmaas_gateway.limits.rules import limits_of
 from lmaas_gateway.loop_watch import LoopWatch
-from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, STORED_BYTES, Metrics
+from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, RESERVED_TOKENS, STORED_BYTES, Metrics
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.policy.fetching import MediaFetcher
 from lmaas_gateway.policy.stage import Policy
@@ -111,6 +113,9 @@ class Gateway:
         self._prober = Prober(
             directory, interval_s=settings.probe_interval_s, old_engines=settings.old_engines
         )
+        self.limiter = build_limiter(settings, self.metrics, seat)
+        self.limiter.follow(limits_of(settings))
+        self.metrics.watch(RESERVED_TOKENS, self._reserved_tokens)
         self._current = self._assemble(settings, directory)
         self.metrics.watch(STORED_BYTES, self._stored_bytes)
 
@@ -126,6 +131,9 @@ class Gateway:
 
     def _stored_bytes(self) -> list[tuple[tuple[str], float]]:
         return self._current.replays.sizes_bytes()
+
+    def _reserved_tokens(self) -> list[tuple[tuple[()], float]]:
+        return [((), self.limiter.reserved_tokens)]
 
     def application(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, or the lifespan, by the configuration of this moment."""
@@ -167,6 +175,7 @@ class Gateway:
         self.metrics.follow(snapshot.directory.pools)
         self.connections.follow(snapshot.settings.connections)
         self._body_room.max_bytes = snapshot.settings.connections.max_bodies_bytes
+        self.limiter.follow(limits_of(snapshot.settings))
         self.admission.change(rules_of(snapshot.settings), snapshot.directory.pools)
         self._prober.interval_s = snapshot.settings.probe_interval_s
         self._prober.old_engines = snapshot.settings.old_engines
@@ -203,7 +212,13 @@ class Gateway:
         router = PlanRouter(replica_router, self.metrics)
         application = build_application(
             pipeline=Pipeline(
-                authenticator, Policy(settings, self._fetcher), directory, self.admission, router, replays
+                authenticator,
+                Policy(settings, self._fetcher),
+                directory,
+                self.limiter,
+                self.admission,
+                router,
+                replays,
             ),
             authenticator=authenticator,
             directory=directory,
@@ -250,6 +265,7 @@ class Gateway:
             # One that leaves may be wanted again by what is prepared, and is being asked how it is.
             if not self._is_preparing:
                 self.directory.close_idle()
+            self.limiter.relax()
             with contextlib.suppress(OSError):
                 self.metrics.publish()
             if round_ % _SWEEP_ROUNDS == 0:

@@ -28,11 +28,13 @@ from lmaas_gateway.settings import (
     IdempotencySettings,
     IdentitySettings,
     KeySettings,
+    LimitSettings,
     MediaSettings,
     ModelSettings,
     PolicySettings,
     PriceSettings,
     QueueSettings,
+    QuotaSettings,
     ReplicaSettings,
     RetrySettings,
     Settings,
@@ -110,6 +112,10 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `queue`: in front of each model's replicas", QueueSettings, "queue")
     yield from _settings_table("## `keys`: one entry each", KeySettings, None)
     yield from _settings_table("## `identity`: keys and tokens of tenants", IdentitySettings, "identity")
+    yield from _settings_table(
+        "## `keys[].limits` and `models[].limits`: what a subject may use", QuotaSettings, None
+    )
+    yield from _settings_table("## `limits`: how limits are kept", LimitSettings, "limits")
     yield from _settings_table(
         "## `idempotency`: replies kept for retries with an `Idempotency-Key`",
         IdempotencySettings,

@@ -214,6 +214,13 @@ def with_priority(body: bytes, priority: int) -> bytes:
     return msgspec.json.encode(fields)
 
 
+def with_max_tokens(body: bytes, field: str, tokens: int) -> bytes:
+    """Bound the completion by the route's field for it."""
+    fields = _FIELDS.decode(body)
+    fields[field] = msgspec.Raw(b"%d" % tokens)
+    return msgspec.json.encode(fields)
+
+
 def with_model(body: bytes, model: str) -> bytes:
     """Name the model as its replica knows it."""
     fields = _FIELDS.decode(body)

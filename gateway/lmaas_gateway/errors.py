@@ -29,6 +29,8 @@
       UnsupportedEncodingError        415     invalid_request_error  unsupported_encoding
       IdempotencyMismatchError        422     invalid_request_error  idempotency_mismatch
       QueueShareFullError             429     rate_limit_error       queue_share_full
+      RateLimitError                  429     rate_limit_error       rate_limit_exceeded
+      QuotaExceededError              429     insufficient_quota     insufficient_quota
       HeadersTooLargeError            431     invalid_request_error  headers_too_large
       InternalError                   500     api_error              internal_error
       BadReplicaReplyError            502     api_error              bad_replica_reply
@@ -47,6 +49,7 @@
       CallShedError                   503     api_error              call_shed
       BooksFullError                  503     api_error              books_full
       AuthenticationBusyError         503     api_error              authentication_busy
+      LimitsFullError                 503     api_error              limits_full
       ServerShuttingDownError         503     api_error              server_shutting_down
       StoreUnavailableError           503     api_error              store_unavailable
       ReplicaTimeoutError             504     api_error              replica_timeout
@@ -293,6 +296,23 @@ class QueueShareFullError(GatewayError):
     code = "queue_share_full"
 
 
+class RateLimitError(GatewayError):
+    """A limit of the caller's key, person, project or organization, or of the model, leaves no room."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class QuotaExceededError(GatewayError):
+    """A limit on money leaves no room until its day or month is over."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    should_retry = False
+
+
 class InternalError(GatewayError):
     """A fault of the gateway itself."""
 
@@ -411,6 +431,13 @@ class AuthenticationBusyError(GatewayError):
 
     status = 503
     code = "authentication_busy"
+
+
+class LimitsFullError(GatewayError):
+    """A limit cannot be kept, for want of counters (`limits.max_counters`)."""
+
+    status = 503
+    code = "limits_full"
 
 
 class ServerShuttingDownError(GatewayError):

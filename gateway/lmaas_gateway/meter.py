@@ -57,6 +57,7 @@ class Meter:
         is_whole: Whether a stream has been given to its last event; a client that leaves then lacks nothing.
         is_sent: Whether the call has been sent to a replica, past every queue.
         attempts: How many replicas were asked.
+        prompt_tokens: Of its prompt, where they were counted here; else 0.
         queued_s: How long the call waited for its turn.
         reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
@@ -78,6 +79,7 @@ class Meter:
         "open_call",
         "outcome",
         "principal",
+        "prompt_tokens",
         "queued_s",
         "replica",
         "reply_headers",
@@ -100,7 +102,7 @@ class Meter:
         self.entry: Entry | None = None
         self.open_call: OpenCall | None = None
         self.busy_ns = 0
-        self.attempts = 0
+        self.attempts = self.prompt_tokens = 0
         self.status = 0
         self.outcome: Outcome = "ok"
         self.cache: Source = ""

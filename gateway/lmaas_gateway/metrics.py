@@ -235,6 +235,21 @@ CAPACITY = Spec(
     "gauge", "lmaas_pool_capacity", ("model",), "Calls that the model's available replicas take at once."
 )
 
+LIMIT_REFUSALS = Spec(
+    "counter",
+    "lmaas_limit_refusals",
+    ("subject", "metric", "period"),
+    "Calls that a limit left no room for, by the kind of its subject (organization, project, key, member or "
+    "model), by what it counts and by its period.",
+)
+RESERVED_TOKENS = Spec(
+    "gauge",
+    "lmaas_reserved_tokens",
+    (),
+    "Tokens, prompt and completion, that calls under way hold of limits.",
+    is_sum=True,
+)
+
 ALL = (
     CALLS,
     DURATION,
@@ -271,6 +286,8 @@ ALL = (
     BOOKS_SHIPPED,
     BOOKS_FAILURES,
     BOOKS_RECOVERED,
+    LIMIT_REFUSALS,
+    RESERVED_TOKENS,
 )
 
 
@@ -318,7 +335,7 @@ class Metrics:
         self._call_series: dict[tuple[str, str, int], _CallSeries] = {}
         self._token_series: dict[str, _TokenSeries] = {}
         self._watched: dict[Spec, GaugeReader] = dict.fromkeys(
-            (QUEUE_DEPTH, CAPACITY, STORED_BYTES, BOOKS_WAITING), tuple
+            (QUEUE_DEPTH, CAPACITY, STORED_BYTES, BOOKS_WAITING, RESERVED_TOKENS), tuple
         )
 
     def follow(self, pools: Mapping[str, Pool]) -> None:

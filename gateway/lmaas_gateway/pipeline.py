@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.books.books import Books
     from lmaas_gateway.call import Call, Exits
     from lmaas_gateway.identity.authenticator import Authenticator
+    from lmaas_gateway.limits.stage import Limiter
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.policy.stage import Policy
     from lmaas_gateway.replay.stage import Replays
@@ -28,6 +29,7 @@ class Pipeline:
         authenticator: Knows the callers.
         policy: Knows what they may ask for.
         directory: Knows the models.
+        limiter: Knows what callers may use.
         admission: Lets calls through to a pool, or has them wait.
         router: Knows the replicas, and which model stands in for which.
         replays: Knows the replies that may be given again.
@@ -39,6 +41,7 @@ class Pipeline:
         authenticator: Authenticator,
         policy: Policy,
         directory: Directory,
+        limiter: Limiter,
         admission: Admission,
         router: PlanRouter,
         replays: Replays,
@@ -47,6 +50,7 @@ class Pipeline:
         self._authenticator = authenticator
         self._policy = policy
         self._directory = directory
+        self._limiter = limiter
         self._admission = admission
         self._router = router
         self._replays = replays
@@ -83,6 +87,12 @@ class Pipeline:
             call = await self._policy.settle(call, principal.id)
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
+        limited = self._limiter.open(principal, call, plan[0], meter)
+        if limited is not None:
+            exits.append(limited.settle)
+            if not limited.try_take():
+                await limited.take()
+            call = limited.call
         replay = None
         if self._replays.concerns(call, plan[0]):
             replay = await self._replays.open(call, principal, plan[0], meter=meter, exits=exits)

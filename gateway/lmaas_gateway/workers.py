@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmaas_gateway.board import Seat, SharedBoard, clear_slot
 from lmaas_gateway.errors import GatewayError, SettingsError
+from lmaas_gateway.limits.build import free_slot, prepare_shared
 from lmaas_gateway.link import Adopt, Answer, Channel, Discard, Done, Follow, Hello, Launches, Prepare, Wish
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.replay.build import drop_shared
@@ -135,6 +136,7 @@ class Workers:
         chores = asyncio.create_task(self._do_chores())
         # A thread for each, so that no death waits for another one to be noticed.
         joiners = ThreadPoolExecutor(slots, "lmaas-join")
+        prepare_shared(self._settings, self._folder)
         try:
             seats = (Seat(self._folder, slot, slots) for slot in range(slots))
             await asyncio.gather(*(self._keep(seat, joiners, report) for seat in seats))
@@ -185,6 +187,7 @@ class Workers:
             worker.settle(None)
             worker.channel.close()
             clear_slot(seat.folder, seat.slot)
+            free_slot(seat.folder, seat.slot)
             forget_gauges(seat.folder, str(seat.slot))
             if not self._is_stopping:
                 process = worker.process

@@ -27,6 +27,7 @@ _ON_UVLOOP = {
     "test_health",
     "test_hostile_bytes",
     "test_inference",
+    "test_limits",
     "test_link",
     "test_logs",
     "test_media",

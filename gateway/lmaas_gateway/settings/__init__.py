@@ -10,6 +10,7 @@ from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, Tim
 from lmaas_gateway.settings.fields import FIXED
 from lmaas_gateway.settings.identity import IdentitySettings
 from lmaas_gateway.settings.keys import KeySettings, Priority
+from lmaas_gateway.settings.limits import LimitSettings
 from lmaas_gateway.settings.loading import load_settings
 from lmaas_gateway.settings.masking import mask
 from lmaas_gateway.settings.media import MediaSettings
@@ -24,6 +25,7 @@ from lmaas_gateway.settings.models import (
 from lmaas_gateway.settings.policy import PolicySettings
 from lmaas_gateway.settings.prices import PriceSettings
 from lmaas_gateway.settings.queueing import QueueSettings
+from lmaas_gateway.settings.quotas import QuotaSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
 from lmaas_gateway.settings.replicas import ReplicaSettings
 from lmaas_gateway.settings.root import Settings, fixed_names, is_loopback
@@ -44,6 +46,7 @@ __all__ = [
     "IdempotencySettings",
     "IdentitySettings",
     "KeySettings",
+    "LimitSettings",
     "MediaSettings",
     "ModelKind",
     "ModelSettings",
@@ -52,6 +55,7 @@ __all__ = [
     "PriceSettings",
     "Priority",
     "QueueSettings",
+    "QuotaSettings",
     "ReplicaSettings",
     "RetrySettings",
     "RoutingPolicy",

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from lmaas_gateway.settings.fields import FROZEN
+from lmaas_gateway.settings.quotas import QuotaSettings
 
 Priority = Literal["high", "normal", "low"]
 
@@ -39,6 +40,7 @@ class KeySettings(BaseModel):
         description="Its class: when calls wait, `high` goes first and `low` last. "
         "A call may ask for a lower one.",
     )
+    limits: QuotaSettings = Field(default=QuotaSettings(), description="What it may use.")
 
     @field_validator("key")
     @classmethod

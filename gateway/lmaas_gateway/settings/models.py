@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from lmaas_gateway.settings.fields import FROZEN
 from lmaas_gateway.settings.policy import check_guarded
 from lmaas_gateway.settings.prices import PriceSettings
+from lmaas_gateway.settings.quotas import QuotaSettings
 from lmaas_gateway.settings.replicas import ReplicaSettings
 
 ModelKind = Literal["chat", "completion", "embedding", "classify", "rerank"]
@@ -106,6 +107,10 @@ class ModelSettings(BaseModel):
     )
     cache: bool | None = Field(
         default=None, description="Keep replies of this model for equal calls; default: `cache.enabled`."
+    )
+
+    limits: QuotaSettings = Field(
+        default=QuotaSettings(), description="What all callers of this model together may use."
     )
 
     @field_validator("allowed_parameters")

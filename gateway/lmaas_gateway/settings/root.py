@@ -21,6 +21,7 @@ from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, Tim
 from lmaas_gateway.settings.fields import FIXED, FROZEN, split_names
 from lmaas_gateway.settings.identity import IdentitySettings
 from lmaas_gateway.settings.keys import MIN_KEY_CHARS, TOO_SHORT, KeySettings, check_key_names
+from lmaas_gateway.settings.limits import LimitSettings
 from lmaas_gateway.settings.media import MediaSettings
 from lmaas_gateway.settings.model_list import check_models
 from lmaas_gateway.settings.models import ModelSettings
@@ -181,6 +182,9 @@ class Settings(BaseModel):
     queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
     retries: RetrySettings = Field(default=RetrySettings(), description="Trying other replicas.")
     ejection: EjectionSettings = Field(default=EjectionSettings(), description="Leaving bad replicas out.")
+    limits: LimitSettings = Field(
+        default=LimitSettings(), description="How limits are kept.", json_schema_extra=FIXED
+    )
     policy: PolicySettings = Field(default=PolicySettings(), description="Parameters of callers.")
     media: MediaSettings = Field(default=MediaSettings(), description="Media in calls.")
     connections: ConnectionSettings = Field(

@@ -1,0 +1,199 @@
+"""The stage: reserve what a call may need of every limit that it is under, or refuse it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from lmaas_gateway.errors import LimitsFullError
+from lmaas_gateway.limits.reservation import Reservation
+from lmaas_gateway.limits.rules import CALLS_IN_FLIGHT, MONEY, REQUESTS, RuleBook, Rules
+from lmaas_gateway.limits.stores import LocalStore, NoPrices
+from lmaas_gateway.limits.table import TableFullError
+from lmaas_gateway.limits.wording import duration, headers, refuse
+from lmaas_gateway.metrics import LIMIT_REFUSALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lmaas_gateway.call import Call, Principal
+    from lmaas_gateway.errors import GatewayError
+    from lmaas_gateway.limits.rules import Limit
+    from lmaas_gateway.limits.stores import Prices, Refusal, Store
+    from lmaas_gateway.meter import Meter
+    from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.replicas.pool import Pool
+    from lmaas_gateway.settings import LimitSettings
+
+_MAX_KNOWN = 20_000
+# How often those who wait for room have the calls before them counted before they give up.
+_ROUNDS = 3
+_COUNTED_AT_ONCE = 64
+_MINUTE = b"1m0s"
+_OF_CALLS = frozenset({REQUESTS, CALLS_IN_FLIGHT})
+
+
+class PromptCounter(Protocol):
+    """Counts the tokens of prompts."""
+
+    async def count(self, call: Call, pool: Pool) -> int | None:
+        """Tell how many tokens the prompt of a call has, as its replica counts them; None if nobody can."""
+        ...
+
+
+class Limiter:
+    """All limits of one process.
+
+    Args:
+        settings: How limits are kept.
+        store: Where they are counted.
+        metrics: Counts refusals.
+        prices: What tokens cost.
+        prompts: Counts prompts where a bound of them does not fit; None where nobody can.
+
+    Attributes:
+        table: The store's, where it can be asked without waiting.
+        loose: The calls under way of whose prompts a bound is held.
+    """
+
+    def __init__(
+        self,
+        settings: LimitSettings,
+        store: Store,
+        metrics: Metrics,
+        *,
+        prices: Prices | None = None,
+        prompts: PromptCounter | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.table = store.table if isinstance(store, LocalStore) else None
+        self.prices = prices or NoPrices()
+        self.loose: set[Reservation] = set()
+        self.reserved_tokens = 0
+        self._prompts = prompts
+        self._metrics = metrics
+        self._book = RuleBook()
+        self._known: dict[tuple[str, str], Rules | None] = {}
+
+    def follow(self, limits: Iterable[Limit]) -> None:
+        """Go by these limits from the next call on; what has been counted stays."""
+        self._book.replace(limits)
+        self._known = {}
+
+    def open(self, principal: Principal, call: Call, pool: Pool, meter: Meter) -> Reservation | None:
+        """Begin what a call will hold; None where it is under no limit.
+
+        Raises:
+            LimitsFullError: there is no room for one more counter.
+        """
+        if not self._book:
+            return None
+        key = (principal.id, pool.name)
+        try:
+            rules = self._known[key]
+        except KeyError:
+            rules = self._find(principal, pool.name, key)
+        return None if rules is None else Reservation(self, rules, call, pool, meter)
+
+    async def take(self, reservation: Reservation) -> None:
+        """Take what a call may need, counting prompts where that finds room.
+
+        Raises:
+            GatewayError: a limit leaves no room; the strictest one is named.
+        """
+        refusals: Sequence[Refusal] = ()
+        if not reservation.rules.counts_first or reservation.is_counted:
+            refusals = await self._try(reservation)
+            if not refusals:
+                return
+            if not _can_be_had(reservation, refusals):
+                raise self._refuse(reservation, refusals)
+        reservation.rules.counts_first = True
+        await self._count(reservation)
+        for _ in range(_ROUNDS):
+            refusals = await self._try(reservation)
+            if not refusals:
+                return
+            if not await self._tighten_others(refusals):
+                break
+        raise self._refuse(reservation, refusals)
+
+    def tell(self, rules: Rules, meter: Meter) -> None:
+        """Note in the head of the reply what is left of the limits."""
+        for what, counters in ((b"requests", rules.requests), (b"tokens", rules.tokens)):
+            if not counters:
+                continue
+            total = self.store.total
+            counter = counters[0]
+            left = counter.amount - total(counter)
+            for other in counters[1:]:
+                if (other_left := other.amount - total(other)) < left:
+                    counter, left = other, other_left
+            period = counter.limit.period
+            reset = _MINUTE if period == "minute" else duration(self.store.ends_in_s(counter))
+            meter.reply_headers += headers(what, counter.amount, left, reset)
+
+    def relax(self) -> None:
+        """Take bounds for numbers again where there is room; called each second."""
+        for rules in self._known.values():
+            if rules is not None:
+                rules.counts_first = False
+
+    def _find(self, principal: Principal, model: str, key: tuple[str, str]) -> Rules | None:
+        limits = self._book.find(principal, model)
+        try:
+            counters = tuple(map(self.store.counter, limits))
+        except TableFullError:
+            raise LimitsFullError(
+                "There is no room to keep the limits of this call; the operator must raise "
+                "`limits.max_counters`."
+            ) from None
+        if len(self._known) >= _MAX_KNOWN:
+            self._known = {}
+        self._known[key] = rules = Rules(counters) if counters else None
+        return rules
+
+    async def _try(self, reservation: Reservation) -> Sequence[Refusal]:
+        costs = reservation.costs()
+        taken = await self.store.reserve(reservation.rules.counters, costs)
+        if isinstance(taken, list):
+            return taken
+        reservation.hold(taken, costs)
+        return ()
+
+    async def _count(self, reservation: Reservation) -> None:
+        tokens = None
+        if not reservation.is_counted and self._prompts is not None:
+            tokens = await self._prompts.count(reservation.call, reservation.pool)
+        reservation.tighten(reservation.prompt_tokens if tokens is None else tokens)
+
+    async def _tighten_others(self, refusals: Sequence[Refusal]) -> bool:
+        """Count the prompts of calls under way that hold a bound of what is lacking."""
+        lacking = {refusal.counter.limit.name for refusal in refusals}
+        others = [
+            other
+            for other in self.loose
+            if any(counter.limit.name in lacking for counter in other.rules.counters)
+        ]
+        for begin in range(0, len(others), _COUNTED_AT_ONCE):
+            await asyncio.gather(*map(self._count, others[begin : begin + _COUNTED_AT_ONCE]))
+        return bool(others)
+
+    def _refuse(self, reservation: Reservation, refusals: Sequence[Refusal]) -> GatewayError:
+        counter, left, wait_s = max(refusals, key=lambda refusal: refusal.wait_s)
+        limit = counter.limit
+        self._metrics.count(LIMIT_REFUSALS, (limit.subject_kind, limit.metric, limit.period))
+        self.tell(reservation.rules, reservation.meter)
+        return refuse(limit, reservation.costs()[counter.metric], left, wait_s)
+
+
+def _can_be_had(reservation: Reservation, refusals: Sequence[Refusal]) -> bool:
+    """Tell whether a smaller prompt could find room."""
+    if reservation.is_counted:
+        return False
+    least = reservation.completion_tokens + 1
+    return all(
+        refusal.counter.metric not in _OF_CALLS and (refusal.counter.metric == MONEY or refusal.left >= least)
+        for refusal in refusals
+    )
