@@ -56,7 +56,7 @@ class Pipeline:
         self._replays = replays
         self._books = books
 
-    async def handle(
+    async def handle(  # noqa: C901  # a line a stage, and some calls need not all of them
         self,
         headers: Sequence[tuple[bytes, bytes]],
         address: str,
@@ -87,12 +87,9 @@ class Pipeline:
             call = await self._policy.settle(call, principal.id)
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
-        limited = self._limiter.open(principal, call, plan[0], meter)
+        limited = self._limiter.open(principal, call, plan[0], meter=meter, exits=exits)
         if limited is not None:
-            exits.append(limited.settle)
-            if not limited.try_take():
-                await limited.take()
-            call = limited.call
+            call = limited.call if limited.try_take() else await limited.take()
         replay = None
         if self._replays.concerns(call, plan[0]):
             replay = await self._replays.open(call, principal, plan[0], meter=meter, exits=exits)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lmaas_gateway.envelope import ABSENT
+
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
 
@@ -39,14 +41,14 @@ def bound_prompt(call: Call) -> int:
     Vocabularies are made of bytes, characters or word pieces; none of their tokens stands for less than a
     byte, but for those of a few ligatures that a normalizer takes apart.
     """
-    raw, route = call.prompt, call.route
+    raw, route, body = call.prompt, call.route, call.body
     if route.path in _FREE_ROUTES:
         return 0
-    if route.dialect == "plain" and raw == b"null":
-        return _bound_ranking(call.body)
+    if route.dialect == "plain" and raw is ABSENT:
+        return _bound_ranking(body)
     if route.dialect == "plain" or route.path == "/v1/completions":
-        return len(raw) + _AROUND_TOKENS * (1 + raw.count(b","))
-    media = sum(raw.count(sign) for sign in _MEDIA_SIGNS)
+        return len(raw) + _AROUND_TOKENS * (1 + body.count(b","))
+    media = sum(body.count(sign) for sign in _MEDIA_SIGNS)
     return len(raw) + len(call.preamble) + _TEMPLATE_TOKENS + media * _MEDIA_TOKENS
 
 

@@ -80,13 +80,17 @@ class Reservation:
         self.hold(stamp, costs)
         return True
 
-    async def take(self) -> None:
+    async def take(self) -> Call:
         """Take what the call may need, counting its prompt, and those of others, where that finds room.
+
+        Returns:
+            The call, as its replica is to see it.
 
         Raises:
             GatewayError: a limit leaves no room; the strictest one is named.
         """
         await self._limiter.take(self)
+        return self.call
 
     def costs(self) -> list[int]:
         """What the call may need, by metric."""

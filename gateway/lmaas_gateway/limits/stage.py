@@ -16,7 +16,7 @@ from lmaas_gateway.metrics import LIMIT_REFUSALS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lmaas_gateway.call import Call, Principal
+    from lmaas_gateway.call import Call, Exits, Principal
     from lmaas_gateway.errors import GatewayError
     from lmaas_gateway.limits.rules import Limit
     from lmaas_gateway.limits.stores import Prices, Refusal, Store
@@ -81,8 +81,10 @@ class Limiter:
         self._book.replace(limits)
         self._known = {}
 
-    def open(self, principal: Principal, call: Call, pool: Pool, meter: Meter) -> Reservation | None:
-        """Begin what a call will hold; None where it is under no limit.
+    def open(
+        self, principal: Principal, call: Call, pool: Pool, *, meter: Meter, exits: Exits
+    ) -> Reservation | None:
+        """Begin what a call will hold until it has ended; None where it is under no limit.
 
         Raises:
             LimitsFullError: there is no room for one more counter.
@@ -94,7 +96,11 @@ class Limiter:
             rules = self._known[key]
         except KeyError:
             rules = self._find(principal, pool.name, key)
-        return None if rules is None else Reservation(self, rules, call, pool, meter)
+        if rules is None:
+            return None
+        reservation = Reservation(self, rules, call, pool, meter)
+        exits.append(reservation.settle)
+        return reservation
 
     async def take(self, reservation: Reservation) -> None:
         """Take what a call may need, counting prompts where that finds room.

@@ -1,0 +1,157 @@
+"""Limits of keys and models, over sockets: what is let through, what callers are told, what is given back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from lmaas_gateway.testing import FakeReplica, Script
+from support.serving import ASK, CHAT, STREAM, Running, run_gateway, settings_for
+from support.stub import Response, raw_client, request_bytes
+
+KEY = "0123456789abcdef"
+OTHER = "fedcba9876543210"
+AUTH = f"authorization: Bearer {KEY}"
+
+
+def limited(*replicas: FakeReplica, **limits: Any) -> Any:
+    keys = [{"name": "tight", "key": KEY, "limits": limits}, {"name": "other", "key": OTHER}]
+    return settings_for(*replicas, keys=keys)
+
+
+def held(running: Running) -> int:
+    return running.gateway.limiter.reserved_tokens
+
+
+async def ask(running: Running, **fields: Any) -> Response:
+    return await running.post(CHAT, {**ASK, **fields}, AUTH)
+
+
+async def test_call_past_the_limit_is_refused_and_told_which_limit_and_when() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, requests_per_minute=2)) as running:
+        first, second, third = [await ask(running) for _ in range(3)]
+        assert (first.status, second.status, third.status) == (200, 200, 429)
+        assert first.headers["x-ratelimit-limit-requests"] == "2"
+        assert first.headers["x-ratelimit-remaining-requests"] == "1"
+        assert first.headers["x-ratelimit-reset-requests"] == "1m0s"
+        assert third.headers["x-ratelimit-remaining-requests"] == "0"
+        assert 59 <= int(third.headers["retry-after"]) <= 61
+        error = third.error
+        assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
+        assert "key tight: 2 requests a minute" in error["message"]
+        other = await running.post(CHAT, ASK, f"authorization: Bearer {OTHER}")
+        assert other.status == 200
+        assert "x-ratelimit-limit-requests" not in other.headers
+        metrics = (await running.get("/metrics", AUTH)).body.decode()
+        assert 'lmaas_limit_refusals_total{metric="requests",period="minute",subject="key"} 1.0' in metrics
+    assert replica.requests == 3
+
+
+async def test_hundred_of_many_calls_at_once_get_through() -> None:
+    async with (
+        FakeReplica(script=Script(headers_delay_s=0.05)) as replica,
+        run_gateway(limited(replica, requests_per_minute=100)) as running,
+    ):
+        replies = await asyncio.gather(*(ask(running, max_tokens=1) for _ in range(300)))
+        assert sorted({reply.status for reply in replies}) == [200, 429]
+        assert sum(reply.status == 200 for reply in replies) == 100
+
+
+async def test_tokens_are_settled_to_what_the_replica_counted() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, tokens_per_minute=10_000)) as running:
+        usage = (await ask(running, max_tokens=5)).json["usage"]
+        second = await ask(running, max_tokens=5)
+        left = int(second.headers["x-ratelimit-remaining-tokens"])
+        await running.logged(2)
+        assert held(running) == 0
+        third = await ask(running, max_tokens=5)
+        assert left - int(third.headers["x-ratelimit-remaining-tokens"]) == usage["total_tokens"]
+
+
+async def test_call_that_alone_is_too_large_is_told_not_to_retry() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, tokens_per_minute=100)) as running:
+        reply = await ask(running, max_tokens=5000)
+        assert reply.status == 429
+        assert reply.headers["x-should-retry"] == "false"
+        assert "alone may need" in reply.error["message"]
+        assert held(running) == 0
+
+
+@pytest.mark.parametrize("fields", [{}, {"stream": True}])
+async def test_place_in_flight_is_free_again_when_the_call_ends(fields: dict[str, Any]) -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, calls_in_flight=1)) as running:
+        for _ in range(3):
+            assert (await ask(running, max_tokens=2, **fields)).status == 200
+
+
+async def test_place_in_flight_is_free_again_when_its_client_leaves() -> None:
+    async with (
+        FakeReplica(script=Script(headers_delay_s=30)) as replica,
+        run_gateway(limited(replica, calls_in_flight=1, tokens_per_minute=20_000)) as running,
+    ):
+        async with raw_client(running.port) as client:
+            client.send(request_bytes(CHAT, {**ASK, "max_tokens": 5}, AUTH))
+            await replica.record.until(lambda: replica.running == 1)
+            assert (await ask(running)).status == 429
+        await running.until(lambda: held(running) == 0)
+        replica.script = Script()
+        reply = await ask(running, max_tokens=5)
+        assert reply.status == 200
+        # Nobody knows what was made for who left: what it held stands.
+        assert int(reply.headers["x-ratelimit-remaining-tokens"]) < 20_000 - 2 * 500
+
+
+async def test_refused_and_failed_calls_cost_no_tokens() -> None:
+    async with (
+        FakeReplica(script=Script(status=400)) as replica,
+        run_gateway(limited(replica, tokens_per_minute=10_000)) as running,
+    ):
+        first = await ask(running, max_tokens=5)
+        second = await ask(running, max_tokens=5)
+        name = "x-ratelimit-remaining-tokens"
+        assert (first.status, first.headers[name]) == (400, second.headers[name])
+
+
+async def test_reply_without_a_bound_is_given_one() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, tokens_per_minute=10_000)) as running:
+        assert (await ask(running)).status == 200
+        assert replica.calls[0].request.fields["max_completion_tokens"] == 4096
+        other = await running.post(CHAT, ASK, f"authorization: Bearer {OTHER}")
+        assert other.status == 200
+        assert "max_completion_tokens" not in replica.calls[1].request.fields
+
+
+async def test_limit_of_a_model_counts_everybodys_calls() -> None:
+    async with FakeReplica() as replica:
+        settings = limited(replica)
+        model = settings.models[0]
+        quotas = model.limits.model_copy(update={"requests_per_day": 2})
+        settings = settings.model_copy(update={"models": (model.model_copy(update={"limits": quotas}),)})
+        async with run_gateway(settings) as running:
+            keys = (KEY, OTHER, KEY)
+            replies = [await running.post(CHAT, ASK, f"authorization: Bearer {key}") for key in keys]
+            assert [reply.status for reply in replies] == [200, 200, 429]
+            assert "model mock: 2 requests a day" in replies[2].error["message"]
+
+
+async def test_stream_settles_to_its_usage() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, tokens_per_minute=10_000)) as running:
+        assert (await running.post(CHAT, STREAM, AUTH)).status == 200
+        record = await running.logged()
+        reply = await ask(running, max_tokens=1)
+        used = record["prompt_tokens"] + record["completion_tokens"]
+        held_by_one = 10_000 - used - int(reply.headers["x-ratelimit-remaining-tokens"])
+        assert 0 < held_by_one < 700
+        assert held(running) == 0
+
+
+async def test_changed_limits_hold_from_the_next_call_on_and_forget_nothing() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, requests_per_day=5)) as running:
+        assert (await ask(running)).status == 200
+        assert (await ask(running)).status == 200
+        await running.gateway.change(limited(replica, requests_per_day=2))
+        assert (await ask(running)).status == 429
+        await running.gateway.change(limited(replica))
+        assert (await ask(running)).status == 200
