@@ -15,6 +15,7 @@ from lmaas_gateway.api.admin import AdminRoutes
 from lmaas_gateway.api.application import build_application
 from lmaas_gateway.api.bodies import BodyRoom
 from lmaas_gateway.api.connections import Connections
+from lmaas_gateway.api.models import ModelRoutes
 from lmaas_gateway.api.operations import OperationRoutes
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
@@ -220,8 +221,7 @@ class Gateway:
                 router,
                 replays,
             ),
-            authenticator=authenticator,
-            directory=directory,
+            models=ModelRoutes(authenticator, directory),
             accounting=self._accounting,
             operations=OperationRoutes(
                 authenticator, directory, self.metrics, is_stopping=lambda: self._is_stopping

@@ -14,7 +14,6 @@ from lmaas_gateway.api.bodies import BodyReader
 from lmaas_gateway.api.client_watch import Silences
 from lmaas_gateway.api.dispatch import Dispatcher
 from lmaas_gateway.api.inference import InferenceEndpoint
-from lmaas_gateway.api.models import ModelRoutes
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import GatewayError, InternalError, MethodNotAllowedError, NotFoundError
 from lmaas_gateway.relay import error_body
@@ -28,18 +27,16 @@ if TYPE_CHECKING:
     from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.admin import AdminRoutes
     from lmaas_gateway.api.bodies import BodyRoom
+    from lmaas_gateway.api.models import ModelRoutes
     from lmaas_gateway.api.operations import OperationRoutes
-    from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.pipeline import Pipeline
-    from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.settings import Settings
 
 
 def build_application(
     *,
     pipeline: Pipeline,
-    authenticator: Authenticator,
-    directory: Directory,
+    models: ModelRoutes,
     accounting: Accounting,
     operations: OperationRoutes,
     settings: Settings,
@@ -61,7 +58,6 @@ def build_application(
         )
         for route in ROUTES
     }
-    models = ModelRoutes(authenticator, directory)
     starlette = Starlette(
         routes=[
             *(Route(path, endpoint, methods=["POST"], name=path) for path, endpoint in endpoints.items()),

@@ -1,4 +1,4 @@
-"""Reading the bodies of calls: no one longer than it may be, and all together no more than memory is given."""
+"""Reading the bodies of calls: none longer than it may be, all together no more than they are given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ClientGone(Exception):  # noqa: N818  # an event, not an error of anybody
 
 
 class BodyRoom:
-    """What all bodies that are long may take of this process's memory, from their first piece to their calls' end.
+    """What all long bodies may take of this process's memory, from their first piece to their calls' end.
 
     Args:
         max_bytes: How much that is.

@@ -26,8 +26,8 @@ class ConnectionSettings(BaseModel):
     max_bodies_bytes: int = Field(
         default=1 << 30,
         ge=1 << 20,
-        description="What all request bodies of one process that are longer than 64 KiB may take of its memory "
-        "until their calls end; a further one gets 503. At least `max_body_bytes`.",
+        description="What all request bodies of one process that are longer than 64 KiB may take of its "
+        "memory until their calls end; a further one gets 503. At least `max_body_bytes`.",
     )
     exempt_addresses: tuple[str, ...] = Field(
         default=("127.0.0.0/8", "::1/128"),
