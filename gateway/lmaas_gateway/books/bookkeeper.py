@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from lmaas_gateway import metrics as specs
 from lmaas_gateway.books.books import Books
 from lmaas_gateway.books.folder import enter
 from lmaas_gateway.books.journal import Journal
 from lmaas_gateway.books.open_calls import NAME, OpenCalls
 from lmaas_gateway.books.shipper import Shipper
 from lmaas_gateway.errors import SettingsError
-from lmaas_gateway.metrics import BOOKS_WAITING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,15 +46,17 @@ class Bookkeeper:
         root = data_dir / FOLDER
         self._own = enter(root)
         try:
-            self._journal = Journal(self._own.path, settings)
             self._open_calls = OpenCalls(self._own.path / NAME, settings.max_open_calls)
+            self._journal = Journal(self._own.path, settings)
         except OSError as error:
             self._own.leave(is_done=True)
             raise SettingsError(f"there is no room for a journal in {root}: {error.strerror}") from None
         self.books = Books(self._journal, self._open_calls, settings, metrics)
         self._shipper = Shipper(root, self._own.boot, self._journal.unshipped, ledger, settings, metrics)
         self._tasks: list[asyncio.Task[None]] = []
-        metrics.watch(BOOKS_WAITING, self._waiting)
+        metrics.watch(specs.BOOKS_WAITING, self._waiting)
+        for spec in (specs.BOOKS_SHIPPED, specs.BOOKS_FAILURES, specs.BOOKS_RECOVERED, specs.BOOKS_LOST):
+            metrics.count(spec, (), 0)  # an alarm needs a zero to rise from
 
     @property
     def problem(self) -> str | None:

@@ -1,0 +1,419 @@
+"""The stage and the shipper: each call has one entry, and the ledger gets each entry once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from lmaas_gateway.books import segments
+from lmaas_gateway.books.bookkeeper import Bookkeeper
+from lmaas_gateway.books.books import Books
+from lmaas_gateway.call import ROUTES, Call, Principal, Usage
+from lmaas_gateway.envelope import Envelope
+from lmaas_gateway.errors import BooksFullError, SettingsError
+from lmaas_gateway.meter import Meter
+from lmaas_gateway.metrics import BOOKS_LOST, Metrics
+from lmaas_gateway.settings import BooksSettings, ModelSettings
+from support.ledgers import MemoryLedger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from lmaas_gateway.entries import Entry
+
+CALLER = Principal("web", organization="org_1", project="proj_1", member="user_1", key="k1")
+PRICED = ModelSettings.model_validate(
+    {"name": "mock", "model": "x", "price": {"input_per_million": 1, "output_per_million": 2}}
+)
+CALL = Call(
+    id="req_1",
+    route=ROUTES[0],
+    model="mock",
+    body=b"{}",
+    is_stream=True,
+    wants_usage=True,
+    choices=1,
+    tokens=9,
+    prompt=msgspec.Raw(b"x" * 40),
+    headers=b"",
+    wanted=Envelope(model="mock"),
+)
+
+
+class Clock:
+    """Time that moves when told."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Keeper:
+    """A bookkeeper, its ledger and its counts."""
+
+    def __init__(self, folder: Path, **fields: Any) -> None:
+        self.ledger = MemoryLedger()
+        self.metrics = Metrics({})
+        self.folder = folder
+        self.fields = fields
+        self.keeper = self.reopen()
+
+    @property
+    def books(self) -> Books:
+        return self.keeper.books
+
+    def reopen(self) -> Bookkeeper:
+        settings = BooksSettings.model_validate(
+            {
+                "segment_bytes": 65536,
+                "sync_interval_s": 0.01,
+                "ship_interval_s": 0.01,
+                "max_open_calls": 16,
+                "batch_rows": 3,
+                **self.fields,
+            }
+        )
+        self.keeper = Bookkeeper(self.folder, settings, self.ledger, self.metrics)
+        self.keeper.books.follow([PRICED])
+        return self.keeper
+
+    def call(self, number: int = 0, *, usage: Usage | None = None) -> None:
+        """One call from its beginning to its end."""
+        meter = make_meter(f"req_{number}")
+        self.books.open(CALL, CALLER, meter)
+        meter.status, meter.usage = 200, usage or Usage(10, number)
+        self.books.close(meter)
+
+    def count(self, name: str) -> float:
+        (line,) = (
+            line for line in self.metrics.render().decode().splitlines() if line.startswith(name + " ")
+        )
+        return float(line.split()[1])
+
+
+@pytest.fixture
+async def make_keeper(tmp_path: Path) -> AsyncIterator[Callable[..., Keeper]]:
+    made: list[Keeper] = []
+
+    def make(**fields: Any) -> Keeper:
+        made.append(Keeper(tmp_path / f"data{len(made)}", **fields))
+        return made[-1]
+
+    yield make
+    for keeper in made:
+        await keeper.keeper.close(0)
+
+
+def make_meter(request_id: str = "req_1", clock: Callable[[], float] | None = None) -> Meter:
+    meter = Meter(request_id, "/v1/chat/completions", clock or Clock())
+    meter.caller, meter.principal, meter.model, meter.is_stream = CALLER, CALLER.id, "mock", True
+    return meter
+
+
+async def shipped(keeper: Keeper) -> list[Entry]:
+    await keeper.keeper.close(5)
+    entries = keeper.ledger.entries
+    keeper.reopen()
+    return entries
+
+
+async def test_entry_of_a_call_has_all_that_is_known(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    clock = Clock()
+    meter = make_meter(clock=clock)
+    keeper.books.open(CALL, CALLER, meter)
+    clock.now_s += 0.25
+    meter.see_first_byte()
+    clock.now_s += 0.75
+    meter.replica, meter.queued_s, meter.status, meter.busy_ns = "mock-0", 0.1, 200, 5
+    meter.usage = Usage(1_000_000, 500_000, 10, reasoning_tokens=7)
+    keeper.books.close(meter)
+    (entry,) = await shipped(keeper)
+    assert entry.at_us > 1_700_000_000_000_000
+    entry.at_us = 0
+    assert msgspec.structs.asdict(entry) == {
+        "sequence": 0,
+        "request_id": "req_1",
+        "at_us": 0,
+        "organization": "org_1",
+        "project": "proj_1",
+        "key": "k1",
+        "member": "user_1",
+        "model": "mock",
+        "replica": "mock-0",
+        "route": "/v1/chat/completions",
+        "is_stream": True,
+        "prompt_tokens": 1_000_000,
+        "cached_tokens": 10,
+        "completion_tokens": 500_000,
+        "reasoning_tokens": 7,
+        "is_estimated": False,
+        "first_byte_us": 250_000,
+        "duration_us": 1_000_000,
+        "queued_us": 100_000,
+        "busy_ns": 5,
+        "outcome": "ok",
+        "status": 200,
+        "code": "",
+        "source": "",
+        "price": PRICE,
+        "cost_nanos": 2 * 10**9,
+    }
+
+
+PRICE = (
+    '{"input_per_million_nanos":1000000000,"cached_input_per_million_nanos":1000000000,'
+    '"output_per_million_nanos":2000000000}'
+)
+
+
+async def test_call_that_was_refused_has_an_entry_without_tokens(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    meter = make_meter()
+    meter.model, meter.status, meter.outcome, meter.code = "", 404, "error", "model_not_found"
+    keeper.books.close(meter)
+    (entry,) = await shipped(keeper)
+    assert (entry.status, entry.outcome, entry.code) == (404, "error", "model_not_found")
+    assert (entry.completion_tokens, entry.cost_nanos, entry.price) == (0, 0, "")
+
+
+async def test_who_was_not_let_in_has_no_entry(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    meter = make_meter()
+    meter.caller, meter.status = None, 401
+    keeper.books.close(meter)
+    assert await shipped(keeper) == []
+
+
+async def test_caller_with_a_key_of_the_configuration_goes_by_its_name(
+    make_keeper: Callable[..., Keeper],
+) -> None:
+    keeper = make_keeper()
+    meter = make_meter()
+    meter.caller = Principal("batch-jobs")
+    keeper.books.close(meter)
+    (entry,) = await shipped(keeper)
+    assert (entry.organization, entry.key) == ("", "batch-jobs")
+
+
+@pytest.mark.parametrize("source", ["hit", "coalesced", "replayed"])
+async def test_reply_out_of_a_store_costs_nothing(make_keeper: Callable[..., Keeper], source: Any) -> None:
+    keeper = make_keeper()
+    meter = make_meter()
+    meter.cache, meter.status = source, 200
+    keeper.books.close(meter)
+    (entry,) = await shipped(keeper)
+    assert (entry.source, entry.prompt_tokens, entry.cost_nanos) == (source, 0, 0)
+
+
+async def test_call_of_a_model_without_a_price_says_so(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    keeper.books.follow([])
+    keeper.call(5)
+    (entry,) = await shipped(keeper)
+    assert (entry.price, entry.cost_nanos, entry.completion_tokens) == ("", 0, 5)
+
+
+async def test_call_is_billed_at_the_model_that_answered(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    meter = make_meter()
+    meter.model = "asked"
+    keeper.books.open(CALL, CALLER, meter)
+    meter.model, meter.replica = "mock", "mock-1"
+    keeper.books.note_answer(meter)
+    meter.usage = Usage(0, 1_000_000)
+    keeper.books.close(meter)
+    (entry,) = await shipped(keeper)
+    assert (entry.model, entry.cost_nanos) == ("mock", 2 * 10**9)
+
+
+async def test_ledger_gets_every_call_once_and_in_batches(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    for number in range(10):
+        keeper.call(number)
+    entries = await shipped(keeper)
+    assert [entry.completion_tokens for entry in entries] == list(range(10))
+    assert keeper.ledger.added == 10
+    assert keeper.count("lmaas_books_shipped_calls_total") == 10
+
+
+async def test_answer_that_was_lost_books_nothing_twice(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    for number in range(5):
+        keeper.call(number)
+    keeper.ledger.forgets_answers = 1
+    keeper.keeper.start()
+    await until(lambda: len(keeper.ledger.calls) == 5)
+    await until(lambda: keeper.ledger.added == 8)
+    assert keeper.count("lmaas_books_ship_failures_total") == 1
+
+
+async def test_outage_of_the_ledger_loses_nothing(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    keeper.ledger.is_away = True
+    keeper.keeper.start()
+    for number in range(1000):
+        keeper.call(number)
+        if number % 100 == 0:
+            await until(lambda: keeper.keeper.problem is None)
+    await until(lambda: keeper.count("lmaas_books_ship_failures_total") >= 2)
+    keeper.ledger.is_away = False
+    await until(lambda: len(keeper.ledger.calls) == 1000)
+    assert [entry.completion_tokens for entry in keeper.ledger.entries] == list(range(1000))
+    assert keeper.ledger.added == 1000
+
+
+async def test_what_could_not_be_shipped_before_the_end_is_shipped_by_the_next_start(
+    make_keeper: Callable[..., Keeper],
+) -> None:
+    keeper = make_keeper()
+    keeper.call(1)
+    keeper.ledger.is_away = True
+    await keeper.keeper.close(0.1)
+    keeper.reopen()
+    keeper.call(2)
+    keeper.ledger.is_away = False
+    assert [entry.completion_tokens for entry in await shipped(keeper)] == [1, 2]
+
+
+async def test_process_that_dies_is_billed_by_the_next(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    keeper.call(1)
+    meter = make_meter("req_open")
+    keeper.books.open(CALL, CALLER, meter)
+    assert meter.open_call is not None
+    meter.open_call.note_tokens(41)
+    left = die(keeper)
+    (entry,) = [entry for entry in await shipped(left) if entry.request_id == "req_open"]
+    assert (entry.outcome, entry.code, entry.status) == ("gateway_lost", "gateway_lost", 0)
+    assert (entry.prompt_tokens, entry.completion_tokens, entry.is_estimated) == (10, 41, True)
+    assert entry.cost_nanos == 10 * 1000 + 41 * 2000
+    assert left.count("lmaas_books_recovered_calls_total") == 1
+    assert len(left.ledger.calls) == 2
+
+
+async def test_call_that_had_ended_when_its_process_died_is_billed_as_it_ended(
+    make_keeper: Callable[..., Keeper],
+) -> None:
+    keeper = make_keeper()
+    meter = make_meter()
+    keeper.books.open(CALL, CALLER, meter)
+    open_call = meter.open_call
+    assert open_call is not None
+    open_call.note_tokens(3)
+    meter.usage, meter.status = Usage(10, 7), 200
+    meter.open_call = None  # the process dies between the journal and the slot
+    keeper.books.close(meter)
+    left = die(keeper)
+    (entry,) = await shipped(left)
+    assert (entry.outcome, entry.completion_tokens) == ("ok", 7)
+    assert left.ledger.added == 2
+
+
+def die(keeper: Keeper) -> Keeper:
+    """Leave the files of a process as they are, and read a copy of them in another one's place."""
+    other = Keeper(keeper.folder.with_name(keeper.folder.name + "-copy"), **keeper.fields)
+    (folder,) = (keeper.folder / "books").iterdir()
+    shutil.copytree(folder, other.folder / "books" / folder.name)
+    return other
+
+
+async def test_disk_without_room_holds_calls_in_memory_and_writes_them_when_there_is(
+    make_keeper: Callable[..., Keeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = make_keeper()
+    keeper.keeper.start()
+    keeper.ledger.is_away = True
+    with monkeypatch.context() as full:
+        full.setattr(segments, "fill", _no_room)
+        for number in range(1500):
+            keeper.call(number)
+        assert keeper.books.held_bytes > 0
+    keeper.ledger.is_away = False
+    await until(lambda: len(keeper.ledger.calls) == 1500, within_s=20)
+    assert keeper.books.held_bytes == 0
+
+
+def _no_room(file: int, size: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+async def test_lenient_books_count_what_is_lost(
+    make_keeper: Callable[..., Keeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = make_keeper(memory_bytes=1000)
+    monkeypatch.setattr(segments, "fill", _no_room)
+    for number in range(1500):
+        keeper.call(number)
+    lost = keeper.count(BOOKS_LOST.sample_name)
+    assert 0 < lost < 1500
+    assert 1000 < keeper.books.held_bytes < 2000
+
+
+async def test_strict_books_refuse_calls_rather_than_lose_one(
+    make_keeper: Callable[..., Keeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = make_keeper(policy="strict", memory_bytes=1000)
+    monkeypatch.setattr(segments, "fill", _no_room)
+    served = 0
+    while keeper.books.held_bytes <= 1000:
+        keeper.call(served)
+        served += 1
+    with pytest.raises(BooksFullError) as refused:
+        keeper.call(served)
+    assert (refused.value.status, refused.value.code, refused.value.retry_after_s) == (503, "books_full", 5)
+    assert keeper.count(BOOKS_LOST.sample_name) == 0
+    monkeypatch.undo()
+    keeper.keeper.start()
+    await until(lambda: len(keeper.ledger.calls) == served, within_s=20)
+    keeper.call(1)
+
+
+async def test_more_calls_than_slots_are_booked_all_the_same(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    meters = [make_meter(f"req_{number}") for number in range(20)]
+    for meter in meters:
+        keeper.books.open(CALL, CALLER, meter)
+    assert sum(meter.open_call is None for meter in meters) == 4
+    for meter in meters:
+        keeper.books.note_answer(meter)
+        keeper.books.close(meter)
+    assert len(await shipped(keeper)) == 20
+
+
+async def test_record_that_cannot_be_read_holds_up_no_other(
+    make_keeper: Callable[..., Keeper], caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = make_keeper()
+    keeper.keeper._journal.append(b"\xc1")
+    keeper.call(1)
+    assert len(await shipped(keeper)) == 1
+    assert "cannot be read" in caplog.text
+
+
+async def test_gauge_tells_what_waits(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    keeper.call(1)
+    assert keeper.count('lmaas_books_waiting_bytes{where="journal"}') > 100
+    assert keeper.count('lmaas_books_waiting_bytes{where="memory"}') == 0
+
+
+def test_start_without_room_for_a_journal_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "fill", _no_room)
+    with pytest.raises(SettingsError, match="no room for a journal"):
+        Bookkeeper(tmp_path, BooksSettings(), MemoryLedger(), Metrics({}))
+    assert list((tmp_path / "books").iterdir()) == []
+
+
+async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    """Wait for what happens in other tasks and threads."""
+
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
