@@ -1,4 +1,4 @@
-"""Ledger, sums, contents, data keys and audit trail, on both databases."""
+"""Ledger, sums, contents and data keys, on both databases."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from lmaas_gateway.errors import BadRequestError, ConflictError
-from lmaas_gateway.storage import audit, contents, data_keys, erasure, ledger
+from lmaas_gateway.storage import contents, data_keys, erasure, ledger
 from lmaas_gateway.storage.database import Database
 from lmaas_gateway.storage.ledger import DAY_US
 from lmaas_gateway.storage.records import (
-    AuditCheckpoint,
-    AuditRow,
     Content,
     DataKey,
     Erased,
@@ -251,59 +249,3 @@ async def test_what_is_erased_is_one_organizations_and_all_of_it(database: Datab
         assert await ledger.find(connection, "org_b", "call_00099") is not None
         (other,) = await ledger.usage(connection, "org_b", first_day=0, last_day=9)
     assert other.calls == 1
-
-
-def _row(seq: int, previous_mac: bytes, organization_id: str | None = "org_a") -> AuditRow:
-    return AuditRow(
-        seq=seq,
-        at=seq,
-        organization_id=organization_id,
-        actor="user_1",
-        action="keys.create",
-        object_kind="key",
-        object_id="k",
-        previous_mac=previous_mac,
-        mac=b"seal %d" % seq,
-    )
-
-
-async def _append(database: Database, organization_id: str | None = "org_a") -> None:
-    async with database.writing() as connection:
-        seq, mac = await audit.lock_head(connection)
-        await asyncio.sleep(0.002)
-        await audit.append(connection, _row(seq + 1, mac, organization_id))
-
-
-async def test_of_many_that_append_to_the_chain_at_once_each_follows_on_another(database: Database) -> None:
-    await asyncio.gather(*(_append(database) for _ in range(12)))
-    async with database.reading() as connection:
-        chain = await audit.read_chain(connection)
-        rest = await audit.read_chain(connection, after=9, limit=2)
-    assert [row.seq for row in chain] == list(range(1, 13))
-    assert [row.previous_mac for row in chain] == [b"", *(row.mac for row in chain[:-1])]
-    assert [row.seq for row in rest] == [10, 11]
-
-
-async def test_the_trail_is_listed_for_one_organization_or_for_operators(database: Database) -> None:
-    for organization in ("org_a", "org_b", None, "org_a", "org_a"):
-        await _append(database, organization)
-    async with database.reading() as connection:
-        first = await audit.list_of(connection, "org_a", limit=2)
-        rest = await audit.list_of(connection, "org_a", after=first.items[-1].seq)
-        everything = await audit.list_all(connection, after=5, limit=3)
-    assert ([row.seq for row in first.items], first.has_more) == ([5, 4], True)
-    assert ([row.seq for row in rest.items], rest.has_more) == ([1], False)
-    assert ([row.seq for row in everything.items], everything.has_more) == ([4, 3, 2], True)
-
-
-async def test_checkpoints_are_kept_in_order_and_none_twice(database: Database) -> None:
-    made = [AuditCheckpoint(seq=seq, at=seq, size=seq, head=b"h", signature=b"s") for seq in (1, 2)]
-    async with database.writing() as connection:
-        assert await audit.last_checkpoint(connection) is None
-        for checkpoint in made:
-            await audit.add_checkpoint(connection, checkpoint)
-        assert await audit.last_checkpoint(connection) == made[-1]
-        assert await audit.list_checkpoints(connection) == tuple(made)
-    with pytest.raises(ConflictError):
-        async with database.writing() as connection:
-            await audit.add_checkpoint(connection, made[0])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmaas_gateway.errors import BadRequestError, ConflictError, NotFoundError
-from lmaas_gateway.storage import keys, limits, members, organizations, projects
+from lmaas_gateway.storage import holders, keys, limits, members, organizations, projects
 from lmaas_gateway.storage.records import Limit, Member, Organization, Project
 from support.tenant_rows import key_of, new_key, new_organization, new_project
 
@@ -67,14 +67,13 @@ async def test_nothing_of_one_organization_is_found_or_changed_from_another(data
         assert await limits.find(connection, other.id, limit.id) is None
         assert not await projects.change(connection, other.id, project_id, name="mine")
         assert not await projects.archive(connection, other.id, project_id, 1)
-        assert not await keys.change(connection, other.id, key.id, name="mine")
+        assert not await keys.change(connection, other.id, key.id, {"name": "mine"}, at=1)
         assert not await keys.revoke(connection, other.id, key.id, 1)
         assert not await keys.rotate(connection, other.id, key.id, key_of(await _none()), 1)
-        assert not await members.change(connection, other.id, member.id, {"role": "owner"})
+        assert not await members.change(connection, other.id, member.id, {"role": "owner"}, at=1)
         assert not await members.disable(connection, other.id, member.id, 1)
         assert not await limits.change(connection, other.id, limit.id, 5)
         assert not await limits.remove(connection, other.id, limit.id)
-        await keys.note_uses(connection, [(other.id, key.id, 5)])
         for listing in (projects.list_of, keys.list_of, members.list_of, limits.list_of):
             assert (await listing(connection, other.id)).items == ()
         assert await limits.list_for(connection, other.id, [("key", "k1")]) == ()
@@ -173,59 +172,39 @@ async def test_keys_are_listed_by_project(database: Database) -> None:
     assert organization in everything.items
 
 
-async def test_a_key_resolves_to_all_that_it_stands_under(database: Database) -> None:
-    organization = await new_organization(database)
-    project = await new_project(database, organization)
-    async with database.writing() as connection:
-        await members.create(connection, _member(organization, 1, role="admin"))
-        assert await projects.change(connection, organization.id, project.id, stores_content=True)
-    with_member, without = (
-        await new_key(database, project, member_id="user_1"),
-        await new_key(database, project),
-    )
-    async with database.reading() as connection:
-        found = await keys.resolve(connection, with_member.id)
-        assert found is not None
-        assert (found.key, found.role, found.is_suspended, found.stores_content) == (
-            with_member,
-            "admin",
-            False,
-            True,
-        )
-        found = await keys.resolve(connection, without.id)
-        assert found is not None
-        assert (found.role, found.is_suspended) == ("", False)
-        assert await keys.resolve(connection, "unknown") is None
+_CHANGES = ("revoke", "rename", "archive_project", "archive_organization", "disable", "demote", "rotate")
 
 
-@pytest.mark.parametrize("ended", ["key", "project", "organization", "member"])
-async def test_whatever_ends_a_key_is_news(database: Database, ended: str) -> None:
+@pytest.mark.parametrize("change", _CHANGES)
+async def test_whatever_changes_what_a_key_may_is_news(database: Database, change: str) -> None:
     organization = await new_organization(database)
     project = await new_project(database, organization)
     async with database.writing() as connection:
         await members.create(connection, _member(organization, 1))
-    key = await new_key(database, project, member_id="user_1")
-    untouched = await new_key(database)
+    key = await new_key(database, project, member_id="user_1", created_at=50)
+    await new_key(database)
     async with database.writing() as connection:
-        if ended == "key":
-            assert await keys.revoke(connection, organization.id, key.id, 100)
-            assert not await keys.revoke(connection, organization.id, key.id, 200), "it keeps its first time"
-        elif ended == "project":
-            assert await projects.archive(connection, organization.id, project.id, 100)
-        elif ended == "organization":
-            assert await organizations.archive(connection, organization.id, 100)
+        if change == "revoke":
+            assert await keys.revoke(connection, organization.id, key.id, 10**6)
+            assert not await keys.revoke(connection, organization.id, key.id, 2 * 10**6), "it keeps its time"
+        elif change == "rename":
+            assert await keys.change(connection, organization.id, key.id, {"name": "new"}, at=10**6)
+        elif change == "archive_project":
+            assert await projects.archive(connection, organization.id, project.id, 10**6)
+        elif change == "archive_organization":
+            assert await organizations.archive(connection, organization.id, 10**6)
+        elif change == "disable":
+            assert await members.disable(connection, organization.id, "user_1", 10**6)
+        elif change == "demote":
+            assert await members.change(connection, organization.id, "user_1", {"role": "viewer"}, at=10**6)
         else:
-            assert await members.disable(connection, organization.id, "user_1", 100)
+            successor = key_of(project, created_at=10**6)
+            assert await keys.rotate(connection, organization.id, key.id, successor, 2 * 10**6)
     async with database.reading() as connection:
-        news = await keys.revoked_since(connection, 100)
-        found = await keys.resolve(connection, key.id)
-        other = await keys.resolve(connection, untouched.id)
-        assert await keys.revoked_since(connection, 101) == ()
-    assert [(one.key_id, one.organization_id, one.at) for one in news] == [(key.id, organization.id, 100)]
-    assert found is not None
-    assert found.is_suspended or found.key.revoked_at == 100
-    assert other is not None
-    assert not other.is_suspended
+        news = [holder.id for holder in await holders.list_changed(connection, 10**6)]
+        assert await holders.list_changed(connection, 10**6 + 1) == []
+    assert key.id in news
+    assert len(news) == (2 if change == "rotate" else 1)
 
 
 @pytest.mark.parametrize(("expires_at", "expected"), [(None, 500), (300, 300), (900, 500)])
@@ -245,31 +224,19 @@ async def test_a_rotated_key_ends_when_the_overlap_does_or_before(
     assert (old.rotated_to, old.expires_at) == (successor.id, expected)
 
 
-async def test_the_last_use_of_a_key_never_goes_back(database: Database) -> None:
-    key, other = await new_key(database), await new_key(database)
-    async with database.writing() as connection:
-        await keys.note_uses(
-            connection, [(key.organization_id, key.id, 50), (other.organization_id, other.id, 60)]
-        )
-        await keys.note_uses(connection, [(key.organization_id, key.id, 40)])
-        await keys.note_uses(connection, [])
-    async with database.reading() as connection:
-        found = await keys.find(connection, key.organization_id, key.id)
-    assert found is not None
-    assert found.last_used_at == 50
-
-
 async def test_changes_reach_what_they_name_and_no_change_is_no_error(database: Database) -> None:
     key = await new_key(database)
     organization = Organization(id=key.organization_id, name="", created_at=0)
     async with database.writing() as connection:
         await members.create(connection, _member(organization, 1))
-        assert await keys.change(connection, key.organization_id, key.id, name="new", weight=3, expires_at=7)
-        assert await keys.change(connection, key.organization_id, key.id)
+        assert await keys.change(
+            connection, key.organization_id, key.id, {"name": "new", "weight": 3, "expires_at": 7}, at=1
+        )
+        assert await keys.change(connection, key.organization_id, key.id, {}, at=1)
         assert await projects.change(connection, key.organization_id, key.project_id)
         assert not await projects.change(connection, key.organization_id, "proj_none")
-        assert await members.change(connection, key.organization_id, "user_1", {"role": "viewer"})
-        assert await members.change(connection, key.organization_id, "user_1", {})
+        assert await members.change(connection, key.organization_id, "user_1", {"role": "viewer"}, at=1)
+        assert await members.change(connection, key.organization_id, "user_1", {}, at=1)
     async with database.reading() as connection:
         found = await keys.find(connection, key.organization_id, key.id)
         member = await members.find(connection, key.organization_id, "user_1")

@@ -111,7 +111,7 @@ class Keys:
                 return self._show(old)
             if old.revoked_at is not None:
                 raise ConflictError("The key was revoked, which nothing undoes; issue another one.")
-            await keys.change(connection, actor.tenant, id_, **changes)
+            await keys.change(connection, actor.tenant, id_, changes, at=self._office.now_us())
             changed = await _find(connection, actor, id_)
             await self._office.note(
                 connection, actor, "keys.change", ("key", id_), changed=sorted(changes), scopes=changed.scopes

@@ -93,7 +93,7 @@ class Members:
             changes = await self._changes(connection, actor, wanted)
             if not changes:
                 return _show(old)
-            await members.change(connection, actor.tenant, id_, **changes)
+            await members.change(connection, actor.tenant, id_, changes, at=self._office.now_us())
             changed = await find_member(connection, actor, id_)
             await _require_owner_left(connection, old, changed)
             noted = {name: value for name, value in changes.items() if name != "disabled_at"}

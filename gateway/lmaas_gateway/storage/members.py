@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, func, select, update
 
 from lmaas_gateway.storage import rows
+from lmaas_gateway.storage.holders import note_changed
 from lmaas_gateway.storage.records import Member
 from lmaas_gateway.storage.tables import members
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.storage.loan import Connection
     from lmaas_gateway.storage.records import Page
-
-Changeable: TypeAlias = Literal["name", "role", "project_id", "disabled_at"]
-"""What may change of a member."""
 
 _TAKEN = "Another member signs in as this subject; nobody can be two members."
 
@@ -69,7 +67,9 @@ async def change(
     connection: Connection,
     organization_id: str,
     member_id: str,
-    values: Mapping[Changeable, str | int | None],
+    values: Mapping[str, str | int | None],
+    *,
+    at: int,
 ) -> bool:
     """Change what is given; tell whether there is such a member.
 
@@ -79,6 +79,7 @@ async def change(
     if not values:
         return await find(connection, organization_id, member_id) is not None
     statement = update(members).where(_own(organization_id, member_id)).values(dict(values))
+    await note_changed(connection, organization_id, at, member=member_id)
     return await rows.write(connection, statement) == 1
 
 
@@ -89,6 +90,7 @@ async def disable(connection: Connection, organization_id: str, member_id: str, 
         .where(_own(organization_id, member_id), members.c.disabled_at.is_(None))
         .values(disabled_at=at)
     )
+    await note_changed(connection, organization_id, at, member=member_id)
     return await rows.write(connection, statement) == 1
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import true, update
 
 from lmaas_gateway.storage import rows
+from lmaas_gateway.storage.holders import note_changed
 from lmaas_gateway.storage.records import Organization
 from lmaas_gateway.storage.tables import organizations
 
@@ -60,4 +61,5 @@ async def archive(connection: Connection, organization_id: str, at: int) -> bool
         .where(organizations.c.id == organization_id, organizations.c.archived_at.is_(None))
         .values(archived_at=at)
     )
+    await note_changed(connection, organization_id, at)
     return await rows.write(connection, statement) == 1

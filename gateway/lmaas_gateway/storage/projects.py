@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, update
 
 from lmaas_gateway.storage import rows
+from lmaas_gateway.storage.holders import note_changed
 from lmaas_gateway.storage.records import Project
 from lmaas_gateway.storage.tables import projects
 
@@ -81,6 +82,7 @@ async def archive(connection: Connection, organization_id: str, project_id: str,
         .where(_own(organization_id, project_id), projects.c.archived_at.is_(None))
         .values(archived_at=at)
     )
+    await note_changed(connection, organization_id, at, project=project_id)
     return await rows.write(connection, statement) == 1
 
 

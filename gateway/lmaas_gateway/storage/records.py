@@ -91,29 +91,6 @@ class Key(Record, frozen=True, kw_only=True):
     created_by: str = ""
 
 
-class Credential(Record, frozen=True, kw_only=True):
-    """A key and what it stands under, as one look-up finds them.
-
-    Attributes:
-        is_suspended: Its project or organization is archived, or its member disabled.
-        role: Of its member; "" without one.
-        stores_content: Of its project.
-    """
-
-    key: Key
-    is_suspended: bool
-    role: str
-    stores_content: bool
-
-
-class Revocation(Record, frozen=True, kw_only=True):
-    """A key that is no longer valid, and since when."""
-
-    key_id: str
-    organization_id: str
-    at: int
-
-
 class Limit(Record, frozen=True, kw_only=True):
     """How much a subject may use in a period."""
 
@@ -184,31 +161,6 @@ class Usage(Record, frozen=True, kw_only=True):
     reasoning_tokens: int
     duration_us: int
     cost_nanos: int
-
-
-class AuditRow(Record, frozen=True, kw_only=True):
-    """One row of the audit trail, in its place in the chain."""
-
-    seq: int
-    at: int
-    organization_id: str | None = None
-    actor: str
-    action: str
-    object_kind: str
-    object_id: str
-    detail: str = "{}"
-    previous_mac: bytes
-    mac: bytes
-
-
-class AuditCheckpoint(Record, frozen=True, kw_only=True):
-    """How long the audit trail was, and how it ended."""
-
-    seq: int
-    at: int
-    size: int
-    head: bytes
-    signature: bytes
 
 
 class DataKey(Record, frozen=True, kw_only=True):

@@ -45,20 +45,21 @@ async def list_all(
     return tuple(record_of(kind, row) for row in await connection.execute(statement))
 
 
-async def add(connection: Connection, table: Table, record: Record, *, taken: str) -> None:
+async def add(connection: Connection, table: Table, record: Record, *, taken: str, **more: int) -> None:
     """Insert a record.
 
     Args:
         connection: Of a transaction that writes.
         table: Where it belongs.
-        record: All of the row.
+        record: All of the row that repositories show.
         taken: What to say if another has what must be a row's own.
+        more: Further columns.
 
     Raises:
         ConflictError: another has.
         NotFoundError: what it refers to is not there, or is another organization's.
     """
-    await write(connection, insert(table).values(asdict(record)), taken=taken)
+    await write(connection, insert(table).values(**asdict(record), **more), taken=taken)
 
 
 async def write(connection: Connection, statement: UpdateBase, *, taken: str = "It exists already.") -> int:
