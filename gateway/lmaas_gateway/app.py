@@ -114,7 +114,7 @@ class Gateway:
         self._prober = Prober(
             directory, interval_s=settings.probe_interval_s, old_engines=settings.old_engines
         )
-        self.limiter = build_limiter(settings, self.metrics, seat)
+        self.limiter = build_limiter(settings, self.metrics, seat, lambda: self.settings)
         self.limiter.follow(limits_of(settings))
         self.metrics.watch(RESERVED_TOKENS, self._reserved_tokens)
         self._current = self._assemble(settings, directory)
@@ -255,6 +255,7 @@ class Gateway:
         self.metrics.publish()
         await self._prober.stop()
         self.directory.close()
+        self.limiter.close()
         await self._fetcher.close()
         if self._claims is not None:
             self._claims.close()

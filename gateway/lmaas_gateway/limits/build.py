@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from lmaas_gateway.limits.counting.service import PromptTokens
 from lmaas_gateway.limits.stage import Limiter
 from lmaas_gateway.limits.stores import LocalStore
 from lmaas_gateway.limits.table import Table, prepare_table
+from lmaas_gateway.replicas import catalog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lmaas_gateway.board import Seat
@@ -18,13 +22,40 @@ if TYPE_CHECKING:
 _TABLE = "limits.table"
 
 
-def build_limiter(settings: Settings, metrics: Metrics, seat: Seat | None = None) -> Limiter:
-    """Count in this process alone, or in the table that the workers of one host share."""
+# With these an engine may read prompts otherwise than the files of its model say.
+_OTHER_READING = ("--chat-template", "--tokenizer", "--skip-tokenizer-init", "--renderer")
+
+
+def build_limiter(
+    settings: Settings, metrics: Metrics, seat: Seat | None, current: Callable[[], Settings]
+) -> Limiter:
+    """Count in this process alone, or in the table that the workers of one host share.
+
+    Args:
+        settings: Those of the start.
+        metrics: Counts refusals.
+        seat: Of one of several workers, its place among them.
+        current: Gives the settings of the moment.
+    """
     if seat is None:
         table = Table.in_memory(settings.limits.max_counters)
     else:
         table = Table.in_file(seat.folder / _TABLE, slot=seat.slot, is_shared=True)
-    return Limiter(settings.limits, LocalStore(table), metrics)
+    prompts = PromptTokens(
+        threads=settings.limits.tokenizer_threads, folder_of=lambda model: find_files(current(), model)
+    )
+    return Limiter(settings.limits, LocalStore(table), metrics, prompts=prompts)
+
+
+def find_files(settings: Settings, model: str) -> Path | None:
+    """Tell where the files lie that the replicas of a model read; None if that is not known here."""
+    found = next((one for one in settings.models if one.name == model), None)
+    if found is None or found.model is None or isinstance(found.replicas, int):
+        return None
+    is_launched_here = all(replica.url.startswith("unix:") for replica in found.replicas)
+    if not is_launched_here or any(argument.startswith(_OTHER_READING) for argument in found.engine_args):
+        return None
+    return catalog.find_folder(found.model, settings.cache_dir or catalog.default_cache_dir(os.environ))
 
 
 def prepare_shared(settings: Settings, folder: Path) -> None:

@@ -40,6 +40,10 @@ class PromptCounter(Protocol):
         """Tell how many tokens the prompt of a call has, as its replica counts them; None if nobody can."""
         ...
 
+    def close(self) -> None:
+        """Count no more."""
+        ...
+
 
 class Limiter:
     """All limits of one process.
@@ -145,6 +149,11 @@ class Limiter:
         for rules in self._known.values():
             if rules is not None:
                 rules.counts_first = False
+
+    def close(self) -> None:
+        """Count no more."""
+        if self._prompts is not None:
+            self._prompts.close()
 
     def _find(self, principal: Principal, model: str, key: tuple[str, str]) -> Rules | None:
         limits = self._book.find(principal, model)

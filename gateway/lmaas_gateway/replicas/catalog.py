@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.replicas.model_cache import ModelCache
-from lmaas_gateway.replicas.preparation import PackagedWeights, Preparation, Progress
+from lmaas_gateway.replicas.preparation import PackagedWeights, Preparation, Progress, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,6 +176,14 @@ def prepare(source: ModelSource, *, cache_dir: Path, engine_python: str, progres
         max_model_len=entry.max_model_len,
         kv_cache_memory_bytes=entry.kv_cache_memory_bytes,
     )
+
+
+def find_folder(reference: str, cache_dir: Path) -> Path | None:
+    """Tell where the files of a model lie that has been prepared; None if they are not on this machine."""
+    source = resolve(reference)
+    if source.entry is None:
+        return source.folder
+    return ModelCache(cache_dir / "models").find(key_of(source.entry.name, source.entry.weights))
 
 
 def default_cache_dir(environ: Mapping[str, str]) -> Path:

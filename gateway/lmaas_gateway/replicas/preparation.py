@@ -52,6 +52,11 @@ class PackagedWeights:
     needed_bytes: int
 
 
+def key_of(name: str, weights: PackagedWeights) -> str:
+    """Name the folder of a prepared model."""
+    return f"{name}-{weights.version}-{weights.sha256[:8]}-r{RECIPE}"
+
+
 class Preparation:
     """Prepares models into `cache`.
 
@@ -79,7 +84,7 @@ class Preparation:
         Raises:
             SettingsError: it cannot be made; the message says what to do.
         """
-        key = f"{name}-{weights.version}-{weights.sha256[:8]}-r{RECIPE}"
+        key = key_of(name, weights)
         return self._cache.find(key) or self._make_once(key, weights)
 
     def _make_once(self, key: str, weights: PackagedWeights) -> Path:
