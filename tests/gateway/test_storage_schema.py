@@ -18,8 +18,6 @@ from lmaas_gateway.storage.tables import METADATA
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from support.store_servers import PostgresServer
-
 
 def _differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection), METADATA))
@@ -37,10 +35,9 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
 
 
 async def test_of_several_that_migrate_at_once_one_does_and_the_others_wait(
-    tmp_path: Path, postgres: PostgresServer
+    tmp_path: Path, empty_postgres_url: str
 ) -> None:
-    postgres.run("CREATE DATABASE together")
-    for url in (f"sqlite:///{tmp_path / 'new.sqlite'}", postgres.url("together")):
+    for url in (f"sqlite:///{tmp_path / 'new.sqlite'}", empty_postgres_url):
         databases = [Database(url) for _ in range(4)]
         await asyncio.gather(*(migrate(database) for database in databases))
         async with databases[0].reading(deadline_s=10) as connection:
@@ -49,11 +46,13 @@ async def test_of_several_that_migrate_at_once_one_does_and_the_others_wait(
             await database.close()
 
 
-async def test_tables_of_a_newer_gateway_stop_the_start_with_what_to_do(database: Database) -> None:
-    async with database.writing() as connection:
+async def test_tables_of_a_newer_gateway_stop_the_start_with_what_to_do(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    async with database.writing(deadline_s=10) as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = 'r9999'"))
     with pytest.raises(SettingsError, match="newer version of the gateway"):
         await migrate(database)
+    await database.close()
 
 
 async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
