@@ -34,6 +34,7 @@ from lmaas_gateway.replicas.health import Prober
 from lmaas_gateway.routing.fallbacks import PlanRouter
 from lmaas_gateway.routing.router import Router
 from lmaas_gateway.tallies import TallyFolder
+from lmaas_gateway.tls.renewal import open_listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.directory import Directory, Launches
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.tenancy import Tenancy
+    from lmaas_gateway.tls.renewal import RenewedContext
 
 _CHORES_INTERVAL_S = 1.0
 # What is stored and has expired is dropped after this many rounds of chores.
@@ -91,6 +93,7 @@ class Gateway:
         tenancy: Tenancy | None = None,
     ) -> None:
         self._tenancy = tenancy
+        self.tls = open_listener(settings.tls)
         self._fetcher = fetcher or MediaFetcher()
         self._steering = steering
         self._is_preparing = self._is_stopping = False
@@ -184,6 +187,15 @@ class Gateway:
         self._current = snapshot
         self._is_preparing = False
 
+    async def renew_tls(self) -> None:
+        """Read the files of TLS again, those of the listener and those towards replicas."""
+        for context in self._tls_contexts():
+            await context.renew()
+
+    def _tls_contexts(self) -> list[RenewedContext]:
+        contexts = {replica.client.tls for pool in self.directory for replica in pool.replicas}
+        return [context for context in (self.tls, *contexts) if context is not None]
+
     async def change(self, settings: Settings) -> None:
         """Serve by `settings` from the next call on.
 
@@ -269,5 +281,7 @@ class Gateway:
             self.limiter.relax()
             with contextlib.suppress(OSError):
                 self.metrics.publish()
+            for context in self._tls_contexts():
+                await context.look()
             if round_ % _SWEEP_ROUNDS == 0:
                 await self._current.replays.sweep()

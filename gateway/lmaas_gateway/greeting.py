@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,9 +22,13 @@ async def greet_when_ready(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Wait until `/readyz` answers 200, then report how to call the models."""
+    """Wait until `/readyz` answers 200, then report how to call the models.
+
+    Where every client must show a certificate nobody here can ask, so that it is reported at once.
+    """
     host = _reachable(settings.host)
-    while not await _is_ready(host, port):
+    tls = None if settings.tls.cert_file is None else _trust_all()
+    while settings.tls.client_certificates != "required" and not await _is_ready(host, port, tls):
         await sleep(_POLL_INTERVAL_S)
     report(write_greeting(settings, port))
 
@@ -31,7 +36,8 @@ async def greet_when_ready(
 def write_greeting(settings: Settings, port: int) -> str:
     """Write the URL, a curl line and an SDK snippet that work when pasted."""
     host = _reachable(settings.host)
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if settings.tls.cert_file is None else "https"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     has_key = settings.api_key is not None or bool(settings.keys)
     parts = [f"Ready: {url}/v1 serves {', '.join(model.name for model in settings.models)}"]
     chat = _first(settings.models, "chat")
@@ -81,9 +87,17 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
 
 
-async def _is_ready(host: str, port: int) -> bool:
+def _trust_all() -> ssl.SSLContext:
+    """Trust whoever answers: it is this gateway, whose certificate may have another name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _is_ready(host: str, port: int, tls: ssl.SSLContext | None) -> bool:
     try:
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     except OSError:
         return False
     try:

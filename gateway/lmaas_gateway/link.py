@@ -67,6 +67,11 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewTls:
+    """To a worker: read the files of TLS again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Launches:
     """To a worker: what the launcher knows."""
 
@@ -206,6 +211,8 @@ class WorkerLink:
                     self._prepared = None
             case Follow():
                 gateway.adopt(await gateway.prepare(message.settings, must_serve=False))
+            case RenewTls():
+                await gateway.renew_tls()
             case Launches():
                 self._states = message.states
             case Answer():

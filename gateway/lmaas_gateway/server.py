@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 import uvloop
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.lifespan.off import LifespanOff
 
 from lmaas_gateway import logs
@@ -33,6 +34,7 @@ from lmaas_gateway.link import Channel, WorkerLink
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
 from lmaas_gateway.tenancy import Tenancy, prepare
+from lmaas_gateway.tls.renewal import open_listener
 from lmaas_gateway.workers import SAME_SIGNAL_S, Workers
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
 # How long calls may take to end once they are told to, each time, and the rest of the gateway after them.
 _LAST_WORDS_S = 0.5
+# A client that does not answer our end of a TLS connection is not waited for.
+_TLS_SHUTDOWN_S = 5.0
 
 
 def serve(settings: Settings, *, report: Callable[[str], None], source: Source | None = None) -> None:
@@ -63,6 +67,8 @@ def serve(settings: Settings, *, report: Callable[[str], None], source: Source |
     if not settings.models:
         raise SettingsError("no model to serve; name one, as in: lmaas serve smollm2-135m-instruct")
     logs.configure(settings.log_level)
+    # What cannot serve is said before models are started; each worker opens its own.
+    open_listener(settings.tls)
     raise_file_limit()
     with listen(settings.host, settings.port) as listener:
         run(_serve(settings, listener, report, source or Source(environ={})))
@@ -124,7 +130,7 @@ async def serve_socket(
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.freeze()
     try:
-        await _Server(config, gateway, settings.drain_delay_s, is_worker=seat is not None).serve([listener])
+        await _Server(config, gateway, settings, is_worker=seat is not None).serve([listener])
     finally:
         # After the last call, whose record it keeps.
         if tenancy is not None:
@@ -134,6 +140,7 @@ async def serve_socket(
 
 def uvicorn_config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
     """Tell uvicorn to serve `gateway` with our protocol, which keeps all deadlines of clients itself."""
+    tls = gateway.tls
     protocol = partial(GatewayProtocol, connections=gateway.connections)
     return uvicorn.Config(
         gateway.application,
@@ -148,6 +155,7 @@ def uvicorn_config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
 
 
@@ -157,7 +165,46 @@ def run(main: Coroutine[object, object, None]) -> None:
         runner.run(main)
 
 
-class _Server(uvicorn.Server):
+class GatewayServer(uvicorn.Server):
+    """uvicorn, with deadlines for the beginning and the end of a TLS connection.
+
+    Args:
+        config: uvicorn's.
+        handshake_timeout_s: How long a client may take to become one.
+    """
+
+    def __init__(self, config: uvicorn.Config, handshake_timeout_s: float) -> None:
+        super().__init__(config)
+        self._handshake_timeout_s = handshake_timeout_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, which has no way to hand the deadlines to the event loop."""
+        if self.config.ssl is None:
+            await super().startup(sockets)
+            return
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        loop = asyncio.get_running_loop()
+        protocol = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        make = partial(
+            protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        self.servers = [
+            await loop.create_server(
+                make,
+                sock=sock,
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=self._handshake_timeout_s,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
+                backlog=_BACKLOG,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
+
+
+class _Server(GatewayServer):
     """uvicorn, told to stop by the event loop's signal handlers.
 
     Its own handlers raise the signal again when it has stopped, which would end the process before the
@@ -166,16 +213,16 @@ class _Server(uvicorn.Server):
     Args:
         config: uvicorn's.
         gateway: Told at once that it stops.
-        drain_delay_s: How long new connections are still taken then.
+        settings: Tell how long new connections are still taken then.
         is_worker: Its parent passes signals on, so that one to their group comes twice.
     """
 
     def __init__(
-        self, config: uvicorn.Config, gateway: Gateway, drain_delay_s: float, *, is_worker: bool
+        self, config: uvicorn.Config, gateway: Gateway, settings: Settings, *, is_worker: bool
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, settings.tls.handshake_timeout_s)
         self._gateway = gateway
-        self._drain_delay_s = drain_delay_s
+        self._drain_delay_s = settings.drain_delay_s
         self._signals = (signal.SIGTERM,) if is_worker else _STOP_SIGNALS
         self._same_signal_s = SAME_SIGNAL_S if is_worker else 0.0
         self._told_at_s: float | None = None
@@ -253,7 +300,7 @@ async def _serve(
     await launcher.start()
     greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))
     try:
-        async with follow(configuration, source.path):
+        async with follow(configuration, source.path, has_tls=settings.tls.cert_file is not None):
             if settings.workers == 1:
                 await serve_socket(resolved, listener, launches=launcher.status, steering=configuration)
             else:

@@ -21,7 +21,19 @@ from typing import TYPE_CHECKING, Protocol
 from lmaas_gateway.board import Seat, SharedBoard, clear_slot
 from lmaas_gateway.errors import GatewayError, SettingsError
 from lmaas_gateway.limits.build import free_slot, prepare_shared
-from lmaas_gateway.link import Adopt, Answer, Channel, Discard, Done, Follow, Hello, Launches, Prepare, Wish
+from lmaas_gateway.link import (
+    Adopt,
+    Answer,
+    Channel,
+    Discard,
+    Done,
+    Follow,
+    Hello,
+    Launches,
+    Prepare,
+    RenewTls,
+    Wish,
+)
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.replay.build import drop_shared
 from lmaas_gateway.replicas.directory import calls_name
@@ -170,6 +182,12 @@ class Workers:
             self._bring_up_to_date(worker)
         if await _first_problem(adopted) is not None:
             _LOG.warning("a worker does not answer; it changes as soon as it can")
+
+    async def renew_tls(self) -> None:
+        """Have all workers read the files of TLS again; one that begins now reads them anyway."""
+        for worker in self._workers:
+            if worker.is_up:
+                worker.channel.send(RenewTls())
 
     def calls_at(self, model: str, url: str) -> int:
         """Count the calls that a replica works on, for all workers."""

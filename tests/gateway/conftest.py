@@ -40,6 +40,7 @@ _ON_UVLOOP = {
     "test_fallbacks",
     "test_routing",
     "test_server",
+    "test_tls",
     "test_version",
 }
 

@@ -12,7 +12,7 @@ import uvicorn
 
 from lmaas_gateway.app import Gateway
 from lmaas_gateway.configuration.live import Configuration
-from lmaas_gateway.server import listen, uvicorn_config
+from lmaas_gateway.server import GatewayServer, listen, uvicorn_config
 from lmaas_gateway.settings import Settings
 from support.stub import Response, ask, request_bytes
 
@@ -104,7 +104,7 @@ class Running:
                 await asyncio.sleep(0.005)
 
 
-class _Server(uvicorn.Server):
+class _Server(GatewayServer):
     """uvicorn without a hand on the test run's signals, and quick to notice that it shall stop."""
 
     async def main_loop(self) -> None:
@@ -150,7 +150,7 @@ async def run_gateway(
     )
     configuration.attach(gateway)
     with listen("127.0.0.1", 0) as listener:
-        server = _Server(uvicorn_config(settings, gateway))
+        server = _Server(uvicorn_config(settings, gateway), settings.tls.handshake_timeout_s)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         running = Running(listener.getsockname()[1], gateway, configuration, server, lines)
         try:

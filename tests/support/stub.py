@@ -134,8 +134,8 @@ class RawClient:
 
 
 @contextlib.asynccontextmanager
-async def raw_client(port: int) -> AsyncIterator[RawClient]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def raw_client(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawClient]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
     try:
         yield RawClient(reader, writer)
     finally:
@@ -144,8 +144,8 @@ async def raw_client(port: int) -> AsyncIterator[RawClient]:
             await writer.wait_closed()
 
 
-async def ask(port: int, data: bytes) -> Response:
+async def ask(port: int, data: bytes, tls: ssl.SSLContext | None = None) -> Response:
     """Send one request on a connection of its own and read the response."""
-    async with raw_client(port) as client:
+    async with raw_client(port, tls) as client:
         client.send(data)
         return await client.response()

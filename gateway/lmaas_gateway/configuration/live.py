@@ -59,6 +59,10 @@ class Target(Protocol):
         """
         ...
 
+    async def renew_tls(self) -> None:
+        """Read the files of TLS again; those that cannot be used are said in the log."""
+        ...
+
     def calls_at(self, model: str, url: str) -> int:
         """Count the calls that a replica works on."""
         ...
@@ -129,6 +133,8 @@ class Configuration:
         return 0 if self._target is None else self._target.calls_at(model, url)
 
     async def _reload(self) -> Outcome:
+        if self._target is not None:
+            await self._target.renew_tls()
         return await self._replace(await asyncio.to_thread(self._load), self._overrides)
 
     async def _change(self, change: Change) -> Outcome:

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def follow(configuration: Configuration, path: Path | None) -> AsyncIterator[None]:
+async def follow(
+    configuration: Configuration, path: Path | None, *, has_tls: bool = False
+) -> AsyncIterator[None]:
     """Reload when the file at `path` changes and at SIGHUP, for as long as the block runs.
 
-    Without a file there is nothing to read again, and SIGHUP means what it always does: the terminal is gone.
+    Without a file and without TLS there is nothing to read again, and SIGHUP means what it always does: the
+    terminal is gone.
     """
-    if path is None:
+    if path is None and not has_tls:
         yield
         return
     tasks: set[asyncio.Task[None]] = set()
@@ -39,10 +42,11 @@ async def follow(configuration: Configuration, path: Path | None) -> AsyncIterat
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, hang_up)
-    watching = asyncio.create_task(FileWatch(path, reload).run())
+    if path is not None:
+        tasks.add(asyncio.create_task(FileWatch(path, reload).run()))
     try:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
-        for task in (watching, *tasks):
+        for task in tasks:
             task.cancel()

@@ -11,20 +11,19 @@ import asyncio
 import errno
 import math
 import socket
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 import httptools
 
-from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.tls.renewal import open_replica
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
-    from pathlib import Path
 
     from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
+    from lmaas_gateway.tls.renewal import RenewedContext
 
 # Beside it uvloop reads 256 KiB at once: together what one client that does not read fills here.
 _HIGH_WATER_BYTES = 64 * 1024
@@ -99,27 +98,20 @@ class Address:
     host: str
     port: int = 0
     unix_path: str | None = None
-    tls: ssl.SSLContext | None = None
+    tls: RenewedContext | None = None
 
     @classmethod
     def parse(cls, settings: ReplicaSettings) -> Address:
         """Read a replica's `url`; an `https` one trusts the system's CAs or its `ca_file`.
 
         Raises:
-            SettingsError: the `ca_file` cannot be used.
+            SettingsError: a file of TLS cannot be used.
         """
         if settings.url.startswith("unix:"):
             return cls("localhost", unix_path=settings.url.removeprefix("unix:"))
         parts = urlsplit(settings.url)
-        tls = None if parts.scheme != "https" else _trust(settings.ca_file)
+        tls = None if parts.scheme != "https" else open_replica(settings)
         return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls=tls)
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise SettingsError(f"the CA file {ca_file} cannot be used: {error.strerror or error}") from None
 
 
 class Sink(Protocol):
@@ -408,6 +400,11 @@ class ReplicaClient:
         if api_key is not None:
             self._common_headers += f"authorization: Bearer {api_key}\r\n"
         self._heads: dict[str, bytes] = {}
+
+    @property
+    def tls(self) -> RenewedContext | None:
+        """What connections are encrypted with; None if they are not."""
+        return self._address.tls
 
     def post(
         self, path: str, body: bytes, headers: bytes = b"", deadline_s: float = math.inf

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import ModelKind, ReplicaSettings, RetrySettings, Settings, TimeoutSettings
 
     Launches = Callable[[str], Sequence[LaunchStatus]]
-    Identity = tuple[str, str, str | None, Path | None]
+    Identity = tuple[str, str, str | None, Path | None, Path | None, Path | None]
 
 _MAX_NAMES = 5
 
@@ -187,7 +187,7 @@ def paths_of(kind: ModelKind) -> tuple[str, ...]:
 def identify(model: str, replica: ReplicaSettings) -> Identity:
     """Tell what makes a replica another one: a change of these needs new connections."""
     key = None if replica.api_key is None else replica.api_key.get_secret_value()
-    return model, replica.url, key, replica.ca_file
+    return model, replica.url, key, replica.ca_file, replica.cert_file, replica.key_file
 
 
 def build_directory(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from lmaas_gateway.settings.fields import FROZEN
 
@@ -63,15 +62,21 @@ class ReplicaSettings(BaseModel):
             _check_authority(url)
         return url.rstrip("/")
 
-    @model_validator(mode="after")
-    def _check_pair(self) -> Self:
-        if self.key_file is not None and self.cert_file is None:
-            message = "has a key_file and no cert_file; name the certificate's file, or none of both"
+    @field_validator("cert_file")
+    @classmethod
+    def _check_cert(cls, cert_file: Path | None, info: ValidationInfo) -> Path | None:
+        if cert_file is not None and not info.data.get("url", "https://").startswith("https://"):
+            message = f"has no use: {info.data['url']!r} speaks no TLS; write https://host:port"
             raise ValueError(message)
-        if self.cert_file is not None and not self.url.startswith("https://"):
-            message = f"has a cert_file, but {self.url!r} speaks no TLS; write https://host:port"
+        return cert_file
+
+    @field_validator("key_file")
+    @classmethod
+    def _check_key(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+        if key_file is not None and info.data.get("cert_file") is None:
+            message = "has no use: there is no cert_file; name the certificate's file, or none of both"
             raise ValueError(message)
-        return self
+        return key_file
 
 
 def _check_authority(url: str) -> None:

@@ -8,10 +8,13 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.tls.contexts import listener_context, replica_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from lmaas_gateway.settings import ReplicaSettings, TlsSettings
 
     Stamp = tuple[int, int, int] | None
 
@@ -57,6 +60,8 @@ class RenewedContext(ssl.SSLContext):
 
     async def look(self) -> None:
         """Renew if the files have changed and then not changed again until the next look."""
+        if not self._paths:
+            return
         stamps = await asyncio.to_thread(self._stamps)
         if stamps == self._seen:
             self._settling = None
@@ -88,3 +93,36 @@ def _stamp(path: Path) -> Stamp:
     except OSError:
         return None
     return state.st_mtime_ns, state.st_ino, state.st_size
+
+
+def open_listener(settings: TlsSettings) -> RenewedContext | None:
+    """Make what the listener encrypts with; None if it does not.
+
+    Raises:
+        SettingsError: the files cannot be used as they are.
+    """
+    cert_file = settings.cert_file
+    if cert_file is None:
+        return None
+    return RenewedContext(
+        ssl.PROTOCOL_TLS_SERVER,
+        lambda: listener_context(settings, cert_file),
+        _named(cert_file, settings.key_file, settings.client_ca_file),
+    )
+
+
+def open_replica(settings: ReplicaSettings) -> RenewedContext:
+    """Make what connections to an `https` replica are encrypted with.
+
+    Raises:
+        SettingsError: the files cannot be used as they are.
+    """
+    return RenewedContext(
+        ssl.PROTOCOL_TLS_CLIENT,
+        lambda: replica_context(settings),
+        _named(settings.ca_file, settings.cert_file, settings.key_file),
+    )
+
+
+def _named(*paths: Path | None) -> tuple[Path, ...]:
+    return tuple(path for path in paths if path is not None)
