@@ -17,6 +17,8 @@ from lmaas_gateway.api.bodies import BodyRoom
 from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.api.models import ModelRoutes
 from lmaas_gateway.api.operations import OperationRoutes
+from lmaas_gateway.api.operators import OperatorKey
+from lmaas_gateway.api.tenants import TenantRoutes
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.identity.authenticator import Authenticator
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.applications import Starlette
+    from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from lmaas_gateway.api.admin import Steering
@@ -239,21 +242,31 @@ class Gateway:
                 authenticator, directory, self.metrics, is_stopping=lambda: self._is_stopping
             ),
             settings=settings,
-            admin=self._build_admin(settings),
+            admin=self._build_admin(settings, authenticator),
             body_room=self._body_room,
             lifespan=self._lifespan,
         )
         return Snapshot(settings, directory, replays, application)
 
-    def _build_admin(self, settings: Settings) -> AdminRoutes | None:
-        if settings.admin_key is None or self._steering is None:
-            return None
-        return AdminRoutes(
-            settings.admin_key.get_secret_value(),
-            settings=lambda: self.settings,
-            directory=lambda: self.directory,
-            steering=self._steering,
+    def _build_admin(self, settings: Settings, authenticator: Authenticator) -> list[Route]:
+        """Make the routes of operators, and of administrators where there are tenants."""
+        operator_key = OperatorKey(
+            None if settings.admin_key is None else settings.admin_key.get_secret_value()
         )
+        routes: list[Route] = []
+        if settings.admin_key is not None and self._steering is not None:
+            operators = AdminRoutes(
+                operator_key,
+                settings=lambda: self.settings,
+                directory=lambda: self.directory,
+                steering=self._steering,
+            )
+            routes += operators.routes()
+        if self._tenancy is not None:
+            services = self._tenancy.services(lambda: self.settings)
+            tenants = TenantRoutes(services, authenticator=authenticator, operator_key=operator_key)
+            routes += tenants.routes()
+        return routes
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

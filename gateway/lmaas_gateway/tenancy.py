@@ -6,12 +6,25 @@ tenancy only the keys of the configuration exist, and nothing is stored.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Self
+
+from lmaas_gateway.administration.office import Office
+from lmaas_gateway.administration.services import Services
+from lmaas_gateway.audit.notary import Notary
+from lmaas_gateway.audit.trail import Trail
+from lmaas_gateway.audit.witness import Witness
+from lmaas_gateway.storage.database import Database, database_url
+from lmaas_gateway.storage.schema import migrate
+from lmaas_gateway.vault.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmaas_gateway.settings import Settings
+
+_CHECKPOINTS = "audit-checkpoints.jsonl"
 
 
 class Tenancy:
@@ -19,10 +32,18 @@ class Tenancy:
 
     Args:
         settings: Those that it was opened by.
+        vault: Makes the keys of each purpose.
+        database: Holds the tenants; closed here.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, vault: Vault, database: Database) -> None:
         self.settings = settings
+        self.vault = vault
+        self.database = database
+        self.trail = Trail(vault)
+        path = settings.audit.checkpoint_file or settings.data_folder() / _CHECKPOINTS
+        self.notary = Notary(database, self.trail, vault, Witness(path), rules=settings.audit)
+        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -31,10 +52,32 @@ class Tenancy:
         Raises:
             SettingsError: the store cannot be used.
         """
-        return cls(settings)
+        vault = Vault.open(settings)
+        database = Database(database_url(settings.storage, settings.data_folder()), settings.storage)
+        tenancy = cls(settings, vault, database)
+        tenancy.start()
+        return tenancy
+
+    def start(self) -> None:
+        """Begin what goes on by itself."""
+        self._tasks = [asyncio.create_task(self.notary.run())]
+
+    def services(self, settings: Callable[[], Settings]) -> Services:
+        """Make what administrators work with.
+
+        Args:
+            settings: Gives the configuration that serves.
+        """
+        office = Office(self.database, self.trail)
+        return Services.open(office, peppers=self.vault, notary=self.notary, settings=settings)
 
     async def close(self) -> None:
         """Close everything, the last opened first; what is to be written is written."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.database.close()
 
 
 async def prepare(settings: Settings, report: Callable[[str], None]) -> None:
@@ -47,4 +90,10 @@ async def prepare(settings: Settings, report: Callable[[str], None]) -> None:
     Raises:
         SettingsError: the store cannot be used.
     """
-    del settings, report
+    del report
+    Vault.open(settings)
+    database = Database(database_url(settings.storage, settings.data_folder()), settings.storage)
+    try:
+        await migrate(database)
+    finally:
+        await database.close()

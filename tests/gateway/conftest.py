@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _ON_BOTH = {"test_client"}
 _ON_UVLOOP = {
     "test_accounting",
+    "test_administration",
     "test_admission",
     "test_admin",
     "test_app",

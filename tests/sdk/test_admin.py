@@ -137,7 +137,7 @@ CALLS: list[tuple[str, tuple[str, ...], dict[str, Any], str, dict[str, Any] | No
         None,
         {"data": [TOTAL]},
     ),
-    ("usage.prices", (), {}, "GET /prices", None, {"data": [{"id": "m", "prompt_token_nanos": 5}]}),
+    ("usage.prices", (), {}, "GET /prices", None, {"data": [{"id": "m", "input_per_million_nanos": 5}]}),
     ("audit.verify", (), {}, "GET /audit/verify", None, VERDICT),
     ("contents.retrieve", ("c1",), {}, "GET /contents/c1", None, CONTENT),
 ]

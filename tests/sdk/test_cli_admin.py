@@ -258,9 +258,9 @@ TABLES = [
     (
         ["usage", "prices"],
         "/prices",
-        {"id": "m", "prompt_token_nanos": 150, "gpu_second_nanos": 1_000_000},
-        "MODEL  PROMPT/1M  CACHED/1M  COMPLETION/1M  GPU HOUR  GPUS\n"
-        "m      $0.15      -          -              $3.60     -\n",
+        {"id": "m", "input_per_million_nanos": 150_000_000, "gpu_second_nanos": 1_000_000},
+        "MODEL  INPUT/1M  CACHED/1M  OUTPUT/1M  GPU HOUR  GPUS\n"
+        "m      $0.15     $0.00      $0.00      $3.60     1\n",
     ),
     (
         ["audit", "list"],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.board import Seat
     from lmaas_gateway.policy.fetching import MediaFetcher
     from lmaas_gateway.replicas.pool import Pool
+    from lmaas_gateway.tenancy import Tenancy
     from lmaas_gateway.testing import FakeReplica
 
 CHAT = "/v1/chat/completions"
@@ -133,6 +134,7 @@ async def run_gateway(
     seat: Seat | None = None,
     load: Callable[[], Settings] | None = None,
     fetcher: MediaFetcher | None = None,
+    tenancy: Tenancy | None = None,
 ) -> AsyncIterator[Running]:
     """Serve until the end of the block, as `serve_socket` does, on a free port.
 
@@ -142,11 +144,17 @@ async def run_gateway(
         seat: Of one of several workers, its place among them.
         load: Reads the settings again when the configuration is reloaded; default: the same.
         fetcher: Fetches media for callers.
+        tenancy: Knows the tenants; it is not closed here.
     """
     lines: list[bytes] = []
     configuration = Configuration(settings, load or (lambda: settings))
     gateway = Gateway(
-        configuration.settings, log=lines.append, seat=seat, steering=configuration, fetcher=fetcher
+        configuration.settings,
+        log=lines.append,
+        seat=seat,
+        steering=configuration,
+        fetcher=fetcher,
+        tenancy=tenancy,
     )
     configuration.attach(gateway)
     with listen("127.0.0.1", 0) as listener:

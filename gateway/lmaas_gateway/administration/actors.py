@@ -46,8 +46,8 @@ class Actors:
         """
         if not principal.organization or principal.role is None:
             raise PermissionDeniedError(
-                "This key has no role on the admin API: it takes the operator's `admin_key`, keys with the scope "
-                "`admin`, and people's tokens."
+                "This key has no role on the admin API; that takes the operator's `admin_key`, keys with the "
+                "scope `admin`, or people's tokens."
             )
         if organization not in {None, principal.organization}:
             raise no_such("organization", str(organization))

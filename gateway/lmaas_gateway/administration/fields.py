@@ -22,6 +22,9 @@ Name: TypeAlias = Annotated[
 Id: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="The id of an object.")
 ]
+ActionName: TypeAlias = Annotated[
+    str, Meta(max_length=64, pattern=r"^[a-z_.-]+$", description="As in `keys.create`.")
+]
 Glob: TypeAlias = Annotated[
     str,
     Meta(
@@ -29,6 +32,15 @@ Glob: TypeAlias = Annotated[
         max_length=256,
         pattern=r"^[^\x00-\x20\x7f-\x9f]+$",
         description="A name, or a pattern with `*`, `?` and `[…]`.",
+    ),
+]
+SubjectId: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x20\x7f-\x9f]+$",
+        description="The id of a project, key or member, or the name of a model.",
     ),
 ]
 RoutePattern: TypeAlias = Annotated[

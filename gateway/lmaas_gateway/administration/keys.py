@@ -34,7 +34,7 @@ class Keys:
     Args:
         office: Has the store.
         peppers: Seal the secrets.
-        lifetime_days: How long a key is valid if nobody says.
+        lifetime_days: How long a key is valid if nobody says; 0 for ever.
     """
 
     def __init__(self, office: Office, peppers: Peppers, *, lifetime_days: int) -> None:
@@ -179,7 +179,7 @@ class Keys:
         new = make_key(self._peppers, self._office.new_id("", actor, chars=ID_CHARS))
         if await keys.find(connection, actor.tenant, new.id) is not None:
             raise ConflictError(
-                f"This `Idempotency-Key` has issued the key {new.id!r}, whose secret was in the first answer. "
+                f"This `Idempotency-Key` has issued the key {new.id!r}, with its secret in the first answer. "
                 "If that was lost, revoke the key and issue another one."
             )
         return new
@@ -194,8 +194,9 @@ class Keys:
             **fields,
         )
 
-    def _end(self, days: int | None) -> int:
-        return self._office.now_us() + (days or self._lifetime_days) * _DAY_US
+    def _end(self, days: int | None) -> int | None:
+        days = days or self._lifetime_days
+        return self._office.now_us() + days * _DAY_US if days else None
 
     async def _note(self, connection: Connection, actor: Actor, action: str, key: Key) -> None:
         await self._office.note(

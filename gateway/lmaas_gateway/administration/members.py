@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec import UNSET
 
@@ -96,10 +96,7 @@ class Members:
             await members.change(connection, actor.tenant, id_, changes, at=self._office.now_us())
             changed = await find_member(connection, actor, id_)
             await _require_owner_left(connection, old, changed)
-            noted = {name: value for name, value in changes.items() if name != "disabled_at"}
-            if "disabled_at" in changes:
-                noted["disabled"] = changes["disabled_at"] is not None
-            await self._office.note(connection, actor, "members.change", ("member", id_), **noted)
+            await self._office.note(connection, actor, "members.change", ("member", id_), **changes)
         await self._office.announce()
         return _show(changed)
 
@@ -119,8 +116,8 @@ class Members:
 
     async def _changes(
         self, connection: Connection, actor: Actor, wanted: requests.ChangeMember
-    ) -> dict[str, Any]:
-        changes: dict[str, Any] = {}
+    ) -> dict[str, str | int | None]:
+        changes: dict[str, str | int | None] = {}
         if wanted.name is not UNSET:
             changes["name"] = wanted.name
         if wanted.role is not UNSET:

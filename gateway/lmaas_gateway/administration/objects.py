@@ -133,15 +133,20 @@ class Removed(_Shown, frozen=True, kw_only=True):
 
 
 class Price(_Shown, frozen=True, kw_only=True):
-    """What a model costs, in billionths of a US dollar."""
+    """What a model costs, in billionths of a US dollar. All is zero where no price is set.
+
+    Attributes:
+        id: The model's name.
+        gpus: On how many GPUs one replica runs, each of which costs `gpu_second_nanos`.
+    """
 
     object: Literal["price"] = "price"
     id: str
-    prompt_token_nanos: int | None = None
-    cached_token_nanos: int | None = None
-    completion_token_nanos: int | None = None
-    gpu_second_nanos: int | None = None
-    gpus: float | None = None
+    input_per_million_nanos: int
+    cached_input_per_million_nanos: int
+    output_per_million_nanos: int
+    gpu_second_nanos: int
+    gpus: int
 
 
 class Usage(_Shown, frozen=True, kw_only=True):

@@ -32,6 +32,11 @@ class Operation:
     status: int = 200
 
     @property
+    def has_query(self) -> bool:
+        """Whether its query says more than the organization."""
+        return self.query is not requests.InOrganization
+
+    @property
     def has_id(self) -> bool:
         """Whether its path names one object."""
         return "{id}" in self.path
@@ -236,7 +241,7 @@ OPERATIONS = (
         "/audit/verify",
         "audit.verify",
         objects.AuditVerdict,
-        "Check the chain of the whole audit trail and its checkpoints. For operators.",
+        "Check the chain of the whole audit trail and its checkpoints.",
     ),
     Operation(
         "GET",

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from lmaas_gateway.administration.fields import (
+    ActionName,
     Addresses,
     Amount,
     Glob,
@@ -24,6 +25,7 @@ from lmaas_gateway.administration.fields import (
     Role,
     RoutePatterns,
     Subject,
+    SubjectId,
     SubjectKind,
     Time,
     Weight,
@@ -56,7 +58,7 @@ class InOrganization(_Closed, frozen=True, kw_only=True):
 class Paging(InOrganization, frozen=True, kw_only=True):
     """Which part of a listing."""
 
-    after: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    after: Id | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
@@ -170,7 +172,7 @@ class SetLimit(_Closed, frozen=True, kw_only=True):
     """
 
     subject_kind: SubjectKind
-    subject: Glob | None = None
+    subject: SubjectId | None = None
     model: Glob = "*"
     metric: Metric
     period: Period
@@ -180,7 +182,7 @@ class SetLimit(_Closed, frozen=True, kw_only=True):
 class ListLimits(Paging, frozen=True, kw_only=True):
     """Which limits."""
 
-    subject: Glob | None = None
+    subject: SubjectId | None = None
 
 
 class UsageQuery(InOrganization, frozen=True, kw_only=True):
@@ -223,8 +225,8 @@ class AuditQuery(Paging, frozen=True, kw_only=True):
 
     start: Time | None = None
     end: Time | None = None
-    action: Annotated[str, Meta(max_length=64)] | None = None
-    actor: Annotated[str, Meta(max_length=128)] | None = None
+    action: ActionName | None = None
+    actor: Id | None = None
 
 
 class ListContents(Paging, frozen=True, kw_only=True):

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from lmaas_gateway.administration.actors import Actors
+from lmaas_gateway.administration.audit import Audit
+from lmaas_gateway.administration.keys import Keys
+from lmaas_gateway.administration.limits import Limits
+from lmaas_gateway.administration.me import Me
+from lmaas_gateway.administration.members import Members
+from lmaas_gateway.administration.organizations import Organizations
+from lmaas_gateway.administration.prices import Prices
+from lmaas_gateway.administration.projects import Projects
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from lmaas_gateway.administration.actors import Actors
-    from lmaas_gateway.administration.audit import Audit
-    from lmaas_gateway.administration.keys import Keys
-    from lmaas_gateway.administration.limits import Limits
-    from lmaas_gateway.administration.me import Me
-    from lmaas_gateway.administration.members import Members
+    from lmaas_gateway.administration.office import Office
     from lmaas_gateway.administration.operations import Operation
-    from lmaas_gateway.administration.organizations import Organizations
-    from lmaas_gateway.administration.prices import Prices
-    from lmaas_gateway.administration.projects import Projects
+    from lmaas_gateway.audit.notary import Notary
+    from lmaas_gateway.identity.keys import Peppers
+    from lmaas_gateway.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,31 @@ class Services:
     prices: Prices
     audit: Audit
 
+    @classmethod
+    def open(
+        cls, office: Office, *, peppers: Peppers, notary: Notary, settings: Callable[[], Settings]
+    ) -> Self:
+        """Make all of them.
+
+        Args:
+            office: Has the store and the audit trail.
+            peppers: Seal new keys.
+            notary: Checks the audit trail.
+            settings: Gives the configuration that serves.
+        """
+        return cls(
+            actors=Actors(office),
+            me=Me(),
+            organizations=Organizations(office),
+            projects=Projects(office),
+            members=Members(office),
+            keys=Keys(office, peppers, lifetime_days=settings().identity.key_lifetime_days),
+            limits=Limits(office),
+            prices=Prices(settings),
+            audit=Audit(office, notary),
+        )
+
     def method(self, operation: Operation) -> Callable[..., Awaitable[Any]]:
-        """Give what does an operation: it takes the actor, and then what the operation's path, query and body say."""
+        """Give what does an operation. It takes the actor, then the id, query and body that there are."""
         found: Callable[..., Awaitable[Any]] = attrgetter(operation.name)(self)
         return found

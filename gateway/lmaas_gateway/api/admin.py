@@ -7,14 +7,14 @@ which answers when they have taken effect, in every worker.
 from __future__ import annotations
 
 import functools
-import hmac
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from lmaas_gateway.api.reading import read_body
 from lmaas_gateway.configuration.changes import (
     AddReplica,
     ChangeReplica,
@@ -22,12 +22,7 @@ from lmaas_gateway.configuration.changes import (
     Reset,
     ScaleModel,
 )
-from lmaas_gateway.errors import (
-    AuthenticationError,
-    BodyTooLargeError,
-    InvalidBodyError,
-    InvalidConfigurationError,
-)
+from lmaas_gateway.errors import InvalidConfigurationError
 from lmaas_gateway.settings import ReplicaSettings, explain, mask
 
 if TYPE_CHECKING:
@@ -36,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from lmaas_gateway.api.operators import OperatorKey
     from lmaas_gateway.configuration.changes import Change
     from lmaas_gateway.configuration.live import Outcome
     from lmaas_gateway.replicas.directory import Directory
@@ -43,10 +39,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
 
     Handler = Callable[[Request], Awaitable[Response]]
-
-T = TypeVar("T")
-
-_MAX_BODY_BYTES = 64 * 1024
 
 
 class Steering(Protocol):
@@ -84,7 +76,7 @@ class AdminRoutes:
     """The routes of operators.
 
     Args:
-        key: Theirs.
+        key: Knows them.
         settings: Gives the configuration that serves.
         directory: Gives the models that are served.
         steering: Changes both.
@@ -92,13 +84,13 @@ class AdminRoutes:
 
     def __init__(
         self,
-        key: str,
+        key: OperatorKey,
         *,
         settings: Callable[[], Settings],
         directory: Callable[[], Directory],
         steering: Steering,
     ) -> None:
-        self._key = key.encode()
+        self._key = key
         self._settings = settings
         self._directory = directory
         self._steering = steering
@@ -142,12 +134,12 @@ class AdminRoutes:
 
     async def change_pool(self, request: Request) -> Response:
         """Launch more or fewer replicas of a model."""
-        wanted = await _read(request, _PoolChange)
+        wanted = await read_body(request, _PoolChange)
         return await self._change(ScaleModel(request.path_params["model"], wanted.replicas))
 
     async def add_replica(self, request: Request) -> Response:
         """Take a replica that already runs into a pool, once it has been asked whether it is well."""
-        fields = msgspec.to_builtins(await _read(request, _NewReplica))
+        fields = msgspec.to_builtins(await read_body(request, _NewReplica))
         model = fields.pop("model")
         try:
             replica = ReplicaSettings.model_validate(fields)
@@ -157,7 +149,7 @@ class AdminRoutes:
 
     async def change_replica(self, request: Request) -> Response:
         """Set a replica's weight, or let it drain, or take calls again."""
-        wanted = await _read(request, _ReplicaChange)
+        wanted = await read_body(request, _ReplicaChange)
         return await self._change(ChangeReplica(request.path_params["name"], wanted.weight, wanted.draining))
 
     async def remove_replica(self, request: Request) -> Response:
@@ -185,26 +177,10 @@ class AdminRoutes:
     def _guard(self, handler: Handler) -> Handler:
         @functools.wraps(handler)
         async def guarded(request: Request) -> Response:
-            scheme, _, key = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), self._key):
-                raise AuthenticationError(
-                    "These routes are for operators: send the admin key as a bearer token."
-                )
+            self._key.require(request)
             return await handler(request)
 
         return guarded
-
-
-async def _read(request: Request, kind: type[T]) -> T:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY_BYTES:
-            raise BodyTooLargeError(f"The body is longer than {_MAX_BODY_BYTES} bytes; send less.")
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidBodyError(f"The body cannot be used: {error}.") from None
 
 
 def _answer(outcome: Outcome) -> Response:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Lifespan
 
     from lmaas_gateway.accounting import Accounting
-    from lmaas_gateway.api.admin import AdminRoutes
     from lmaas_gateway.api.bodies import BodyRoom
     from lmaas_gateway.api.models import ModelRoutes
     from lmaas_gateway.api.operations import OperationRoutes
@@ -40,7 +39,7 @@ def build_application(
     accounting: Accounting,
     operations: OperationRoutes,
     settings: Settings,
-    admin: AdminRoutes | None,
+    admin: Sequence[Route],
     body_room: BodyRoom,
     lifespan: Lifespan[Starlette],
 ) -> ASGIApp:
@@ -66,7 +65,7 @@ def build_application(
             Route("/livez", operations.livez),
             Route("/readyz", operations.readyz),
             Route("/metrics", operations.metrics),
-            *(() if admin is None else admin.routes()),
+            *admin,
         ],
         exception_handlers={
             HTTPException: _answer_http_exception,

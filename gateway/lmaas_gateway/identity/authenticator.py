@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Headers = Sequence[tuple[bytes, bytes]]
 
 _ANYBODY = Principal(id="anonymous", is_shared=True)
-_KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
+KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 
 
 class Authenticator:
@@ -49,7 +49,7 @@ class Authenticator:
         """
         if self._is_open:
             return _ANYBODY
-        held = [header for header in headers if header[0] in _KEY_HEADERS]
+        held = [header for header in headers if header[0] in KEY_HEADERS]
         if len(held) == 1 and (principal := self._known.get(held[0])) is not None:
             return principal
         return self._match(held)

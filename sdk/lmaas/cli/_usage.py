@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _GROUPS = ("organization", "project", "key", "model", "day")
 _NUMBERS = ("CALLS", "PROMPT", "CACHED", "COMPLETION", "REASONING", "COST")
-_PRICES = ("MODEL", "PROMPT/1M", "CACHED/1M", "COMPLETION/1M", "GPU HOUR", "GPUS")
+_PRICES = ("MODEL", "INPUT/1M", "CACHED/1M", "OUTPUT/1M", "GPU HOUR", "GPUS")
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -142,10 +142,9 @@ def _prices(admin: Admin, options: argparse.Namespace) -> int:
 
 
 def _price_row(price: ModelPrice) -> tuple[str, ...]:
-    per_million = (price.prompt_token_nanos, price.cached_token_nanos, price.completion_token_nanos)
-    return (
-        price.id,
-        *("-" if nanos is None else money(nanos * 10**6) for nanos in per_million),
-        "-" if price.gpu_second_nanos is None else money(price.gpu_second_nanos * 3600),
-        "-" if price.gpus is None else f"{price.gpus:g}",
+    tokens = (
+        price.input_per_million_nanos,
+        price.cached_input_per_million_nanos,
+        price.output_per_million_nanos,
     )
+    return price.id, *map(money, tokens), money(price.gpu_second_nanos * 3600), str(price.gpus)

@@ -128,15 +128,15 @@ class Deleted(ReplyModel):
 
 
 class ModelPrice(WireModel):
-    """What a model costs; `id` is its name."""
+    """What a model costs; `id` is its name, and a GPU-second is paid for each of `gpus`."""
 
     id: str
     object: str = "price"
-    prompt_token_nanos: int | None = None
-    cached_token_nanos: int | None = None
-    completion_token_nanos: int | None = None
-    gpu_second_nanos: int | None = None
-    gpus: float | None = None
+    input_per_million_nanos: int = 0
+    cached_input_per_million_nanos: int = 0
+    output_per_million_nanos: int = 0
+    gpu_second_nanos: int = 0
+    gpus: int = 1
 
 
 class UsageTotal(WireModel):

@@ -25,7 +25,7 @@ class AdminAudit(Noun):
         return self._list(AdminList[AuditEntry], _LIST, params)
 
     def verify(self, **params: Unpack[CallOptions]) -> AuditVerdict:
-        """Have the whole trail checked: `GET /admin/v1/audit/verify`. For operators.
+        """Have the whole trail checked: `GET /admin/v1/audit/verify`.
 
         Raises:
             APIError: the call failed; see the tree in `lmaas.errors`.
@@ -44,7 +44,7 @@ class AsyncAdminAudit(AsyncNoun):
         return self._listing(AdminList[AuditEntry], _LIST, params)
 
     async def verify(self, **params: Unpack[CallOptions]) -> AuditVerdict:
-        """Have the whole trail checked: `GET /admin/v1/audit/verify`. For operators.
+        """Have the whole trail checked: `GET /admin/v1/audit/verify`.
 
         See `AdminAudit.verify`.
         """

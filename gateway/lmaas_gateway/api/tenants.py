@@ -1,0 +1,103 @@
+"""`/admin/v1/`: organizations, projects, members, keys, limits, books and the audit trail.
+
+The routes are those of `administration/operations.py`; what each does stands in the service that it names.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from lmaas_gateway.administration.actor import no_such
+from lmaas_gateway.administration.operations import OPERATIONS
+from lmaas_gateway.api.callers import identify
+from lmaas_gateway.api.reading import read_body, read_query
+from lmaas_gateway.errors import InvalidIdempotencyKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.requests import Request
+
+    from lmaas_gateway.administration.actor import Actor
+    from lmaas_gateway.administration.operations import Operation
+    from lmaas_gateway.administration.services import Services
+    from lmaas_gateway.api.operators import OperatorKey
+    from lmaas_gateway.identity.authenticator import Authenticator
+
+PREFIX = "/admin/v1"
+
+# Answers hold secrets, and what others must not find in a cache.
+_HEADERS = {"cache-control": "no-store"}
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ENCODER = msgspec.json.Encoder()
+
+
+class TenantRoutes:
+    """The routes of administrators.
+
+    Args:
+        services: Do what is asked for.
+        authenticator: Knows the callers.
+        operator_key: Knows the operator.
+    """
+
+    def __init__(
+        self, services: Services, *, authenticator: Authenticator, operator_key: OperatorKey
+    ) -> None:
+        self._services = services
+        self._authenticator = authenticator
+        self._operator_key = operator_key
+
+    def routes(self) -> Iterator[Route]:
+        """List them for Starlette."""
+        for operation in OPERATIONS:
+            endpoint = functools.partial(self._serve, operation)
+            yield Route(PREFIX + operation.path, endpoint, methods=[operation.method])
+
+    async def _serve(self, operation: Operation, request: Request) -> Response:
+        query = read_query(request, operation.query)
+        actor = await self._actor(request, query.organization)
+        arguments: list[Any] = []
+        if operation.has_id:
+            arguments.append(_read_id(operation, request))
+        if operation.has_query:
+            arguments.append(query)
+        if operation.body is not None:
+            arguments.append(await read_body(request, operation.body))
+        answer = await self._services.method(operation)(actor, *arguments)
+        if operation.answer is None:
+            headers = {**_HEADERS, "content-disposition": f'attachment; filename="{answer.name}"'}
+            return StreamingResponse(answer.pieces, media_type=answer.media_type, headers=headers)
+        return Response(_ENCODER.encode(answer), operation.status, _HEADERS, "application/json")
+
+    async def _actor(self, request: Request, organization: str | None) -> Actor:
+        idempotency_key = _read_idempotency_key(request)
+        actors = self._services.actors
+        if self._operator_key.is_in(request):
+            return await actors.operator(organization, idempotency_key)
+        principal = await identify(self._authenticator, request)
+        return await actors.member(principal, organization, idempotency_key)
+
+
+def _read_id(operation: Operation, request: Request) -> str:
+    id_: str = request.path_params["id"]
+    if _ID.fullmatch(id_) is None:
+        raise no_such(operation.path.split("/")[1].removesuffix("s"), id_[:64])
+    return id_
+
+
+def _read_idempotency_key(request: Request) -> str:
+    key = request.headers.get("idempotency-key", "")
+    if key and _IDEMPOTENCY_KEY.fullmatch(key) is None:
+        raise InvalidIdempotencyKeyError(
+            "`Idempotency-Key` must be 1 to 255 printable characters of ASCII without blanks.",
+            param="Idempotency-Key",
+        )
+    return key
