@@ -54,7 +54,7 @@ async def test_there_are_no_admin_routes_without_an_admin_key() -> None:
         (),
         ("authorization: Bearer wrong",),
         (f"authorization: Basic {KEY}",),
-        (f"x-api-key: {KEY}",),
+        ("x-api-key: wrong",),
         ("authorization: Bearer an-api-key-of-callers",),
         ("authorization: Bearer \xe9",),
     ],
@@ -66,6 +66,16 @@ async def test_only_the_admin_key_lets_in(headers: tuple[str, ...]) -> None:
             assert reply.status == 401
             assert reply.error["code"] == "invalid_api_key"
         assert (await operator("GET", "/pools")).status == 200
+
+
+async def test_admin_key_is_read_from_every_header_that_holds_keys_and_two_must_agree() -> None:
+    async with FakeReplica() as replica, operated(replica) as operator:
+        get = operator.running.get
+        for header in (f"x-api-key: {KEY}", f"api-key: {KEY}", f"authorization: bearer {KEY}"):
+            assert (await get("/admin/v1/pools", header)).status == 200
+        assert (await get("/admin/v1/pools", BEARER, f"x-api-key: {KEY}")).status == 200
+        refused = await get("/admin/v1/pools", BEARER, "x-api-key: another")
+        assert (refused.status, refused.error["code"]) == (400, "invalid_header")
 
 
 async def test_admin_key_is_not_a_callers_key() -> None:
