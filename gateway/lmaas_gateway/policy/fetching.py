@@ -2,21 +2,21 @@
 
 A name is resolved once, every address that it has must be public, and the connection goes to the address
 that was looked at: whatever the name means a moment later changes nothing. Each redirect is looked at alike.
-This is the one module of the gateway that names httpx (docs/decisions/0010-hardening.md).
+This is the one module of the gateway that names httpx (docs/decisions/0010-hardening.md), which takes as long
+to import as much of the gateway: it is done for the first fetch, on a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import socket
 import ssl
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
-
-import httpx
 
 from lmaas_gateway.errors import MediaError
 from lmaas_gateway.policy.addresses import is_domain_allowed, is_global, parse_target
@@ -25,6 +25,8 @@ from lmaas_gateway.policy.sniffing import sniff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    import httpx
 
     from lmaas_gateway.policy.addresses import Target
     from lmaas_gateway.settings import MediaSettings
@@ -124,6 +126,7 @@ class MediaFetcher:
         Raises:
             MediaError: it may not be fetched, or was not what it should be.
         """
+        httpx = await asyncio.to_thread(importlib.import_module, "httpx")
         try:
             async with asyncio.timeout(settings.timeout_s):
                 give_back = await self._places.take(caller)
@@ -169,6 +172,8 @@ class MediaFetcher:
         if target.port not in settings.ports and (target.port != 80 or not settings.allow_http):
             raise MediaError("Media of that port is not fetched here; send it as a data: URL.")
         address, port = self._reach(await self._find_address(target, caller), target.port)
+        import httpx  # noqa: PLC0415 - it is there by now
+
         # The transport itself: no cookies, no redirects, no proxy of the environment, no decompression.
         request = httpx.Request(
             "GET",
@@ -202,6 +207,8 @@ class MediaFetcher:
 
     def _connections(self) -> httpx.AsyncHTTPTransport:
         if self._transport is None:
+            import httpx  # noqa: PLC0415 - it is there by now
+
             # None is kept: two names may share an address, and each must show its own certificate.
             self._transport = httpx.AsyncHTTPTransport(
                 verify=self._tls or ssl.create_default_context(),
