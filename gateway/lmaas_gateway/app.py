@@ -20,6 +20,7 @@ from lmaas_gateway.api.operations import OperationRoutes
 from lmaas_gateway.api.operators import OperatorKey
 from lmaas_gateway.api.tenants import TenantRoutes
 from lmaas_gateway.board import SharedBoard
+from lmaas_gateway.books.price_list import PriceList
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.identity.authenticator import Authenticator
 from lmaas_gateway.identity.configured import principals_of
@@ -106,7 +107,12 @@ class Gateway:
         self.metrics = Metrics(
             directory.pools, folder=None if seat is None else TallyFolder(seat.folder, str(seat.slot))
         )
-        self._accounting = Accounting(self.metrics, log=log if settings.access_log else None)
+        self._prices = PriceList()
+        self._prices.follow(settings.models)
+        self._books = None if tenancy is None else tenancy.keep_books(self._prices, self.metrics)
+        self._accounting = Accounting(
+            self.metrics, log=log if settings.access_log else None, books=self._books
+        )
         self.connections = Connections(
             settings.connections, self.metrics, max_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
@@ -121,6 +127,7 @@ class Gateway:
             directory, interval_s=settings.probe_interval_s, old_engines=settings.old_engines
         )
         self.limiter = build_limiter(settings, self.metrics, seat, lambda: self.settings)
+        self.limiter.prices = self._prices
         self.limiter.follow(limits_of(settings))
         self.metrics.watch(RESERVED_TOKENS, self._reserved_tokens)
         self._current = self._assemble(settings, directory)
@@ -182,6 +189,7 @@ class Gateway:
         self.metrics.follow(snapshot.directory.pools)
         self.connections.follow(snapshot.settings.connections)
         self._body_room.max_bytes = snapshot.settings.connections.max_bodies_bytes
+        self._prices.follow(snapshot.settings.models)
         self.limiter.follow(limits_of(snapshot.settings))
         self.admission.change(rules_of(snapshot.settings), snapshot.directory.pools)
         self._prober.interval_s = snapshot.settings.probe_interval_s
@@ -235,6 +243,7 @@ class Gateway:
                 self.admission,
                 router,
                 replays,
+                self._books,
             ),
             models=ModelRoutes(authenticator, directory),
             accounting=self._accounting,

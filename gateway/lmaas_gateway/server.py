@@ -33,7 +33,6 @@ from lmaas_gateway.greeting import greet_when_ready
 from lmaas_gateway.link import Channel, WorkerLink
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
-from lmaas_gateway.tenancy import Tenancy, prepare
 from lmaas_gateway.tls.renewal import open_listener
 from lmaas_gateway.workers import SAME_SIGNAL_S, Workers
 
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.board import Seat
     from lmaas_gateway.replicas.directory import Launches
     from lmaas_gateway.settings import Settings
+    from lmaas_gateway.tenancy import Tenancy
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
@@ -120,7 +120,7 @@ async def serve_socket(
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(io.FileIO(sys.stdout.fileno(), "wb", closefd=False))
-    tenancy = None if settings.open else await Tenancy.open(settings)
+    tenancy = None if settings.open else await _open_tenancy(settings)
     gateway = Gateway(
         settings, log=writer.write, seat=seat, launches=launches, steering=steering, tenancy=tenancy
     )
@@ -136,6 +136,13 @@ async def serve_socket(
         if tenancy is not None:
             await tenancy.close()
         writer.close()
+
+
+async def _open_tenancy(settings: Settings) -> Tenancy:
+    # A gateway without a store need not load a database's libraries.
+    from lmaas_gateway.tenancy import Tenancy  # noqa: PLC0415
+
+    return await Tenancy.open(settings)
 
 
 def uvicorn_config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
@@ -296,6 +303,8 @@ async def _serve(
     resolved = configuration.settings
     check_kinds(resolved.models)
     if not resolved.open:
+        from lmaas_gateway.tenancy import prepare  # noqa: PLC0415 - as in `_open_tenancy`
+
         await prepare(resolved, report)
     await launcher.start()
     greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))

@@ -15,6 +15,8 @@ from lmaas_gateway.administration.services import Services
 from lmaas_gateway.audit.notary import Notary
 from lmaas_gateway.audit.trail import Trail
 from lmaas_gateway.audit.witness import Witness
+from lmaas_gateway.books.bookkeeper import Bookkeeper
+from lmaas_gateway.books.ledger import StoredLedger
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate
 from lmaas_gateway.vault.vault import Vault
@@ -22,9 +24,13 @@ from lmaas_gateway.vault.vault import Vault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lmaas_gateway.books.books import Books
+    from lmaas_gateway.books.price_list import PriceList
+    from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import Settings
 
 _CHECKPOINTS = "audit-checkpoints.jsonl"
+_LAST_SHIPPING_S = 5.0
 
 
 class Tenancy:
@@ -44,6 +50,7 @@ class Tenancy:
         path = settings.audit.checkpoint_file or settings.data_folder() / _CHECKPOINTS
         self.notary = Notary(database, self.trail, vault, Witness(path), rules=settings.audit)
         self._tasks: list[asyncio.Task[None]] = []
+        self._bookkeeper: Bookkeeper | None = None
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -62,6 +69,17 @@ class Tenancy:
         """Begin what goes on by itself."""
         self._tasks = [asyncio.create_task(self.notary.run())]
 
+    def keep_books(self, prices: PriceList, metrics: Metrics) -> Books:
+        """Begin to record calls, and to ship what is recorded.
+
+        Raises:
+            SettingsError: there is no room for a journal.
+        """
+        folder, rules = self.settings.data_folder(), self.settings.books
+        self._bookkeeper = Bookkeeper(folder, rules, StoredLedger(self.database), prices, metrics)
+        self._bookkeeper.start()
+        return self._bookkeeper.books
+
     def services(self, settings: Callable[[], Settings]) -> Services:
         """Make what administrators work with.
 
@@ -77,6 +95,8 @@ class Tenancy:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        if self._bookkeeper is not None:
+            await self._bookkeeper.close(_LAST_SHIPPING_S)
         await self.database.close()
 
 

@@ -12,6 +12,7 @@ import pytest
 from lmaas_gateway.books import segments
 from lmaas_gateway.books.bookkeeper import Bookkeeper
 from lmaas_gateway.books.books import Books
+from lmaas_gateway.books.price_list import PriceList
 from lmaas_gateway.call import ROUTES, Call, Principal, Usage
 from lmaas_gateway.envelope import Envelope
 from lmaas_gateway.errors import BooksFullError, SettingsError
@@ -60,6 +61,7 @@ class Keeper:
     def __init__(self, folder: Path, **fields: Any) -> None:
         self.ledger = MemoryLedger()
         self.metrics = Metrics({})
+        self.prices = PriceList()
         self.folder = folder
         self.fields = fields
         self.keeper = self.reopen()
@@ -79,8 +81,8 @@ class Keeper:
                 **self.fields,
             }
         )
-        self.keeper = Bookkeeper(self.folder, settings, self.ledger, self.metrics)
-        self.keeper.books.follow([PRICED])
+        self.prices.follow([PRICED])
+        self.keeper = Bookkeeper(self.folder, settings, self.ledger, self.prices, self.metrics)
         return self.keeper
 
     def call(self, number: int = 0, *, usage: Usage | None = None) -> None:
@@ -214,7 +216,7 @@ async def test_reply_out_of_a_store_costs_nothing(make_keeper: Callable[..., Kee
 
 async def test_call_of_a_model_without_a_price_says_so(make_keeper: Callable[..., Keeper]) -> None:
     keeper = make_keeper()
-    keeper.books.follow([])
+    keeper.prices.follow([])
     keeper.call(5)
     (entry,) = await shipped(keeper)
     assert (entry.price, entry.cost_nanos, entry.completion_tokens) == ("", 0, 5)
@@ -407,7 +409,7 @@ async def test_gauge_tells_what_waits(make_keeper: Callable[..., Keeper]) -> Non
 def test_start_without_room_for_a_journal_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "fill", _no_room)
     with pytest.raises(SettingsError, match="no room for a journal"):
-        Bookkeeper(tmp_path, BooksSettings(), MemoryLedger(), Metrics({}))
+        Bookkeeper(tmp_path, BooksSettings(), MemoryLedger(), PriceList(), Metrics({}))
     assert list((tmp_path / "books").iterdir()) == []
 
 

@@ -17,6 +17,7 @@ from lmaas_gateway.errors import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmaas_gateway.books.price_list import PriceList
     from lmaas_gateway.books.shipper import Ledger
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import BooksSettings
@@ -33,6 +34,7 @@ class Bookkeeper:
         data_dir: Where the gateway keeps what is its own.
         settings: Sizes and intervals.
         ledger: Where calls end up.
+        prices: What calls cost.
         metrics: Where it is counted.
 
     Attributes:
@@ -42,7 +44,9 @@ class Bookkeeper:
         SettingsError: there is no room for a journal.
     """
 
-    def __init__(self, data_dir: Path, settings: BooksSettings, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(
+        self, data_dir: Path, settings: BooksSettings, ledger: Ledger, prices: PriceList, metrics: Metrics
+    ) -> None:
         root = data_dir / FOLDER
         self._own = enter(root)
         try:
@@ -51,7 +55,7 @@ class Bookkeeper:
         except OSError as error:
             self._own.leave(is_done=True)
             raise SettingsError(f"there is no room for a journal in {root}: {error.strerror}") from None
-        self.books = Books(self._journal, self._open_calls, settings, metrics)
+        self.books = Books(self._journal, self._open_calls, prices, settings, metrics)
         self._shipper = Shipper(root, self._own.boot, self._journal.unshipped, ledger, settings, metrics)
         self._tasks: list[asyncio.Task[None]] = []
         metrics.watch(specs.BOOKS_WAITING, self._waiting)

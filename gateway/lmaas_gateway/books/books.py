@@ -11,17 +11,17 @@ from lmaas_gateway.call import Usage
 from lmaas_gateway.entries import Entry, encode
 from lmaas_gateway.errors import BooksFullError
 from lmaas_gateway.metrics import BOOKS_LOST
-from lmaas_gateway.prices import Price, prices_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
     from lmaas_gateway.books.journal import Journal
     from lmaas_gateway.books.open_calls import OpenCalls
+    from lmaas_gateway.books.price_list import PriceList
     from lmaas_gateway.call import Call, Principal
     from lmaas_gateway.meter import Meter, OpenCall
     from lmaas_gateway.metrics import Metrics
-    from lmaas_gateway.settings import BooksSettings, ModelSettings
+    from lmaas_gateway.settings import BooksSettings
 
 LOST = "gateway_lost"
 """The outcome of a call whose gateway died under it."""
@@ -29,7 +29,6 @@ LOST = "gateway_lost"
 _BYTES_PER_TOKEN = 4
 _RETRY_AFTER_S = 5
 _NO_USAGE = Usage()
-_NO_PRICE = (Price(), "")
 _OF_STORES = frozenset({"hit", "coalesced", "replayed"})
 
 
@@ -39,6 +38,7 @@ class Books:
     Args:
         journal: Keeps what is appended, whatever becomes of this process.
         open_calls: The slots.
+        prices: What calls cost.
         settings: What to do when there is no room left.
         metrics: Where losses are counted.
         clock: Unix seconds.
@@ -48,24 +48,21 @@ class Books:
         self,
         journal: Journal,
         open_calls: OpenCalls,
+        prices: PriceList,
         settings: BooksSettings,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._journal = journal
         self._open_calls = open_calls
+        self._prices = prices
         self._is_strict = settings.policy == "strict"
         self._memory_bytes = settings.memory_bytes
         self._metrics = metrics
         self._clock = clock
         self._sequences = count()
-        self._prices: Mapping[str, tuple[Price, str]] = {}
         self._held: deque[tuple[bytes, OpenCall | None]] = deque()
         self.held_bytes = 0
-
-    def follow(self, models: Iterable[ModelSettings]) -> None:
-        """Take the prices of a configuration from the next call on."""
-        self._prices = {name: (price, price.text()) for name, price in prices_of(models).items()}
 
     def open(self, call: Call, principal: Principal, meter: Meter) -> None:
         """Write down a call that is about to be served.
@@ -81,7 +78,7 @@ class Books:
         entry = meter.entry = self._begin(principal, meter)
         entry.prompt_tokens = len(call.prompt) // _BYTES_PER_TOKEN
         entry.outcome, entry.code = LOST, LOST
-        entry.price = self._prices.get(meter.model, _NO_PRICE)[1]
+        entry.price = self._prices.find(meter.model)[1]
         meter.open_call = self._open_calls.take(encode(entry))
 
     def note_answer(self, meter: Meter) -> None:
@@ -90,7 +87,7 @@ class Books:
         if entry is None or (not meter.is_stream and entry.model == meter.model):
             return
         entry.model, entry.replica = meter.model, meter.replica
-        entry.price = self._prices.get(meter.model, _NO_PRICE)[1]
+        entry.price = self._prices.find(meter.model)[1]
         if meter.open_call is not None:
             meter.open_call.rewrite(encode(entry))
 
@@ -145,7 +142,7 @@ class Books:
         entry.busy_ns = meter.busy_ns
         entry.outcome, entry.status, entry.code = meter.outcome, meter.status, meter.code
         entry.source = meter.cache if meter.cache in _OF_STORES else ""
-        price, entry.price = self._prices.get(meter.model, _NO_PRICE)
+        price, entry.price = self._prices.find(meter.model)
         entry.cost_nanos = price.cost_nanos(usage, meter.busy_ns) if entry.price else 0
 
     def _hold(self, payload: bytes, open_call: OpenCall | None) -> None:

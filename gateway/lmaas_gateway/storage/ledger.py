@@ -34,6 +34,7 @@ _SUMS = (
     "completion_tokens",
     "reasoning_tokens",
     "duration_us",
+    "busy_ns",
     "cost_nanos",
 )
 _FROM_ENTRY = _SUMS[2:]

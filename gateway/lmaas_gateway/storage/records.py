@@ -111,6 +111,7 @@ class LedgerEntry(Record, frozen=True, kw_only=True):
         id: Made by the gateway, so that the same call is never booked twice.
         request_id: What the client calls it, perhaps more than once.
         is_estimated: The tokens were counted here; the replica did not say.
+        busy_ns: The call's share of its replica's time.
         price: JSON of the prices that `cost_nanos` was made with.
     """
 
@@ -133,6 +134,7 @@ class LedgerEntry(Record, frozen=True, kw_only=True):
     first_byte_us: int = 0
     duration_us: int = 0
     queued_us: int = 0
+    busy_ns: int = 0
     outcome: str = "ok"
     status: int = 200
     code: str = ""
@@ -160,6 +162,7 @@ class Usage(Record, frozen=True, kw_only=True):
     completion_tokens: int
     reasoning_tokens: int
     duration_us: int
+    busy_ns: int
     cost_nanos: int
 
 

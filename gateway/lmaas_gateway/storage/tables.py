@@ -164,6 +164,7 @@ ledger = Table(
     _count("first_byte_us"),
     _count("duration_us"),
     _count("queued_us"),
+    _count("busy_ns"),
     Column("outcome", String(32), nullable=False),
     Column("status", Integer, nullable=False),
     _text("code", ""),
@@ -191,6 +192,7 @@ usage_days = Table(
     _count("completion_tokens"),
     _count("reasoning_tokens"),
     _count("duration_us"),
+    _count("busy_ns"),
     _count("cost_nanos"),
 )
 

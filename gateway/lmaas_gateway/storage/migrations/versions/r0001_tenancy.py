@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("first_byte_us", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("duration_us", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("queued_us", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("busy_ns", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("outcome", sa.String(length=32), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("code", sa.Text(), server_default="", nullable=False),
@@ -126,6 +127,7 @@ def upgrade() -> None:
         sa.Column("completion_tokens", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("reasoning_tokens", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("duration_us", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("busy_ns", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("cost_nanos", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint(
             "organization_id", "day", "project_id", "key_id", "model", name="pk_usage_days"
