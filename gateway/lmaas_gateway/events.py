@@ -27,6 +27,7 @@ _DONE_EVENT = re.compile(_LINE + rb"data: ?\[DONE\]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELD_LINE = re.compile(_LINE + rb"[^:\r\n]")
 _USAGE_OBJECT = re.compile(rb'"usage": ?\{')
+_INDEX = re.compile(rb'"index": ?(\d{1,9})')
 _NO_CHOICES = re.compile(rb'"choices": ?\[\]')
 
 
@@ -70,6 +71,8 @@ class EventTap:
 
     Attributes:
         tokens: How many events with text have come.
+        finished: The choices that are finished, where there are several.
+        is_held: More text has come than may be passed on for now; it is kept until `pass_up_to` allows more.
         is_complete: The terminal event has come, after all finish reasons.
         is_broken: The replica reported an error, or ended the stream although choices were unfinished.
     """
@@ -84,10 +87,13 @@ class EventTap:
         "_is_usage_hidden",
         "_last_usage",
         "_max_tokens",
+        "_most_tokens",
         "_pending",
         "_token",
+        "finished",
         "is_broken",
         "is_complete",
+        "is_held",
         "tokens",
     )
 
@@ -96,7 +102,7 @@ class EventTap:
     ) -> None:
         grammar = self._grammar = _GRAMMARS[dialect]
         self._token = grammar.token
-        self._max_tokens = max_tokens
+        self._max_tokens = self._most_tokens = max_tokens
         self.tokens = 0
         self._finish = grammar.finish
         self._choices = choices if grammar.finish else 0
@@ -106,8 +112,8 @@ class EventTap:
         self._is_spacing_known = False
         self._first_usage = b""
         self._last_usage = b""
-        self.is_complete = False
-        self.is_broken = False
+        self.finished: set[int] = set()
+        self.is_complete = self.is_broken = self.is_held = False
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give the whole events to forward, maybe none."""
@@ -119,18 +125,24 @@ class EventTap:
         if not self._is_spacing_known:
             self._note_spacing(data)
         self.tokens += data.count(self._token)
-        if self.tokens > self._max_tokens:
-            self.is_broken = True
+        if self.tokens > self._most_tokens:
+            data = self._hold_surplus(data)
         if data.rfind(b"error") >= 0:
             data = self._cut_error(data)
         if self._finish is not None and data.rfind(self._finish) >= 0:
-            self._finishes += data.count(self._finish)
+            self._note_finishes(data, self._finish)
         if data.rfind(b'"usage"') >= 0:
             data = self._note_usage(data)
         for terminal in self._grammar.terminals:
             if data.rfind(terminal) >= 0:
                 data = self._close(data, terminal)
         return data
+
+    def pass_up_to(self, tokens: float) -> bytes:
+        """Let so many events with text through in all; give those that were held and may go."""
+        self._most_tokens = min(tokens, self._max_tokens)
+        self.is_held = False
+        return self.feed(b"")
 
     def usage(self) -> Usage | None:
         """The tokens of the whole stream, as far as it has told."""
@@ -153,6 +165,26 @@ class EventTap:
         if len(self._pending) > _MAX_EVENT_BYTES:
             self.is_broken = True
         return data[:end]
+
+    def _hold_surplus(self, data: bytes) -> bytes:
+        """Keep the events with text that are too many, and what follows them."""
+        if self.tokens > self._max_tokens:
+            self.is_broken = True
+            return data
+        at = len(data)
+        for _ in range(self.tokens - int(self._most_tokens)):
+            at = data.rfind(self._token, 0, at)
+        end = _end_of_events(data, at)
+        self._pending = data[end:] + self._pending
+        self.is_held = True
+        return self._cut(data, end)
+
+    def _note_finishes(self, data: bytes, finish: bytes) -> None:
+        self._finishes += data.count(finish)
+        if self._choices > 1:
+            for event in _AFTER_EVENT.split(data):
+                if finish in event and (match := _INDEX.search(event)) is not None:
+                    self.finished.add(int(match[1]))
 
     def _cut_error(self, data: bytes) -> bytes:
         match = _ERROR_EVENT.search(data)

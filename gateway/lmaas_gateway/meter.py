@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Principal, Usage
     from lmaas_gateway.entries import Entry
 
-Outcome = Literal["ok", "error", "interrupted", "client_gone"]
+Outcome = Literal["ok", "error", "interrupted", "client_gone", "limited"]
 Source = Literal["", "miss", "hit", "coalesced", "replayed"]
 """Where a reply comes from, if a store was asked: `hit`, `coalesced` and `replayed` cost no tokens."""
 

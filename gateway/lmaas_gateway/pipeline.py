@@ -106,7 +106,7 @@ class Pipeline:
             self._books.note_answer(meter)
         if forwarded.exchange.status >= 300:
             raise await read_refusal(call, forwarded)
-        reply = relay(call, forwarded, meter)
+        reply = relay(call, forwarded, meter, None if limited is None else limited.allowance)
         if replay is not None:
             reply = replay.record(reply, exits)
         exits.append(reply.note_usage)

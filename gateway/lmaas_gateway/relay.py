@@ -17,13 +17,14 @@ from lmaas_gateway.errors import (
     StreamInterruptedError,
 )
 from lmaas_gateway.events import EventTap
+from lmaas_gateway.finish import can_finish, finish
 from lmaas_gateway.replicas.client import ReplicaDeadlineError, ReplicaError
 
 if TYPE_CHECKING:
-    from lmaas_gateway.call import Route
+    from lmaas_gateway.call import Route, Usage
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.replicas.forwarded import Forwarded
-    from lmaas_gateway.reply import Outlet, Reply
+    from lmaas_gateway.reply import Allowance, Outlet, Reply
 
 # vLLM writes usage at the end of a reply, at most some fields from it.
 _TAIL_BYTES = 64 * 1024
@@ -38,12 +39,19 @@ _PROBLEM = re.compile(r"'msg': '([^'\\]*)'")
 _MAX_PROBLEMS = 3
 
 
-def relay(call: Call, forwarded: Forwarded, meter: Meter) -> Reply:
-    """Make the reply to `call` out of what its replica began to answer."""
+def relay(call: Call, forwarded: Forwarded, meter: Meter, allowance: Allowance | None = None) -> Reply:
+    """Make the reply to `call` out of what its replica began to answer.
+
+    Args:
+        call: What was asked.
+        forwarded: The reply that has begun.
+        meter: Takes note of it.
+        allowance: Of a stream that must ask for its tokens as it goes.
+    """
     if not call.is_stream:
         content_type = forwarded.exchange.headers.get(b"content-type", b"application/json")
         return PlainReply(forwarded, meter, content_type)
-    return StreamReply(call, forwarded, meter)
+    return StreamReply(call, forwarded, meter, allowance)
 
 
 class PlainReply:
@@ -99,6 +107,7 @@ class StreamReply:
     """A stream of events. It ends with its terminal event, or with an error event: never in between."""
 
     __slots__ = (
+        "_allowance",
         "_call",
         "_failure",
         "_forwarded",
@@ -108,13 +117,18 @@ class StreamReply:
         "_tap",
         "content_length",
         "content_type",
+        "is_held",
         "is_over",
         "status",
     )
     is_stream = True
 
-    def __init__(self, call: Call, forwarded: Forwarded, meter: Meter) -> None:
+    def __init__(
+        self, call: Call, forwarded: Forwarded, meter: Meter, allowance: Allowance | None = None
+    ) -> None:
         self._call = call
+        self._allowance = allowance
+        self.is_held = False
         self._forwarded = forwarded
         self._meter = meter
         self._open_call = meter.open_call
@@ -127,6 +141,8 @@ class StreamReply:
             is_usage_hidden=not call.wants_usage,
             max_tokens=_most_events(call, forwarded.max_model_len),
         )
+        if allowance is not None:
+            self._tap.pass_up_to(allowance.completion_tokens)
         self.status = 200
         self.content_type = b"text/event-stream; charset=utf-8"
         self.content_length: bytes | None = None
@@ -139,7 +155,7 @@ class StreamReply:
         """Give the next whole events; none at the end."""
         self._outlet = outlet
         while not self.is_over:
-            data = self._go_on(await self._read_on())
+            data = await self._ask_on() if self.is_held else self._go_on(await self._read_on())
             if data:
                 return data
         return b""
@@ -152,16 +168,20 @@ class StreamReply:
         data = self._pass(self._forwarded.exchange.take())
         if data:
             outlet.write(data)
-        return not self.is_over
+        return not (self.is_over or self.is_held)
 
     def _go_on(self, data: bytes) -> bytes:
-        if self.is_over:
-            return b""  # the outlet has had it all
+        if self.is_over or self.is_held:
+            return b""  # the outlet has had it all, or all that it may have
         return self._pass(data) if data else self._end()
 
     def _pass(self, data: bytes) -> bytes:
+        return self._passed(self._tap.feed(data))
+
+    def _passed(self, data: bytes) -> bytes:
         tap = self._tap
-        data = tap.feed(data)
+        if tap.is_held:
+            data += self._extend_now()
         if self._open_call is not None:
             self._open_call.note_tokens(tap.tokens)
         if tap.is_broken:
@@ -169,6 +189,35 @@ class StreamReply:
         if tap.is_complete:
             self._complete()
         return data
+
+    def _extend_now(self) -> bytes:
+        """Give what was held, as far as more tokens can be had at once."""
+        tap, allowance, data = self._tap, self._allowance, b""
+        while tap.is_held and allowance is not None and allowance.extend_now():
+            data += tap.pass_up_to(allowance.completion_tokens)
+        self.is_held = tap.is_held
+        return data
+
+    async def _ask_on(self) -> bytes:
+        """Have more tokens, and give what was held; or end the stream, since there are no more."""
+        allowance = self._allowance
+        assert allowance is not None  # nothing is held without one  # noqa: S101
+        refusal = await allowance.extend()
+        if refusal is not None:
+            return self._finish(refusal)
+        self.is_held = False
+        return self._passed(self._tap.pass_up_to(allowance.completion_tokens))
+
+    def _finish(self, refusal: GatewayError) -> bytes:
+        """End the stream as its dialect ends one that has no more tokens."""
+        self.is_over = True
+        self._meter.outcome, self._meter.code = "limited", refusal.code or ""
+        call, tap = self._call, self._tap
+        if not can_finish(call):
+            return error_event(refusal, call.route)
+        told = self._estimate(tap.usage())
+        unfinished = [index for index in range(call.choices) if index not in tap.finished]
+        return finish(call, self._forwarded.first, unfinished, told, refusal)
 
     def _complete(self) -> None:
         self._meter.is_whole = True
@@ -184,13 +233,11 @@ class StreamReply:
             return
         tap = self._tap
         told = tap.usage()
-        if told is None or not tap.is_complete:
-            told = usage.estimate(
-                told,
-                prompt_tokens=len(self._call.prompt) // _BYTES_PER_TOKEN,
-                completion_tokens=max(0, tap.tokens),
-            )
-        self._meter.usage = told
+        self._meter.usage = self._estimate(told) if told is None or not tap.is_complete else told
+
+    def _estimate(self, told: Usage | None) -> Usage:
+        prompt_tokens = self._meter.prompt_tokens or len(self._call.prompt) // _BYTES_PER_TOKEN
+        return usage.estimate(told, prompt_tokens=prompt_tokens, completion_tokens=max(0, self._tap.tokens))
 
     async def _read_on(self) -> bytes:
         try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from lmaas_gateway.errors import GatewayError
 
 
 class Outlet(Protocol):
@@ -14,6 +17,26 @@ class Outlet(Protocol):
 
     def write(self, data: bytes) -> None:
         """Write a piece; only while it is free."""
+        ...
+
+
+class Allowance(Protocol):
+    """How many tokens a stream may have, where more must be had as it goes.
+
+    Attributes:
+        completion_tokens: So many, for now.
+    """
+
+    @property
+    def completion_tokens(self) -> int:
+        """So many, for now."""
+
+    def extend_now(self) -> bool:
+        """Have more, if that needs no waiting."""
+        ...
+
+    async def extend(self) -> GatewayError | None:
+        """Have more, or tell which limit has no more."""
         ...
 
 

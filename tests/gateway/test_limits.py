@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from lmaas_gateway.testing import FakeReplica, Script
@@ -117,7 +118,7 @@ async def test_refused_and_failed_calls_cost_no_tokens() -> None:
 async def test_reply_without_a_bound_is_given_one() -> None:
     async with FakeReplica() as replica, run_gateway(limited(replica, tokens_per_minute=10_000)) as running:
         assert (await ask(running)).status == 200
-        assert replica.calls[0].request.fields["max_completion_tokens"] == 4096
+        assert replica.calls[0].request.fields["max_completion_tokens"] == 2500
         other = await running.post(CHAT, ASK, f"authorization: Bearer {OTHER}")
         assert other.status == 200
         assert "max_completion_tokens" not in replica.calls[1].request.fields
@@ -155,3 +156,135 @@ async def test_changed_limits_hold_from_the_next_call_on_and_forget_nothing() ->
         assert (await ask(running)).status == 429
         await running.gateway.change(limited(replica))
         assert (await ask(running)).status == 200
+
+
+def events_of(reply: Response) -> list[Any]:
+    lines = [line[6:] for line in reply.body.decode().splitlines() if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    return [msgspec.json.decode(line) for line in lines[:-1]]
+
+
+async def stream(running: Running, **fields: Any) -> Response:
+    return await running.post(CHAT, {**ASK, "stream": True, **fields}, AUTH)
+
+
+class Words:
+    """Counts a prompt as the fake replica does, by words, and says how often it was asked."""
+
+    def __init__(self, replica: FakeReplica, tokens: int | None = None) -> None:
+        self.replica, self.asked, self.tokens = replica, 0, tokens
+
+    async def count(self, call: Any, pool: Any) -> int | None:
+        assert pool.name == "mock"
+        self.asked += 1
+        if self.tokens is not None:
+            return self.tokens
+        return sum(len(message["content"].split()) for message in msgspec.json.decode(call.prompt))
+
+    def close(self) -> None:
+        pass
+
+
+async def test_stream_without_a_bound_goes_on_step_by_step() -> None:
+    script = Script(tokens=1000)
+    async with (
+        FakeReplica(script=script) as replica,
+        run_gateway(limited(replica, tokens_per_minute=5_000)) as running,
+    ):
+        reply = await stream(running, stream_options={"include_usage": True})
+        events = events_of(reply)
+        assert events[-1]["usage"]["completion_tokens"] == 1000
+        assert events[-2]["choices"][0]["finish_reason"] != "length"
+        assert (await running.logged())["outcome"] == "ok"
+        assert held(running) == 0
+
+
+async def test_stream_ends_at_the_token_where_its_limit_ends() -> None:
+    script = Script(tokens=1500, token_gap_s=0.0)
+    async with (
+        FakeReplica(script=script) as replica,
+        run_gateway(limited(replica, tokens_per_minute=1_000)) as running,
+    ):
+        running.gateway.limiter._prompts = Words(replica, tokens=7)
+        reply = await stream(running, stream_options={"include_usage": True})
+        *_, last, usage = events_of(reply)
+        assert reply.status == 200
+        assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "length"}]
+        assert last["lmaas"]["code"] == "rate_limit_exceeded"
+        assert "key tight: 1000 tokens a minute" in last["lmaas"]["message"]
+        assert last["id"] == events_of(reply)[0]["id"]
+        assert usage["usage"] == {"prompt_tokens": 7, "completion_tokens": 993, "total_tokens": 1000}
+        text = [
+            event
+            for event in events_of(reply)
+            if event["choices"] and event["choices"][0]["delta"].get("content")
+        ]
+        assert len(text) == 993
+        record = await running.logged()
+        assert (record["outcome"], record["code"]) == ("limited", "rate_limit_exceeded")
+        await replica.record.until(lambda: replica.running == 0)
+        assert replica.calls[0].outcome is not None
+        assert (await ask(running, max_tokens=1)).status == 429
+        assert running.in_flight == 0
+
+
+async def test_stream_ends_while_its_client_waits_for_slow_tokens() -> None:
+    script = Script(tokens=600, token_gap_s=0.001)
+    async with (
+        FakeReplica(script=script) as replica,
+        run_gateway(limited(replica, tokens_in_flight=300)) as running,
+    ):
+        running.gateway.limiter._prompts = Words(replica, tokens=50)
+        assert (await stream(running)).status == 200
+        await replica.record.until(lambda: replica.running == 0)
+        assert replica.aborted == 1
+        # What it held is free again.
+        assert (await ask(running, max_tokens=100)).status == 200
+
+
+async def test_every_open_choice_of_a_stream_is_finished() -> None:
+    async with (
+        FakeReplica(script=Script(tokens=400)) as replica,
+        run_gateway(limited(replica, tokens_per_minute=700)) as running,
+    ):
+        running.gateway.limiter._prompts = Words(replica, tokens=3)
+        reply = await stream(running, n=2)
+        ends = [
+            event["choices"][0]["index"]
+            for event in events_of(reply)
+            if event["choices"] and event["choices"][0]["finish_reason"] == "length"
+        ]
+        assert sorted(ends) == [0, 1]
+
+
+async def test_call_whose_bound_does_not_fit_is_counted_and_let_through() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, tokens_per_minute=100)) as running:
+        words = running.gateway.limiter._prompts = Words(replica)
+        replies = [await ask(running, max_tokens=10) for _ in range(3)]
+        assert [reply.status for reply in replies] == [200] * 3
+        assert words.asked == 3
+
+
+async def test_calls_under_way_are_counted_where_their_bounds_take_anothers_place() -> None:
+    async with (
+        FakeReplica(script=Script(headers_delay_s=0.2)) as replica,
+        run_gateway(limited(replica, tokens_per_minute=1_500)) as running,
+    ):
+        words = running.gateway.limiter._prompts = Words(replica)
+        replies = await asyncio.gather(*(ask(running, max_tokens=10) for _ in range(20)))
+        assert [reply.status for reply in replies] == [200] * 20
+        assert 0 < words.asked <= 20
+
+
+async def test_room_for_the_bound_costs_no_counting() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, tokens_per_minute=50_000)) as running:
+        words = running.gateway.limiter._prompts = Words(replica)
+        assert (await ask(running, max_tokens=10)).status == 200
+        assert words.asked == 0
+
+
+async def test_used_up_limit_refuses_without_counting() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, tokens_per_minute=100)) as running:
+        words = running.gateway.limiter._prompts = Words(replica)
+        assert (await ask(running, max_tokens=500)).status == 429
+        assert words.asked == 0

@@ -11,9 +11,10 @@ from lmaas_gateway.limits.bounds import bound_completion, bound_field, bound_pro
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
+    from lmaas_gateway.errors import GatewayError
     from lmaas_gateway.limits.rules import Rules
     from lmaas_gateway.limits.stage import Limiter
-    from lmaas_gateway.limits.table import Stamp
+    from lmaas_gateway.limits.table import Stamp, Table
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.replicas.pool import Pool
 
@@ -112,11 +113,50 @@ class Reservation:
         if not self.is_counted:
             limiter.loose.add(self)
 
-    def tighten(self, prompt_tokens: int) -> None:
-        """Hold no more for the prompt than its number of tokens, which is known by now."""
+    @property
+    def allowance(self) -> Reservation | None:
+        """What a stream asks for its tokens, if it must as it goes."""
+        return self if self.is_stepwise else None
+
+    def extend_now(self) -> bool:
+        """Take one more step of tokens, if that needs no waiting."""
+        table = self._limiter.table
+        return table is not None and self._take_step(self._limiter.settings.step_tokens, table)
+
+    async def extend(self) -> GatewayError | None:
+        """Take one more step of tokens, or what is left of one; else tell which limit has none left."""
+        return await self._limiter.extend(self)
+
+    def costs_of_step(self, tokens: int) -> list[int]:
+        """What so many more tokens cost, by metric."""
+        nanos = 0
+        if self.rules.has_money:
+            nanos = self._limiter.prices.most_nanos(self.pool.name, 0, tokens)
+        return [0, tokens, nanos, 0, tokens]
+
+    def hold_step(self, stamp: Stamp, costs: list[int]) -> None:
+        """Take note of more that has been taken."""
+        self._grants.append((stamp, costs[1], costs[2]))
+        self._limiter.reserved_tokens += costs[1]
+        self.completion_tokens += costs[1]
+
+    def _take_step(self, tokens: int, table: Table) -> bool:
+        costs = self.costs_of_step(tokens)
+        stamp = table.reserve(self.rules.counters, costs)
+        if stamp is None:
+            return False
+        self.hold_step(stamp, costs)
+        return True
+
+    def tighten(self, prompt_tokens: int | None) -> None:
+        """Hold no more for the prompt than its number of tokens; None where nobody can tell it."""
+        if self.is_counted:
+            return
         self.is_counted = True
-        self.meter.prompt_tokens = prompt_tokens
         self._limiter.loose.discard(self)
+        if prompt_tokens is None:
+            return
+        self.meter.prompt_tokens = prompt_tokens
         excess = self.prompt_tokens - prompt_tokens
         self.prompt_tokens = prompt_tokens
         if not self._is_held or excess <= 0:
@@ -162,9 +202,9 @@ class Reservation:
             settings = self._limiter.settings
             if call.is_stream:
                 self.is_stepwise = True
-                completion = settings.step_tokens
+                completion = min(settings.step_tokens, self.rules.quarter_tokens)
             else:
-                completion = settings.unbounded_tokens
+                completion = min(settings.unbounded_tokens, self.rules.quarter_tokens)
                 body = with_max_tokens(call.body, bound_field(call), completion)
                 self.call = msgspec.structs.replace(call, body=body, max_tokens=completion)
         self.completion_tokens = max(0, completion) * call.choices

@@ -87,10 +87,19 @@ class Rules:
         requests: Those of calls, and `tokens` those of tokens, that callers are told of.
         has_tokens: Whether the tokens of a call matter at all.
         has_money: Whether its price does.
+        quarter_tokens: A quarter of the lowest limit on tokens: the most that an unbounded call takes.
         counts_first: Whether prompts are counted before anything is taken, since bounds of them find no room.
     """
 
-    __slots__ = ("counters", "counts_first", "has_money", "has_tokens", "requests", "tokens")
+    __slots__ = (
+        "counters",
+        "counts_first",
+        "has_money",
+        "has_tokens",
+        "quarter_tokens",
+        "requests",
+        "tokens",
+    )
 
     def __init__(self, counters: tuple[Counter, ...]) -> None:
         metrics = {counter.metric for counter in counters}
@@ -99,6 +108,8 @@ class Rules:
         self.tokens = tuple(counter for counter in counters if counter.metric == TOKENS)
         self.has_money = MONEY in metrics
         self.has_tokens = not metrics.isdisjoint({TOKENS, MONEY, TOKENS_IN_FLIGHT})
+        amounts = (counter.amount for counter in counters if counter.metric in {TOKENS, TOKENS_IN_FLIGHT})
+        self.quarter_tokens = max(1, min(amounts, default=1 << 62) // 4)
         self.counts_first = False
 
 

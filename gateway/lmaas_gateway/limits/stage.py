@@ -129,6 +129,24 @@ class Limiter:
                 break
         raise self._refuse(reservation, refusals)
 
+    async def extend(self, reservation: Reservation) -> GatewayError | None:
+        """Take one more step for a stream, or what is left of one; else tell which limit has none left."""
+        tokens = self.settings.step_tokens
+        await self._count(reservation)
+        refusals: Sequence[Refusal] = ()
+        for round_ in range(_ROUNDS):
+            costs = reservation.costs_of_step(tokens)
+            taken = await self.store.reserve(reservation.rules.counters, costs)
+            if not isinstance(taken, list):
+                reservation.hold_step(taken, costs)
+                return None
+            refusals = taken
+            if round_ or not await self._tighten_others(refusals):
+                tokens = _part_of(tokens, costs, refusals)
+                if not tokens:
+                    break
+        return self._refuse(reservation, refusals)
+
     def tell(self, rules: Rules, meter: Meter) -> None:
         """Note in the head of the reply what is left of the limits."""
         for what, counters in ((b"requests", rules.requests), (b"tokens", rules.tokens)):
@@ -178,10 +196,10 @@ class Limiter:
         return ()
 
     async def _count(self, reservation: Reservation) -> None:
-        tokens = None
-        if not reservation.is_counted and self._prompts is not None:
-            tokens = await self._prompts.count(reservation.call, reservation.pool)
-        reservation.tighten(reservation.prompt_tokens if tokens is None else tokens)
+        if not reservation.is_counted:
+            prompts = self._prompts
+            tokens = None if prompts is None else await prompts.count(reservation.call, reservation.pool)
+            reservation.tighten(tokens)
 
     async def _tighten_others(self, refusals: Sequence[Refusal]) -> bool:
         """Count the prompts of calls under way that hold a bound of what is lacking."""
@@ -201,6 +219,13 @@ class Limiter:
         self._metrics.count(LIMIT_REFUSALS, (limit.subject_kind, limit.metric, limit.period))
         self.tell(reservation.rules, reservation.meter)
         return refuse(limit, reservation.costs()[counter.metric], left, wait_s)
+
+
+def _part_of(tokens: int, costs: Sequence[int], refusals: Sequence[Refusal]) -> int:
+    """Tell how many of the tokens that were refused could be had."""
+    return min(
+        (max(0, refusal.left) * tokens // costs[refusal.counter.metric] for refusal in refusals), default=0
+    )
 
 
 def _can_be_had(reservation: Reservation, refusals: Sequence[Refusal]) -> bool:

@@ -164,7 +164,9 @@ class Table:
         """List the counters that have too little left."""
         self._roll(counters, self._now())
         return [
-            counter for counter in counters if self.total(counter) + costs[counter.metric] > counter.amount
+            counter
+            for counter in counters
+            if (cost := costs[counter.metric]) and self.total(counter) + cost > counter.amount
         ]
 
     def wait_s(self, counter: Counter, cost: int) -> float:
@@ -198,7 +200,8 @@ class Table:
             at = counter.at
             if cells[at + _MARK] != stamp[counter.turn]:
                 self._begin(at, counter.turn, stamp)
-            if cells[at + _TOTAL] + costs[counter.metric] > counter.amount:
+            cost = costs[counter.metric]
+            if cost and cells[at + _TOTAL] + cost > counter.amount:
                 return None
         self._add(counters, costs)
         return stamp

@@ -121,9 +121,11 @@ class Sink(Protocol):
 
     Attributes:
         is_over: It wants no more.
+        is_held: It can go on only after its reader has done something.
     """
 
     is_over: bool
+    is_held: bool
 
     def take(self) -> bool:
         """Take what has come, or leave it; tell whether that was all that is to be done for now."""
@@ -352,7 +354,7 @@ class Exchange:
         if connection is None:
             return b""
         data = connection.take()
-        while not data and not connection.is_complete and not (sink is not None and sink.is_over):
+        while not data and not connection.is_complete and not (sink and (sink.is_over or sink.is_held)):
             await connection.news(sink)
             data = connection.take()
         return data

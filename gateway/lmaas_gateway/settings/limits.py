@@ -15,14 +15,14 @@ class LimitSettings(BaseModel):
     step_tokens: int = Field(
         default=256,
         ge=1,
-        description="A limited stream that does not bound its tokens reserves so many at a time, and ends "
-        'with finish reason "length" where no more can be had.',
+        description="A limited stream that does not bound its tokens reserves so many at a time, first a "
+        "quarter of its lowest limit at most, and ends with finish reason `length` where no more can be had.",
     )
     unbounded_tokens: int = Field(
         default=4096,
         ge=1,
         description="The completion of a limited call that is no stream and does not bound its tokens: so "
-        "many are reserved, and its replica is told that bound.",
+        "many are reserved, a quarter of its lowest limit at most, and its replica is told that bound.",
     )
     outage_percent: float = Field(
         default=10.0,

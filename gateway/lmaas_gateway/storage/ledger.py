@@ -40,7 +40,7 @@ _SUMS = (
 _FROM_ENTRY = _SUMS[2:]
 _KEY = tuple(column.name for column in usage_days.primary_key.columns)
 # A client that leaves is no failure of the service.
-_WELL = frozenset({"ok", "client_gone"})
+_WELL = frozenset({"ok", "client_gone", "limited"})
 
 
 async def record(connection: Connection, entries: Sequence[LedgerEntry]) -> tuple[str, ...]:
