@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.call import Principal, Usage
     from lmaas_gateway.entries import Entry
+    from lmaas_gateway.errors import GatewayError
 
 Outcome = Literal["ok", "error", "interrupted", "client_gone", "limited"]
 Source = Literal["", "miss", "hit", "coalesced", "replayed"]
@@ -59,6 +60,7 @@ class Meter:
         attempts: How many replicas were asked.
         prompt_tokens: Of its prompt, where they were counted here; else 0.
         queued_s: How long the call waited for its turn.
+        verdict: Why the call is ended from outside, by cancelling its task, if it is.
         reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
 
@@ -87,6 +89,7 @@ class Meter:
         "route",
         "status",
         "usage",
+        "verdict",
     )
 
     def __init__(self, request_id: str, route: str, clock: Callable[[], float]) -> None:
@@ -108,6 +111,7 @@ class Meter:
         self.cache: Source = ""
         self.queued_s = 0.0
         self.usage: Usage | None = None
+        self.verdict: GatewayError | None = None
 
     def see_first_byte(self) -> None:
         """Note the time: the reply's body begins."""

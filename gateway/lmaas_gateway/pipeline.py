@@ -81,6 +81,7 @@ class Pipeline:
         principal = self._authenticator.identify(headers, address)
         if principal is None:
             principal = await self._authenticator.look_up(headers, address)
+        self._authenticator.admit(principal, meter, exits)
         meter.caller, meter.principal = principal, principal.id
         call = await read_call()
         if self._policy.check(call):

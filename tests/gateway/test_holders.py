@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmaas_gateway.storage import holders, tables
-from support.stores import *  # noqa: F403
 from support.tenants import NOW_US, Tenant
 
 if TYPE_CHECKING:
@@ -22,11 +21,6 @@ async def find(database: Database, key_id: str) -> holders.KeyHolder | None:
 async def person(database: Database, subject: str) -> holders.PersonHolder | None:
     async with database.reading() as connection:
         return await holders.find_person(connection, subject)
-
-
-async def changed(database: Database, since: int) -> list[str]:
-    async with database.reading() as connection:
-        return [key.id for key in await holders.list_changed(connection, since)]
 
 
 async def test_key_tells_whom_it_stands_for_and_what_it_may(database: Database) -> None:
@@ -49,6 +43,7 @@ async def test_key_tells_whom_it_stands_for_and_what_it_may(database: Database) 
         expires_at=NOW_US + 1,
         revoked_at=None,
         changed_at=NOW_US,
+        stores_content=False,
         is_closed=False,
     )
 
@@ -74,28 +69,13 @@ async def test_key_is_closed_with_what_it_stands_for(database: Database, what: s
     assert found.is_closed
 
 
-async def test_keys_that_changed_are_listed_from_a_time_on(database: Database) -> None:
+async def test_several_keys_are_found_at_once(database: Database) -> None:
     tenant = await Tenant(database).make()
-    old, new = await tenant.add_key(), await tenant.add_key(changed_at=NOW_US + 5)
-    assert await changed(database, NOW_US) == [old.id, new.id]
-    assert await changed(database, NOW_US + 1) == [new.id]
-    assert await changed(database, NOW_US + 6) == []
-
-
-async def test_change_of_what_keys_stand_for_is_a_change_of_the_keys(database: Database) -> None:
-    one, two = await Tenant(database).make(), await Tenant(database, "two").make()
-    member = await one.add_member()
-    theirs, other = await one.add_key(member_id=member), await one.add_key()
-    foreign = await two.add_key()
-    async with database.writing() as connection:
-        await holders.note_changed(connection, one.organization, NOW_US + 1, member=member)
-    assert await changed(database, NOW_US + 1) == [theirs.id]
-    async with database.writing() as connection:
-        await holders.note_changed(connection, one.organization, NOW_US + 2, project=one.project)
-    assert set(await changed(database, NOW_US + 2)) == {theirs.id, other.id}
-    async with database.writing() as connection:
-        await holders.note_changed(connection, two.organization, NOW_US + 3)
-    assert await changed(database, NOW_US + 3) == [foreign.id]
+    one, two = await tenant.add_key(), await tenant.add_key()
+    await tenant.add_key()
+    async with database.reading() as connection:
+        found = await holders.find_keys(connection, [one.id, two.id, "0123456789"])
+    assert {key.id for key in found} == {one.id, two.id}
 
 
 async def test_person_is_found_by_the_token_s_issuer_and_subject(database: Database) -> None:
@@ -117,18 +97,6 @@ async def test_disabled_person_is_closed(database: Database) -> None:
     found = await person(database, "iss|ann")
     assert found is not None
     assert found.is_closed
-
-
-async def test_last_use_only_moves_forward(database: Database) -> None:
-    key = await (await Tenant(database).make()).add_key()
-    for at in (NOW_US + 2, NOW_US + 1):
-        async with database.writing() as connection:
-            await holders.note_used(connection, {key.id: at, "0123456789": at})
-    async with database.reading() as connection:
-        row = (await connection.execute(tables.keys.select())).one()
-    assert row.last_used_at == NOW_US + 2
-    # It is no change that anybody must read.
-    assert row.changed_at == NOW_US
 
 
 async def test_database_tells_whether_there_is_any_key(database: Database) -> None:

@@ -107,7 +107,7 @@ class InferenceEndpoint:
             if watch.is_gone:
                 _note_gone(meter, scope)
             else:
-                await self._send_shutdown(reply, meter, scope, send, watch)
+                await self._send_verdict(reply, meter, scope, send, watch)
         except ReplicaError:
             # The head is out, so all that can be done is to end the connection short of its length.
             meter.outcome = "interrupted"
@@ -199,7 +199,7 @@ class InferenceEndpoint:
         meter.outcome, meter.code = "interrupted", error.code or ""
         await send({"type": "http.response.body", "body": error_event(error, self._route)})
 
-    async def _send_shutdown(
+    async def _send_verdict(
         self,
         reply: Reply | None,
         meter: Meter,
@@ -207,8 +207,10 @@ class InferenceEndpoint:
         send: Send,
         watch: ClientWatch,
     ) -> None:
-        """End a call that outlasts the gateway: with an error, or an error event if its stream has begun."""
-        error = ServerShuttingDownError("The gateway is shutting down; retry the call.", retry_after_s=1)
+        """End a call that may not go on: with an error, or an error event if its stream has begun."""
+        error = meter.verdict or ServerShuttingDownError(
+            "The gateway is shutting down; retry the call.", retry_after_s=1
+        )
         if not watch.has_head or reply is None or reply.is_stream:
             await self._send_error(error, meter, scope, send, watch)
 

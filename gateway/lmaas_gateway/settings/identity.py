@@ -48,7 +48,8 @@ class IdentitySettings(BaseModel):
     max_lookups_per_s: int = Field(
         default=200,
         ge=1,
-        description="Unknown keys that a process asks the store for in a second; further ones get 503.",
+        description="Keys that a process asks the store for in vain in a second; further ones that it "
+        "does not know get 503.",
     )
     trusted_proxies: tuple[str, ...] = Field(
         default=(),

@@ -8,15 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, bindparam, func, select, update
 
 from lmaas_gateway.call import Role
 from lmaas_gateway.storage.tables import keys, members, organizations, projects
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from lmaas_gateway.storage.loan import Connection
 
-_MOST_CHANGES = 10_000
+MOST_AT_ONCE = 500
+"""About how many keys one query may ask."""
 
 
 class KeyScopes(msgspec.Struct, frozen=True):
@@ -38,6 +41,7 @@ class KeyHolder(msgspec.Struct, frozen=True, kw_only=True):
         mac: In place of the key.
         role: Of its member, if it has one.
         expires_at: In microseconds, as all times; None for never.
+        stores_content: Whether prompts and answers of its project's calls are kept.
         is_closed: Its member is disabled, or its project or organization archived.
     """
 
@@ -54,6 +58,7 @@ class KeyHolder(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int | None
     revoked_at: int | None
     changed_at: int
+    stores_content: bool
     is_closed: bool
 
 
@@ -80,10 +85,10 @@ async def find_key(connection: Connection, key_id: str) -> KeyHolder | None:
     return _key_holder(rows[0]) if rows else None
 
 
-async def list_changed(connection: Connection, since: int) -> list[KeyHolder]:
-    """List the keys that have changed at or after `since`, the earliest first; at most some thousand."""
-    query = _holders().where(keys.c.changed_at >= since).order_by(keys.c.changed_at).limit(_MOST_CHANGES)
-    return [_key_holder(row) for row in (await connection.execute(query)).all()]
+async def find_keys(connection: Connection, key_ids: Sequence[str]) -> list[KeyHolder]:
+    """Find several keys by their ids; at most `MOST_AT_ONCE`."""
+    rows = (await connection.execute(_holders().where(keys.c.id.in_(key_ids)))).all()
+    return [_key_holder(row) for row in rows]
 
 
 async def find_person(connection: Connection, subject: str) -> PersonHolder | None:
@@ -130,31 +135,14 @@ async def has_keys(connection: Connection) -> bool:
     return bool((await connection.execute(select(keys.c.id).limit(1))).all())
 
 
-async def note_used(connection: Connection, times: dict[str, int]) -> None:
+async def note_used(connection: Connection, times: Mapping[str, int]) -> None:
     """Note when keys were last used; a time that is later stays."""
-    for key_id, at in times.items():
-        is_later = (keys.c.last_used_at.is_(None)) | (keys.c.last_used_at < at)
-        await connection.execute(update(keys).where(keys.c.id == key_id, is_later).values(last_used_at=at))
-
-
-async def note_changed(
-    connection: Connection,
-    organization: str,
-    at: int,
-    *,
-    project: str | None = None,
-    member: str | None = None,
-) -> None:
-    """Have every process read the keys of a project, a member or all again: what they stand for has changed.
-
-    Whoever disables a member, or archives a project or organization, does this in the same transaction.
-    """
-    query = update(keys).where(keys.c.organization_id == organization)
-    if project is not None:
-        query = query.where(keys.c.project_id == project)
-    if member is not None:
-        query = query.where(keys.c.member_id == member)
-    await connection.execute(query.values(changed_at=at))
+    # In the order of their ids, so that two processes never wait for each other.
+    uses = [{"key": key_id, "at": at} for key_id, at in sorted(times.items())]
+    if uses:
+        is_earlier = func.coalesce(keys.c.last_used_at, 0) < bindparam("at")
+        statement = update(keys).where(keys.c.id == bindparam("key"), is_earlier)
+        await connection.execute(statement.values(last_used_at=bindparam("at")), uses)
 
 
 def _holders() -> Select[Any]:
@@ -163,6 +151,7 @@ def _holders() -> Select[Any]:
             keys,
             members.c.role,
             members.c.disabled_at,
+            projects.c.stores_content,
             projects.c.archived_at.label("project_archived_at"),
             organizations.c.archived_at.label("organization_archived_at"),
         )
@@ -187,6 +176,7 @@ def _key_holder(row: Row[Any]) -> KeyHolder:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         changed_at=row.changed_at,
+        stores_content=bool(row.stores_content),
         is_closed=_is_any(row.disabled_at, row.project_archived_at, row.organization_archived_at),
     )
 

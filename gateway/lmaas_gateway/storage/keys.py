@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, func, update
 
 from lmaas_gateway.storage import rows
+from lmaas_gateway.storage.changes import stamp
 from lmaas_gateway.storage.records import Key
 from lmaas_gateway.storage.tables import keys
 
@@ -73,7 +74,9 @@ async def change(
     """Change what is given; tell whether there is such a key."""
     if not values:
         return await find(connection, organization_id, key_id) is not None
-    statement = update(keys).where(_own(organization_id, key_id)).values(**values, changed_at=at)
+    statement = (
+        update(keys).where(_own(organization_id, key_id)).values(**values, changed_at=stamp(connection, at))
+    )
     return await rows.write(connection, statement) == 1
 
 
@@ -82,7 +85,7 @@ async def revoke(connection: Connection, organization_id: str, key_id: str, at: 
     statement = (
         update(keys)
         .where(_own(organization_id, key_id), keys.c.revoked_at.is_(None))
-        .values(revoked_at=at, changed_at=at)
+        .values(revoked_at=at, changed_at=stamp(connection, at))
     )
     return await rows.write(connection, statement) == 1
 
@@ -103,7 +106,7 @@ async def rotate(
         .where(_own(organization_id, key_id), keys.c.revoked_at.is_(None), keys.c.rotated_to.is_(None))
         .values(
             rotated_to=successor.id,
-            changed_at=successor.created_at,
+            changed_at=stamp(connection, successor.created_at),
             expires_at=_least(func.coalesce(keys.c.expires_at, _NEVER), until, connection),
         )
     )

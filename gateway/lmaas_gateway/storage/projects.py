@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, update
 
 from lmaas_gateway.storage import rows
-from lmaas_gateway.storage.holders import note_changed
+from lmaas_gateway.storage.changes import note_changed
 from lmaas_gateway.storage.records import Project
 from lmaas_gateway.storage.tables import projects
 

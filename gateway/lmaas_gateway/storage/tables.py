@@ -122,7 +122,7 @@ keys = Table(
     Index(None, "organization_id", "created_at", "id"),
     Index(None, "organization_id", "project_id", "created_at", "id"),
     # Which keys have changed lately is asked every second, by every process.
-    Index(None, "changed_at"),
+    Index(None, "changed_at", "id"),
 )
 
 limits = Table(

@@ -245,4 +245,4 @@ def upgrade() -> None:
         ["organization_id", "project_id", "created_at", "id"],
         unique=False,
     )
-    op.create_index("ix_keys_changed_at", "keys", ["changed_at"], unique=False)
+    op.create_index("ix_keys_changed_at_id", "keys", ["changed_at", "id"], unique=False)
