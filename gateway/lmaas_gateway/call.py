@@ -40,12 +40,14 @@ class Route:
         replica_path: The path of vLLM that does the work.
         kinds: The kinds of model that have this route.
         dialect: The wire format of its stream, usage and errors.
+        is_salted: Whether its engine may keep what it reads, so that tenants must be kept apart.
     """
 
     path: str
     replica_path: str
     kinds: frozenset[ModelKind]
     dialect: Dialect = "plain"
+    is_salted: bool = True
 
 
 _GENERATE: frozenset[ModelKind] = frozenset({"chat", "completion"})
@@ -64,8 +66,8 @@ ROUTES = (
     Route("/v1/rerank", "/v1/rerank", _RANK),
     Route("/v1/score", "/v1/score", _RANK),
     Route("/v1/classify", "/classify", _CLASSIFY),
-    Route("/v1/tokenize", "/tokenize", _ALL),
-    Route("/v1/detokenize", "/detokenize", _ALL),
+    Route("/v1/tokenize", "/tokenize", _ALL, is_salted=False),
+    Route("/v1/detokenize", "/detokenize", _ALL, is_salted=False),
 )
 
 
@@ -133,8 +135,6 @@ class Principal(msgspec.Struct, frozen=True):
         scopes: What the key may be used for.
         limits: What the limiter needs to know of it; nobody else looks.
         salt: Keeps its prompts apart from other tenants' in the engines' prefix caches.
-        organization: Its id, as those of its project, of the person or service, and of the key; empty where
-            there is none, as of keys that stand in the configuration.
     """
 
     id: str
@@ -149,6 +149,18 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: Scopes = UNBOUND
     limits: object = None
     salt: bytes = b""
+
+    @property
+    def tenant(self) -> str:
+        """What it shares with its like, and with nobody else: its project, or itself where it has none.
+
+        Queues, stored replies, sessions and media places go by it, not by keys: those a tenant has many of.
+        """
+        return self.project or "=" + self.id
+
+
+NOBODY = Principal("")
+"""Whoever is not known yet."""
 
 
 class Idempotency(msgspec.Struct, frozen=True):

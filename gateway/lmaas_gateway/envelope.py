@@ -6,6 +6,7 @@ omitted field stays omitted, and a body that needs no change is forwarded byte f
 
 from __future__ import annotations
 
+import hmac
 import re
 
 import msgspec
@@ -19,6 +20,7 @@ MAX_DEPTH = 128
 _LIST_OF_PROMPTS = re.compile(rb'\[\s*["\[]')
 _FIELD = re.compile(r"\$\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)")
 
+_NULL = msgspec.Raw(b"null")
 ABSENT = msgspec.Raw(b"null")
 # English text has about four bytes a token in most vocabularies.
 _BYTES_PER_TOKEN = 4
@@ -141,18 +143,36 @@ def prompt_of(envelope: Envelope) -> msgspec.Raw:
     return ABSENT
 
 
-def preamble_of(envelope: Envelope) -> bytes:
-    """Give the raw JSON of what a replica puts before the prompt, or partitions its prefix cache by."""
-    tools, system, instructions, salt = fields = (
-        envelope.tools,
-        envelope.system,
-        envelope.instructions,
-        envelope.cache_salt,
-    )
+def preamble_of(envelope: Envelope, salt: bytes = b"") -> bytes:
+    """Give the raw JSON of what a replica puts before the prompt, or partitions its prefix cache by.
+
+    Args:
+        envelope: Of the call.
+        salt: What the replica is told in place of the client's own salt; empty leaves that.
+    """
+    tools, system, instructions = envelope.tools, envelope.system, envelope.instructions
     # Most calls have none of them.
-    if tools is system is instructions is salt:
-        return b""
-    return b"\0".join(fields)
+    if tools is system is instructions:
+        return salt or (b"" if envelope.cache_salt is ABSENT else bytes(envelope.cache_salt))
+    return b"\0".join((tools, system, instructions, salt or envelope.cache_salt))
+
+
+def salt_of(envelope: Envelope, tenant: bytes) -> bytes:
+    """Give the salt of a call: its tenant's, with the client's own mixed in, so that it cannot be another's.
+
+    Args:
+        envelope: Of the call.
+        tenant: The tenant's, in characters that JSON takes as they are.
+
+    Raises:
+        InvalidBodyError: the client's own is no text.
+    """
+    own = envelope.cache_salt
+    if own is ABSENT or own == _NULL:
+        return tenant
+    if not bytes(own).startswith(b'"'):
+        raise InvalidBodyError("`cache_salt` must be a string.", param="cache_salt")
+    return hmac.digest(tenant, own, "sha256").hex()[: len(tenant)].encode()
 
 
 def session_of(envelope: Envelope, header: bytes | None) -> bytes:
@@ -202,6 +222,30 @@ def with_usage(body: bytes) -> bytes:
     kept = {} if options is None or bytes(options) == b"null" else _FIELDS.decode(options)
     kept["include_usage"] = msgspec.Raw(b"true")
     fields["stream_options"] = msgspec.Raw(msgspec.json.encode(kept))
+    return msgspec.json.encode(fields)
+
+
+def with_salt(body: bytes, salt: bytes, envelope: Envelope) -> bytes:
+    """Say vLLM's `cache_salt`; a body that has none yet is not read for that.
+
+    Args:
+        body: A JSON object that has at least one field.
+        salt: In characters that JSON takes as they are.
+        envelope: What was read of the body.
+    """
+    field = b',"cache_salt":"' + salt + b'"}'
+    if envelope.cache_salt is ABSENT:
+        return (body if body.endswith(b"}") else body.rstrip())[:-1] + field
+    fields = _FIELDS.decode(body)
+    # Of several, in whatever spelling, one is left.
+    del fields["cache_salt"]
+    return msgspec.json.encode(fields)[:-1] + field
+
+
+def without_salt(body: bytes) -> bytes:
+    """Leave out `cache_salt`, for engines that do not know it."""
+    fields = _FIELDS.decode(body)
+    fields.pop("cache_salt", None)
     return msgspec.json.encode(fields)
 
 

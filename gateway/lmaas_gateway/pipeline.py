@@ -85,7 +85,7 @@ class Pipeline:
         meter.caller, meter.principal = principal, principal.id
         call = await read_call()
         if self._policy.check(call):
-            call = await self._policy.settle(call, principal.id)
+            call = await self._policy.settle(call, principal.tenant)
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
         limited = self._limiter.open(principal, call, plan[0], meter=meter, exits=exits)

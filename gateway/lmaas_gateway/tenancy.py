@@ -17,6 +17,7 @@ from lmaas_gateway.audit.trail import Trail
 from lmaas_gateway.audit.witness import Witness
 from lmaas_gateway.books.bookkeeper import Bookkeeper
 from lmaas_gateway.books.ledger import StoredLedger
+from lmaas_gateway.identity.salts import Salts
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate
 from lmaas_gateway.vault.vault import Vault
@@ -46,6 +47,7 @@ class Tenancy:
         self.settings = settings
         self.vault = vault
         self.database = database
+        self.salts = Salts(vault.keys_of("salt"))
         self.trail = Trail(vault)
         path = settings.audit.checkpoint_file or settings.data_folder() / _CHECKPOINTS
         self.notary = Notary(database, self.trail, vault, Witness(path), rules=settings.audit)

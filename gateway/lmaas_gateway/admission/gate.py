@@ -110,7 +110,7 @@ class Gate:
         calls = line.calls if shared is None else shared.calls.total()
         if calls >= self._easy or line.queue.depth:
             return None
-        holder = self._holders.get(principal.id) or self._meet(principal)
+        holder = self._holders.get(principal.tenant) or self._meet(principal)
         line.enter(holder, call.tokens)
         if shared is not None:
             shared.calls.add(1)
@@ -261,12 +261,13 @@ class Gate:
 
     def _meet(self, principal: Principal) -> Holder:
         """Find what this pool knows of a principal, or begin to know it."""
-        holder = self._holders.get(principal.id)
+        tenant = principal.tenant
+        holder = self._holders.get(tenant)
         if holder is None:
             if len(self._holders) >= _MAX_HOLDERS:
                 busy = {name: known for name, known in self._holders.items() if known.calls or known.queued}
                 self._holders = busy
-            holder = self._holders[principal.id] = Holder(principal.weight)
+            holder = self._holders[tenant] = Holder(principal.weight)
         if not holder.queued:
             holder.weight = principal.weight
         return holder

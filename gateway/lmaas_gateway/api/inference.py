@@ -14,7 +14,7 @@ from lmaas_gateway.api.bodies import ClientGone
 from lmaas_gateway.api.callers import address_of
 from lmaas_gateway.api.client_watch import ClientWatch, stream_head
 from lmaas_gateway.api.protocol import CONNECTION, CYCLE, FIELDS
-from lmaas_gateway.call import Call
+from lmaas_gateway.call import NOBODY, Call
 from lmaas_gateway.errors import (
     GatewayError,
     InternalError,
@@ -139,6 +139,14 @@ class InferenceEndpoint:
             wants_usage = wanted.stream_options is not None and wanted.stream_options.include_usage is True
             if not wants_usage:
                 body = envelope.with_usage(body)
+        caller = meter.caller or NOBODY
+        salt = caller.salt if self._route.is_salted else b""
+        if salt:
+            salt = envelope.salt_of(wanted, salt)
+            body = envelope.with_salt(body, salt, wanted)
+        session = envelope.session_of(wanted, fields.get(b"x-session-id"))
+        if session:
+            session = b"%b %b" % (caller.tenant.encode(), session)
         if is_stream:
             exits.append(self._silences.add(watch))
         return Call(
@@ -155,8 +163,8 @@ class InferenceEndpoint:
             wanted=wanted,
             idempotency=idempotency,
             cache_control=fields.get(b"cache-control", b""),
-            preamble=envelope.preamble_of(wanted),
-            session=envelope.session_of(wanted, fields.get(b"x-session-id")),
+            preamble=envelope.preamble_of(wanted, salt),
+            session=session,
             deadline_s=deadline_s,
             is_deadline_given=limit_s is not None,
             max_tokens=envelope.max_tokens_of(wanted),

@@ -7,18 +7,26 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.call import Principal
 
 if TYPE_CHECKING:
+    from lmaas_gateway.identity.salts import Salts
     from lmaas_gateway.settings import Settings
 
 PRIORITIES = {"high": -1, "normal": 0, "low": 1}
 """As vLLM counts, by the words of people."""
 
 
-def principals_of(settings: Settings) -> dict[str, Principal]:
-    """List whom the configuration lets in, by key."""
+def principals_of(settings: Settings, salts: Salts | None = None) -> dict[str, Principal]:
+    """List whom the configuration lets in, by key.
+
+    Args:
+        settings: Name them.
+        salts: Keep their prompts apart; None leaves that to the callers.
+    """
     principals = {
         key.key.get_secret_value(): Principal(key.name, key.weight, PRIORITIES[key.priority])
         for key in settings.keys
     }
     if settings.api_key is not None:
         principals[settings.api_key.get_secret_value()] = Principal("api-key", is_shared=True)
-    return principals
+    if salts is None:
+        return principals
+    return {key: salts.give(principal) for key, principal in principals.items()}

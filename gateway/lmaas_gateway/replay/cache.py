@@ -1,4 +1,4 @@
-"""The exact response cache: the same body of the same principal gets the same reply, where that is certain.
+"""The exact response cache: the same body of the same tenant gets the same reply, where that is certain.
 
 That is so for what is computed, not drawn: embeddings, scores, tokens, and completions at temperature 0.
 """
@@ -29,7 +29,7 @@ _GENERATED = frozenset({"/v1/chat/completions", "/v1/completions"})
 
 
 class ResponseCache:
-    """Replies by principal, route, engine and body, and the calls that will bring some.
+    """Replies by tenant, route, engine and body, and the calls that will bring some.
 
     Args:
         store: Keeps the replies.
@@ -62,7 +62,7 @@ class ResponseCache:
 
     def key_of(self, call: Call, principal: Principal, pool: Pool) -> bytes:
         """Name the reply to a call: a digest of all that it depends on, and of who may see it."""
-        who = principal.id.encode()
+        who = principal.tenant.encode()
         digest = sha256(
             b"%d %b %b %d %d "
             % (len(who), who, call.route.path.encode(), call.wants_usage, self._engine(pool))

@@ -255,8 +255,8 @@ class ReplyFolder:
 
 def name_of(scope: Scope) -> str:
     """Name the files of a key: nothing of it can be read from the name, and no name is special."""
-    principal, route, key = scope
-    digest = sha256(b"%d %b %d %b " % (len(principal), principal.encode(), len(route), route.encode()))
+    tenant, route, key = scope
+    digest = sha256(b"%d %b %d %b " % (len(tenant), tenant.encode(), len(route), route.encode()))
     digest.update(key)
     return digest.hexdigest()
 

@@ -83,7 +83,7 @@ class Replays:
         keepers: list[Keeper] = []
         claim: Claim | None = None
         if call.idempotency is not None and self._claims is not None:
-            scope = (principal.id, call.route.path, call.idempotency.key)
+            scope = (principal.tenant, call.route.path, call.idempotency.key)
             found = await self._claims.claim(scope, call.idempotency.fingerprint)
             if isinstance(found, Recorded):
                 return self._replayed(found, meter)

@@ -233,6 +233,7 @@ def build_directory(
             retries=_build_budget(settings.retries) if old is None else old.retries,
             max_in_flight_tokens=model.max_in_flight_tokens,
             has_priorities=model.priority_scheduling,
+            has_salts=model.cache_salt,
         )
         if launches is not None:
             pool.launches = partial(launches, model.name)

@@ -173,6 +173,7 @@ class Pool:
         routing: The policy that chooses one of several replicas.
         max_in_flight_tokens: Tokens in flight, for each replica, from which on further calls wait.
         has_priorities: Its engines schedule by vLLM's `priority`.
+        has_salts: Its engines take vLLM's `cache_salt`.
         launches: Asks the launcher for the state of each replica; empty where none was launched here.
         successor: The pool of a newer configuration; calls that hold this one find their replicas there.
         ejection: How many of the replicas may be ejected.
@@ -187,6 +188,7 @@ class Pool:
     routing: RoutingPolicy = "least_tokens"
     max_in_flight_tokens: int | None = None
     has_priorities: bool = False
+    has_salts: bool = True
     launches: Callable[[], Sequence[LaunchStatus]] = tuple
     ejection: EjectionSettings = field(default_factory=EjectionSettings)
     retries: RetryBudget = field(default_factory=RetryBudget)

@@ -37,6 +37,8 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report) -> F
     name = replica.served_model_name
     if name is not None and name != call.model:
         body = envelope.with_model(body, name)
+    if not pool.has_salts:
+        body = envelope.without_salt(body)
     replica.enter(call.tokens)
     exchange = None
     try:

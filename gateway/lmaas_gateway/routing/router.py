@@ -119,7 +119,7 @@ class Router:
     ) -> Replica | None:
         candidates = pool.candidates(tried)
         if failure is not None:
-            if words_of(failure) is not None and self._offenders.is_marked(pool.name, meter.principal):
+            if words_of(failure) is not None and self._offenders.is_marked(pool.name, _tenant_of(meter)):
                 self._metrics.count(metrics.RETRIES, (pool.name, "denied"))
                 return None
             candidates = self._worth_a_retry(call, pool, candidates, tried, failure)
@@ -172,13 +172,13 @@ class Router:
 
     def _blame_call(self, pool: Pool, meter: Meter) -> GatewayError:
         """Hold it against the caller that two replicas failed in the same way, each of which may be well."""
-        self._offenders.mark(pool.name, meter.principal)
+        self._offenders.mark(pool.name, _tenant_of(meter))
         pool.retries.give_back()
         return explain_bad_call(pool)
 
     def _blame_replicas(self, pool: Pool, doubtful: dict[Replica, str], meter: Meter) -> None:
         """Hold it against those replicas that failed: another one has answered."""
-        self._offenders.clear(pool.name, meter.principal)
+        self._offenders.clear(pool.name, _tenant_of(meter))
         for replica, words in doubtful.items():
             self._count_against(pool, replica, words)
 
@@ -193,3 +193,7 @@ class Router:
         if pool.note_failure(replica):
             self._metrics.count(metrics.EJECTIONS, (pool.name, replica.name))
             _LOG.warning("replica %s is ejected: its calls fail, the last one so: %s", replica.name, problem)
+
+
+def _tenant_of(meter: Meter) -> str:
+    return "" if meter.caller is None else meter.caller.tenant

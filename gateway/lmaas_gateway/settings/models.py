@@ -90,6 +90,11 @@ class ModelSettings(BaseModel):
         description="Its engines run with `--scheduling-policy priority`, so calls are sent on with their "
         "priority; launched replicas are started so.",
     )
+    cache_salt: bool = Field(
+        default=True,
+        description="Its engines take vLLM's `cache_salt`, by which no tenant can find out from an answer's "
+        "time what another has asked; `false` for servers that refuse it and keep nothing of a prompt.",
+    )
     kv_cache_memory_bytes: int | None = Field(
         default=None, ge=1, description="Memory of the paged KV cache of each launched replica, in bytes."
     )
