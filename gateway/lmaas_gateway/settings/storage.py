@@ -29,7 +29,7 @@ class StorageSettings(BaseModel):
         default=0.25,
         gt=0,
         le=30,
-        description="How long a call waits for the database, or for Valkey, at most.",
+        description="How long a call waits for the database at most.",
     )
     admin_deadline_s: float = Field(
         default=30.0,
