@@ -89,7 +89,10 @@ class Tenancy:
             settings: Gives the configuration that serves.
         """
         office = Office(self.database, self.trail)
-        return Services.open(office, peppers=self.vault, notary=self.notary, settings=settings)
+        lifetime_days = self.settings.identity.key_lifetime_days
+        return Services.open(
+            office, peppers=self.vault, notary=self.notary, lifetime_days=lifetime_days, settings=settings
+        )
 
     async def close(self) -> None:
         """Close everything, the last opened first; what is to be written is written."""

@@ -42,7 +42,13 @@ class Services:
 
     @classmethod
     def open(
-        cls, office: Office, *, peppers: Peppers, notary: Notary, settings: Callable[[], Settings]
+        cls,
+        office: Office,
+        *,
+        peppers: Peppers,
+        notary: Notary,
+        lifetime_days: int,
+        settings: Callable[[], Settings],
     ) -> Self:
         """Make all of them.
 
@@ -50,6 +56,7 @@ class Services:
             office: Has the store and the audit trail.
             peppers: Seal new keys.
             notary: Checks the audit trail.
+            lifetime_days: Of new keys; 0 for ever.
             settings: Gives the configuration that serves.
         """
         return cls(
@@ -58,7 +65,7 @@ class Services:
             organizations=Organizations(office),
             projects=Projects(office),
             members=Members(office),
-            keys=Keys(office, peppers, lifetime_days=settings().identity.key_lifetime_days),
+            keys=Keys(office, peppers, lifetime_days=lifetime_days),
             limits=Limits(office),
             prices=Prices(settings),
             audit=Audit(office, notary),
