@@ -34,11 +34,12 @@ test: dev ## Run every check and every test, real vLLM included [ARGS="-k NAME"]
 		$(BIN)/$(if $(ARGS),coverage run -m pytest $(ARGS),python tests/lanes.py)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
-check: dev ## Check format, lint, types and the layers of imports
+check: dev ## Check format, lint, types, the layers of imports, and for what attackers like
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive sdk gateway
 
 fmt: dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
