@@ -280,6 +280,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        await self.limiter.start()
         await self._prober.start()
         watch = LoopWatch(self.metrics.observe_lag)
         watch.start()
@@ -290,7 +291,7 @@ class Gateway:
         self.metrics.publish()
         await self._prober.stop()
         self.directory.close()
-        self.limiter.close()
+        await self.limiter.close()
         await self._fetcher.close()
         if self._claims is not None:
             self._claims.close()

@@ -29,6 +29,7 @@ _ON_UVLOOP = {
     "test_hostile_bytes",
     "test_inference",
     "test_limits",
+    "test_limits_valkey",
     "test_link",
     "test_logs",
     "test_media",

@@ -9,6 +9,7 @@ from lmaas_gateway.limits.counting.service import PromptTokens
 from lmaas_gateway.limits.stage import Limiter
 from lmaas_gateway.limits.stores import LocalStore
 from lmaas_gateway.limits.table import Table, prepare_table
+from lmaas_gateway.limits.valkey.store import ValkeyStore
 from lmaas_gateway.replicas import catalog
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmaas_gateway.board import Seat
+    from lmaas_gateway.limits.stores import Store
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import Settings
 
@@ -41,10 +43,18 @@ def build_limiter(
         table = Table.in_memory(settings.limits.max_counters)
     else:
         table = Table.in_file(seat.folder / _TABLE, slot=seat.slot, is_shared=True)
+    store: Store = LocalStore(table)
+    if settings.storage.valkey_url is not None:
+        store = ValkeyStore(
+            settings.storage.valkey_url.get_secret_value(),
+            Table.in_memory(settings.limits.max_counters),
+            share=settings.limits.outage_percent / 100,
+            timeout_s=settings.limits.store_timeout_s,
+        )
     prompts = PromptTokens(
         threads=settings.limits.tokenizer_threads, folder_of=lambda model: find_files(current(), model)
     )
-    return Limiter(settings.limits, LocalStore(table), metrics, prompts=prompts)
+    return Limiter(settings.limits, store, metrics, prompts=prompts)
 
 
 def find_files(settings: Settings, model: str) -> Path | None:

@@ -168,10 +168,15 @@ class Limiter:
             if rules is not None:
                 rules.counts_first = False
 
-    def close(self) -> None:
+    async def start(self) -> None:
+        """Begin what goes on by itself."""
+        await self.store.start()
+
+    async def close(self) -> None:
         """Count no more."""
         if self._prompts is not None:
             self._prompts.close()
+        await self.store.close()
 
     def _find(self, principal: Principal, model: str, key: tuple[str, str]) -> Rules | None:
         limits = self._book.find(principal, model)

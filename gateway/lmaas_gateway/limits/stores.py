@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,15 +31,19 @@ class Store(Protocol):
         """Find the counter of a limit, or begin it at zero."""
         ...
 
-    async def reserve(self, counters: Sequence[Counter], costs: Sequence[int]) -> Stamp | list[Refusal]:
-        """Take costs, by metric, from all counters; else tell which refuse."""
+    async def reserve(self, counters: Sequence[Counter], costs: Sequence[int]) -> Any | list[Refusal]:
+        """Take costs, by metric, from all counters; else tell which refuse.
+
+        Returns:
+            What `give_back` must be told, or the refusals.
+        """
         ...
 
     def charge(self, counters: Sequence[Counter], costs: Sequence[int]) -> None:
         """Take costs whatever is left."""
         ...
 
-    def give_back(self, counters: Sequence[Counter], costs: Sequence[int], stamp: Stamp) -> None:
+    def give_back(self, counters: Sequence[Counter], costs: Sequence[int], stamp: Any) -> None:
         """Undo what was taken, or a part of it."""
         ...
 
@@ -49,6 +53,14 @@ class Store(Protocol):
 
     def ends_in_s(self, counter: Counter) -> float:
         """Tell after how many seconds a counter is at its beginning again, if nothing more is taken."""
+        ...
+
+    async def start(self) -> None:
+        """Begin what goes on by itself."""
+        ...
+
+    async def close(self) -> None:
+        """End it."""
         ...
 
 
@@ -78,6 +90,12 @@ class LocalStore:
     def charge(self, counters: Sequence[Counter], costs: Sequence[int]) -> None:
         """Take costs whatever is left."""
         self.table.charge(counters, costs)
+
+    async def start(self) -> None:
+        """Begin nothing."""
+
+    async def close(self) -> None:
+        """End nothing."""
 
     def ends_in_s(self, counter: Counter) -> float:
         """Tell after how many seconds a counter is at its beginning again, if nothing more is taken."""

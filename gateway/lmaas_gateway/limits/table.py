@@ -39,8 +39,9 @@ _RECORD = 69
 _CELL_BYTES = 8
 MAX_WORKERS = _RECORD - _PARTS
 # By kind less one: which number of a stamp tells that a counter begins anew.
-_KINDS: dict[Period, int] = {"minute": 1, "day": 2, "month": 3, "none": 4}
+KINDS: dict[Period, int] = {"minute": 1, "day": 2, "month": 3, "none": 4}
 _LEVEL = 4
+LEVEL_TURN = _LEVEL - 1
 # Who holds the lock for longer has been stopped in the middle of a change of some microseconds.
 _LOCK_WAIT_S = 0.02
 _STUCK_S = 1.0
@@ -119,10 +120,10 @@ class Table:
         digest = memoryview(hashlib.blake2b(limit.name.encode(), digest_size=16).digest()).cast("q")
         self._acquire()
         try:
-            at = self._find(digest[0] or 1, digest[1], _KINDS[limit.period])
+            at = self._find(digest[0] or 1, digest[1], KINDS[limit.period])
         finally:
             self._release()
-        return Counter(limit, METRICS.index(limit.metric), limit.amount, at, _KINDS[limit.period] - 1)
+        return Counter(limit, METRICS.index(limit.metric), limit.amount, at, KINDS[limit.period] - 1)
 
     def reserve(self, counters: Sequence[Counter], costs: Sequence[int]) -> Stamp | None:
         """Take costs, by metric, from all counters, or from none if one of them has too little left."""

@@ -1,0 +1,1 @@
+"""Counters that several hosts share, in Valkey or Redis."""
