@@ -9,10 +9,13 @@ import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from starlette.routing import Route
+
 from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.admission.admission import Admission, rules_of
+from lmaas_gateway.api import documents, openapi
 from lmaas_gateway.api.admin import AdminRoutes
-from lmaas_gateway.api.application import build_application
+from lmaas_gateway.api.application import AdminSide, build_application
 from lmaas_gateway.api.bodies import BodyRoom
 from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.api.models import ModelRoutes
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.applications import Starlette
-    from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from lmaas_gateway.api.admin import Steering
@@ -83,6 +85,7 @@ class Gateway:
         steering: Changes the configuration where operators ask for it.
         fetcher: Fetches media for callers.
         tenancy: Knows the tenants; without one only keys of the configuration exist, and nothing is stored.
+        admin_port: Of the listener that the admin API has to itself, if it has one.
     """
 
     def __init__(
@@ -95,7 +98,9 @@ class Gateway:
         steering: Steering | None = None,
         fetcher: MediaFetcher | None = None,
         tenancy: Tenancy | None = None,
+        admin_port: int | None = None,
     ) -> None:
+        self._admin_port = admin_port
         self._tenancy = tenancy
         self.tls = open_listener(settings.tls)
         self._fetcher = fetcher or MediaFetcher()
@@ -258,7 +263,7 @@ class Gateway:
         )
         return Snapshot(settings, directory, replays, application)
 
-    def _build_admin(self, settings: Settings, authenticator: Authenticator) -> list[Route]:
+    def _build_admin(self, settings: Settings, authenticator: Authenticator) -> AdminSide:
         """Make the routes of operators, and of administrators where there are tenants."""
         operator_key = OperatorKey(
             None if settings.admin_key is None else settings.admin_key.get_secret_value()
@@ -276,7 +281,9 @@ class Gateway:
             services = self._tenancy.services(lambda: settings)
             tenants = TenantRoutes(services, authenticator=authenticator, operator_key=operator_key)
             routes += tenants.routes()
-        return routes
+        if routes:
+            routes.append(Route(openapi.ADMIN_PATH, documents.admin))
+        return AdminSide(routes, self._admin_port)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

@@ -6,15 +6,18 @@ python -m lmaas_gateway.docs [--check] [FOLDER]
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from lmaas_gateway import errors, metrics
+from lmaas_gateway import __version__, errors, metrics
+from lmaas_gateway.api.openapi import admin_document
 from lmaas_gateway.call import ROUTES
+from lmaas_gateway.identity.roles import PERMISSIONS, Permission
 from lmaas_gateway.settings import (
     FIXED,
     AdminSettings,
@@ -74,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def pages() -> dict[str, str]:
     """Write every generated page, by file name."""
     return {
+        "admin-api.md": "\n".join(_admin_api()) + "\n",
         "configuration.md": "\n".join(_configuration()) + "\n",
         "errors.md": "\n".join(_errors()) + "\n",
         "metrics.md": "\n".join(_metrics()) + "\n",
@@ -166,6 +170,78 @@ def _default(field: FieldInfo) -> str:
     if field.default in {None, ()} or field.default == "":
         return "none"
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def _admin_api() -> Iterator[str]:
+    document = admin_document(__version__)
+    yield "# The admin API"
+    yield ""
+    yield _NOTE.format(source="gateway/lmaas_gateway/administration/ and api/openapi.py")
+    yield ""
+    yield "`/admin/v1/` is JSON over HTTP, described by OpenAPI 3.1 at `/admin/v1/openapi.json`; the inference routes are at"
+    yield "`/openapi.json`. `lmaas keys|projects|members|organizations|limits|usage|audit|contents` ([cli.md](cli.md)) and"
+    yield "`client.admin` ([sdk-admin.md](sdk-admin.md)) call it; [operating.md](operating.md) walks through it."
+    yield ""
+    yield "It takes the same headers as calls. **Operators** hold `admin_key` of the configuration: they stand above organizations,"
+    yield "and name the one that they mean with `?organization=` where there are several. All **others** come with a key whose"
+    yield "scopes have a role in `admin`, or with a token of their sign-on, and act inside their organization: what belongs to"
+    yield "another does not exist (404). A role that is bound to a project ends there. What each role may do:"
+    yield ""
+    yield "| permission | " + " | ".join(PERMISSIONS) + " |"
+    yield "| --- |" + " --- |" * len(PERMISSIONS)
+    for permission in get_args(Permission):
+        marks = ("yes" if permission in held else "" for held in PERMISSIONS.values())
+        yield f"| `{permission}` | " + " | ".join(marks) + " |"
+    yield ""
+    yield 'Listings are pages: `{"object": "list", "data": […], "has_more": true, "last_id": "…"}`; the next one begins at'
+    yield "`?after=` that id, and `?limit=` says how long a page is. What a schema does not have is refused, in bodies and queries."
+    yield "Errors are those of [errors.md](errors.md). Creations take an `Idempotency-Key`: sent again, they make nothing twice."
+    yield "Times are Unix seconds, money is in billionths of a US dollar. Each change stands in the audit trail, written in the"
+    yield "same transaction."
+    yield ""
+    yield "| request | needs | does |"
+    yield "| --- | --- | --- |"
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            needs = operation["description"].removeprefix("Needs: ").removesuffix(".")
+            shown = f"`{needs}`" if ":" in needs else needs
+            yield f"| `{method.upper()} {path}` | {shown} | {operation['summary']} |"
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        if schema.get("properties") and not name.endswith("List") and name != "Error":
+            yield from _schema_table(name, schema)
+
+
+def _schema_table(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    yield f"## {name}"
+    yield ""
+    yield schema["description"]
+    yield ""
+    yield "| field | type | default | what it says |"
+    yield "| --- | --- | --- | --- |"
+    for field, described in schema["properties"].items():
+        default = (
+            "required" if field in schema["required"] else _literal(described.get("default", "unchanged"))
+        )
+        said = described.get("description", "").replace("|", "\\|")
+        yield f"| `{field}` | {_type(described)} | {default} | {said} |"
+
+
+def _literal(value: object) -> str:
+    return "unchanged" if value == "unchanged" else f"`{json.dumps(value)}`"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    return str(schema.get("type", "anything"))
 
 
 def _errors() -> Iterator[str]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.directory import Launches
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.tenancy import Tenancy
+    from lmaas_gateway.workers import Listeners
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
@@ -70,8 +71,14 @@ def serve(settings: Settings, *, report: Callable[[str], None], source: Source |
     # What cannot serve is said before models are started; each worker opens its own.
     open_listener(settings.tls)
     raise_file_limit()
-    with listen(settings.host, settings.port) as listener:
-        run(_serve(settings, listener, report, source or Source(environ={})))
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(listen(settings.host, settings.port))]
+        if settings.admin.port is not None:
+            listeners.append(stack.enter_context(listen(settings.admin.host, settings.admin.port)))
+            report(
+                f"The admin API is at {settings.admin.host}:{listeners[1].getsockname()[1]}/admin/v1/ only."
+            )
+        run(_serve(settings, tuple(listeners), report, source or Source(environ={})))
 
 
 def raise_file_limit() -> None:
@@ -84,10 +91,10 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def serve_worker(settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
+def serve_worker(settings: Settings, listeners: Listeners, seat: Seat, link: socket.socket) -> None:
     """Serve as one of several workers; the process that started it launches the models."""
     logs.configure(settings.log_level)
-    run(_serve_linked(settings, listener, seat, link))
+    run(_serve_linked(settings, listeners, seat, link))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -112,17 +119,23 @@ def listen(host: str, port: int) -> socket.socket:
 
 async def serve_socket(
     settings: Settings,
-    listener: socket.socket,
+    listeners: Listeners,
     *,
     seat: Seat | None = None,
     launches: Launches | None = None,
     steering: Configuration | WorkerLink | None = None,
 ) -> None:
-    """Serve on a bound socket until SIGTERM or SIGINT; the access log goes to standard output."""
+    """Serve on bound sockets until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(io.FileIO(sys.stdout.fileno(), "wb", closefd=False))
     tenancy = None if settings.open else await _open_tenancy(settings)
     gateway = Gateway(
-        settings, log=writer.write, seat=seat, launches=launches, steering=steering, tenancy=tenancy
+        settings,
+        log=writer.write,
+        seat=seat,
+        launches=launches,
+        steering=steering,
+        tenancy=tenancy,
+        admin_port=listeners[1].getsockname()[1] if len(listeners) > 1 else None,
     )
     if steering is not None:
         steering.attach(gateway)
@@ -130,7 +143,7 @@ async def serve_socket(
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.freeze()
     try:
-        await _Server(config, gateway, settings, is_worker=seat is not None).serve([listener])
+        await _Server(config, gateway, settings, is_worker=seat is not None).serve(list(listeners))
     finally:
         # After the last call, whose record it keeps.
         if tenancy is not None:
@@ -287,14 +300,14 @@ class _Server(GatewayServer):
 
 
 async def _serve_linked(
-    settings: Settings, listener: socket.socket, seat: Seat, link_end: socket.socket
+    settings: Settings, listeners: Listeners, seat: Seat, link_end: socket.socket
 ) -> None:
     link = WorkerLink(await Channel.open(link_end))
-    await serve_socket(settings, listener, seat=seat, launches=link.launches, steering=link)
+    await serve_socket(settings, listeners, seat=seat, launches=link.launches, steering=link)
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, report: Callable[[str], None], source: Source
+    settings: Settings, listeners: Listeners, report: Callable[[str], None], source: Source
 ) -> None:
     launcher = Launcher(
         settings.models, settings.engine, settings.runtime_dir, settings.cache_dir, report=report
@@ -307,14 +320,14 @@ async def _serve(
 
         await prepare(resolved, report)
     await launcher.start()
-    greeting = asyncio.create_task(greet_when_ready(resolved, listener.getsockname()[1], report))
+    greeting = asyncio.create_task(greet_when_ready(resolved, listeners[0].getsockname()[1], report))
     try:
         async with follow(configuration, source.path, has_tls=settings.tls.cert_file is not None):
             if settings.workers == 1:
-                await serve_socket(resolved, listener, launches=launcher.status, steering=configuration)
+                await serve_socket(resolved, listeners, launches=launcher.status, steering=configuration)
             else:
                 workers = Workers(
-                    resolved, listener, target=serve_worker, steering=configuration, launches=launcher.status
+                    resolved, listeners, target=serve_worker, steering=configuration, launches=launcher.status
                 )
                 configuration.attach(workers)
                 await workers.run(report)

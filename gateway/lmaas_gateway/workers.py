@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import connection, resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from lmaas_gateway.board import Seat, SharedBoard, clear_slot
 from lmaas_gateway.errors import GatewayError, SettingsError
@@ -57,10 +57,14 @@ _CHORES_INTERVAL_S = 0.5
 SAME_SIGNAL_S = 1.0
 
 
+Listeners: TypeAlias = tuple[socket.socket, ...]
+"""The bound sockets: for everybody, and for the admin API if it has one of its own."""
+
+
 class Entry(Protocol):
     """What a worker process runs."""
 
-    def __call__(self, settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
+    def __call__(self, settings: Settings, listeners: Listeners, seat: Seat, link: socket.socket) -> None:
         """Serve until told to stop."""
 
 
@@ -101,7 +105,7 @@ class Workers:
 
     Args:
         settings: The models' replicas must have addresses by now.
-        listener: The bound socket that all of them accept from.
+        listeners: The bound sockets that all of them accept from.
         target: What each runs; a module-level function.
         steering: Changes the configuration when a worker is asked to.
         launches: Tells what the launcher knows of a model's replicas.
@@ -110,14 +114,14 @@ class Workers:
     def __init__(
         self,
         settings: Settings,
-        listener: socket.socket,
+        listeners: Listeners,
         *,
         target: Entry,
         steering: Steering,
         launches: Callable[[str], tuple[ReplicaStatus, ...]],
     ) -> None:
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
         self._target = target
         self._steering = steering
         self._launches = launches
@@ -217,7 +221,7 @@ class Workers:
         ours, theirs = socket.socketpair()
         with theirs:
             process = self._context.Process(
-                target=_run, args=(self._target, settings, self._listener, seat, theirs), daemon=True
+                target=_run, args=(self._target, settings, self._listeners, seat, theirs), daemon=True
             )
             # The first start would bring the tracker up, which lets through what is blocked here.
             resource_tracker.ensure_running()
@@ -306,7 +310,7 @@ async def _first_problem(answers: Iterable[asyncio.Future[str | None]]) -> str |
     return next((problem for problem in problems if problem is not None), None)
 
 
-def _run(target: Entry, settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
+def _run(target: Entry, settings: Settings, listeners: Listeners, seat: Seat, link: socket.socket) -> None:
     """Begin a worker: it must not outlive the process that keeps its models."""
     # A reload is the parent's to begin, and a Ctrl-C, which the whole group gets, the parent's to pass on.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -314,7 +318,7 @@ def _run(target: Entry, settings: Settings, listener: socket.socket, seat: Seat,
     parent = multiprocessing.parent_process()
     if parent is not None:
         _watch(parent.sentinel)
-    target(settings, listener, seat, link)
+    target(settings, listeners, seat, link)
 
 
 def _watch(sentinel: int) -> None:

@@ -97,7 +97,7 @@ async def herd(settings: Settings, load: Callable[[], Settings] | None = None) -
     with listen("127.0.0.1", 0) as listener:
         workers = Workers(
             configuration.settings,
-            listener,
+            (listener,),
             target=serve_worker,
             steering=configuration,
             launches=lambda model: STATES.get(model, ()),
@@ -275,7 +275,7 @@ async def test_worker_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPat
     with listen("127.0.0.1", 0) as listener:
         configuration = Configuration(settings, lambda: settings)
         workers = Workers(
-            settings, listener, target=serve_forever, steering=configuration, launches=lambda _: ()
+            settings, (listener,), target=serve_forever, steering=configuration, launches=lambda _: ()
         )
         running = asyncio.create_task(workers.run(lambda _: None))
         await eventually(lambda: workers.pids)
@@ -324,7 +324,7 @@ async def test_signal_while_a_worker_is_started_reaches_it(monkeypatch: pytest.M
     with listen("127.0.0.1", 0) as listener:
         configuration = Configuration(settings, lambda: settings)
         workers = Workers(
-            settings, listener, target=serve_worker, steering=configuration, launches=lambda _: ()
+            settings, (listener,), target=serve_worker, steering=configuration, launches=lambda _: ()
         )
         running = asyncio.create_task(workers.run(lambda _: None))
         await is_started.wait()

@@ -65,6 +65,7 @@ class Running:
     configuration: Configuration
     server: uvicorn.Server
     lines: list[bytes] = field(default_factory=list)
+    admin_port: int = 0
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -146,8 +147,27 @@ async def run_gateway(
         fetcher: Fetches media for callers.
         tenancy: Knows the tenants; it is not closed here.
     """
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(listen("127.0.0.1", 0))]
+        if settings.admin.port is not None:
+            listeners.append(stack.enter_context(listen("127.0.0.1", 0)))
+        async with _serving(settings, listeners, is_ready, seat, load, fetcher, tenancy) as running:
+            yield running
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    settings: Settings,
+    listeners: list[socket.socket],
+    is_ready: bool,
+    seat: Seat | None,
+    load: Callable[[], Settings] | None,
+    fetcher: MediaFetcher | None,
+    tenancy: Tenancy | None,
+) -> AsyncIterator[Running]:
     lines: list[bytes] = []
     configuration = Configuration(settings, load or (lambda: settings))
+    ports = [listener.getsockname()[1] for listener in listeners]
     gateway = Gateway(
         configuration.settings,
         log=lines.append,
@@ -155,17 +175,17 @@ async def run_gateway(
         steering=configuration,
         fetcher=fetcher,
         tenancy=tenancy,
+        admin_port=ports[1] if ports[1:] else None,
     )
     configuration.attach(gateway)
-    with listen("127.0.0.1", 0) as listener:
-        server = _Server(uvicorn_config(settings, gateway), settings.tls.handshake_timeout_s)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        running = Running(listener.getsockname()[1], gateway, configuration, server, lines)
-        try:
-            await running.until(lambda: server.started or serving.done())
-            if is_ready:
-                await running.until(lambda: all(pool.state == "ready" for pool in gateway.directory))
-            yield running
-        finally:
-            server.should_exit = True
-            await serving
+    server = _Server(uvicorn_config(settings, gateway), settings.tls.handshake_timeout_s)
+    serving = asyncio.create_task(server.serve(sockets=listeners))
+    running = Running(ports[0], gateway, configuration, server, lines, admin_port=ports[-1])
+    try:
+        await running.until(lambda: server.started or serving.done())
+        if is_ready:
+            await running.until(lambda: all(pool.state == "ready" for pool in gateway.directory))
+        yield running
+    finally:
+        server.should_exit = True
+        await serving

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.board import Seat
     from lmaas_gateway.settings import Settings
+    from lmaas_gateway.workers import Listeners
 
 
-def serve_forever(settings: Settings, listener: socket.socket, seat: Seat, link: socket.socket) -> None:
-    del settings, listener, seat, link
+def serve_forever(settings: Settings, listeners: Listeners, seat: Seat, link: socket.socket) -> None:
+    del settings, listeners, seat, link
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pause()

@@ -69,6 +69,17 @@ class Actor:
         """
         roles.require(self._as_principal(), permission)
 
+    def require_any(self, needs: Permission | Literal["operator"] | None) -> None:
+        """Let it go on if it may what an operation needs.
+
+        Raises:
+            PermissionDeniedError: it may not.
+        """
+        if needs == "operator":
+            self.require_operator()
+        elif needs is not None:
+            self.require(needs)
+
     def has(self, permission: Permission) -> bool:
         """Tell whether its role has a permission."""
         return roles.permits(self.role, permission)

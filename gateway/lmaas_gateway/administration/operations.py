@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from lmaas_gateway.administration import objects, requests
 from lmaas_gateway.administration.objects import Page
+
+if TYPE_CHECKING:
+    from lmaas_gateway.identity.roles import Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +20,7 @@ class Operation:
 
     Attributes:
         name: The service and its method, such as `keys.create`.
+        needs: Who may: those with a permission, operators alone, or, where it is None, all with a role.
         answer: What it answers with; None for a file.
         text: What it does, in a line.
         query: What it takes in its query.
@@ -25,9 +31,10 @@ class Operation:
     method: str
     path: str
     name: str
+    needs: Permission | Literal["operator"] | None
     answer: Any
     text: str
-    query: type[requests.InOrganization] = requests.InOrganization
+    query: type[msgspec.Struct] = requests.InOrganization
     body: Any = None
     status: int = 200
 
@@ -46,11 +53,12 @@ _KEYS, _PROJECTS, _MEMBERS = "/keys", "/projects", "/members"
 _ORGANIZATIONS, _LIMITS, _CONTENTS = "/organizations", "/limits", "/contents"
 
 OPERATIONS = (
-    Operation("GET", "/me", "me.show", objects.Me, "Tell who asks, and as what."),
+    Operation("GET", "/me", "me.show", None, objects.Me, "Tell who asks, and as what."),
     Operation(
         "GET",
         _ORGANIZATIONS,
         "organizations.list",
+        "organization:read",
         Page[objects.Organization],
         "List organizations: all for operators, else the own one.",
         requests.Paging,
@@ -59,6 +67,7 @@ OPERATIONS = (
         "POST",
         _ORGANIZATIONS,
         "organizations.create",
+        "operator",
         objects.Organization,
         "Make an organization. For operators.",
         body=requests.CreateOrganization,
@@ -68,6 +77,7 @@ OPERATIONS = (
         "GET",
         _ORGANIZATIONS + "/{id}",
         "organizations.show",
+        "organization:read",
         objects.Organization,
         "Show an organization.",
     ),
@@ -75,6 +85,7 @@ OPERATIONS = (
         "PATCH",
         _ORGANIZATIONS + "/{id}",
         "organizations.change",
+        "organization:write",
         objects.Organization,
         "Rename an organization.",
         body=requests.ChangeOrganization,
@@ -83,6 +94,7 @@ OPERATIONS = (
         "DELETE",
         _ORGANIZATIONS + "/{id}",
         "organizations.archive",
+        "operator",
         objects.Organization,
         "Archive an organization: none of its keys works any more. For operators.",
     ),
@@ -90,6 +102,7 @@ OPERATIONS = (
         "POST",
         _ORGANIZATIONS + "/{id}/erase",
         "organizations.erase",
+        "organization:erase",
         objects.Erased,
         "Destroy the stored contents of an organization with their keys, and its part of the ledger.",
         body=requests.Erase,
@@ -98,6 +111,7 @@ OPERATIONS = (
         "GET",
         _PROJECTS,
         "projects.list",
+        "projects:read",
         Page[objects.Project],
         "List projects.",
         requests.Paging,
@@ -106,16 +120,20 @@ OPERATIONS = (
         "POST",
         _PROJECTS,
         "projects.create",
+        "projects:write",
         objects.Project,
         "Make a project.",
         body=requests.CreateProject,
         status=201,
     ),
-    Operation("GET", _PROJECTS + "/{id}", "projects.show", objects.Project, "Show a project."),
+    Operation(
+        "GET", _PROJECTS + "/{id}", "projects.show", "projects:read", objects.Project, "Show a project."
+    ),
     Operation(
         "PATCH",
         _PROJECTS + "/{id}",
         "projects.change",
+        "projects:write",
         objects.Project,
         "Rename a project, or say whether its contents are stored.",
         body=requests.ChangeProject,
@@ -124,6 +142,7 @@ OPERATIONS = (
         "DELETE",
         _PROJECTS + "/{id}",
         "projects.archive",
+        "projects:write",
         objects.Project,
         "Archive a project: none of its keys works any more; its books stay.",
     ),
@@ -131,6 +150,7 @@ OPERATIONS = (
         "GET",
         _MEMBERS,
         "members.list",
+        "members:read",
         Page[objects.Member],
         "List people and service accounts.",
         requests.ListMembers,
@@ -139,16 +159,18 @@ OPERATIONS = (
         "POST",
         _MEMBERS,
         "members.create",
+        "members:write",
         objects.Member,
         "Add a person or a service account.",
         body=requests.CreateMember,
         status=201,
     ),
-    Operation("GET", _MEMBERS + "/{id}", "members.show", objects.Member, "Show a member."),
+    Operation("GET", _MEMBERS + "/{id}", "members.show", "members:read", objects.Member, "Show a member."),
     Operation(
         "PATCH",
         _MEMBERS + "/{id}",
         "members.change",
+        "members:write",
         objects.Member,
         "Change a member's name, role or project, or disable it.",
         body=requests.ChangeMember,
@@ -157,24 +179,27 @@ OPERATIONS = (
         "DELETE",
         _MEMBERS + "/{id}",
         "members.disable",
+        "members:write",
         objects.Member,
         "Disable a member: neither its tokens nor its keys work any more.",
     ),
-    Operation("GET", _KEYS, "keys.list", Page[objects.Key], "List keys.", requests.ListKeys),
+    Operation("GET", _KEYS, "keys.list", "keys:read", Page[objects.Key], "List keys.", requests.ListKeys),
     Operation(
         "POST",
         _KEYS,
         "keys.create",
+        "keys:write-own",
         objects.IssuedKey,
         "Issue a key. Its secret is in this answer and nowhere else.",
         body=requests.CreateKey,
         status=201,
     ),
-    Operation("GET", _KEYS + "/{id}", "keys.show", objects.Key, "Show a key."),
+    Operation("GET", _KEYS + "/{id}", "keys.show", "keys:read", objects.Key, "Show a key."),
     Operation(
         "PATCH",
         _KEYS + "/{id}",
         "keys.change",
+        "keys:write-own",
         objects.Key,
         "Change a key's name, scopes, weight, priority or end.",
         body=requests.ChangeKey,
@@ -183,6 +208,7 @@ OPERATIONS = (
         "POST",
         _KEYS + "/{id}/rotate",
         "keys.rotate",
+        "keys:write-own",
         objects.IssuedKey,
         "Issue a key in the place of this one, which stays valid for the overlap.",
         body=requests.RotateKey,
@@ -192,23 +218,28 @@ OPERATIONS = (
         "DELETE",
         _KEYS + "/{id}",
         "keys.revoke",
+        "keys:write-own",
         objects.Key,
         "Revoke a key: within 5 seconds it is valid nowhere.",
     ),
-    Operation("GET", _LIMITS, "limits.list", Page[objects.Limit], "List limits.", requests.ListLimits),
+    Operation(
+        "GET", _LIMITS, "limits.list", "limits:read", Page[objects.Limit], "List limits.", requests.ListLimits
+    ),
     Operation(
         "PUT",
         _LIMITS,
         "limits.set",
+        "limits:write",
         objects.Limit,
         "Set a limit.",
         body=requests.SetLimit,
     ),
-    Operation("DELETE", _LIMITS + "/{id}", "limits.remove", objects.Removed, "Lift a limit."),
+    Operation("DELETE", _LIMITS + "/{id}", "limits.remove", "limits:write", objects.Removed, "Lift a limit."),
     Operation(
         "GET",
         "/prices",
         "prices.list",
+        "prices:read",
         Page[objects.Price],
         "List what models cost; prices are set in the configuration.",
     ),
@@ -216,6 +247,7 @@ OPERATIONS = (
         "GET",
         "/usage",
         "usage.list",
+        "usage:read",
         Page[objects.Usage],
         "Add up the books, by project, key, model or day.",
         requests.UsageQuery,
@@ -224,6 +256,7 @@ OPERATIONS = (
         "GET",
         "/usage/export",
         "usage.export",
+        "usage:export",
         None,
         "Send the ledger's rows as a file.",
         requests.ExportQuery,
@@ -232,6 +265,7 @@ OPERATIONS = (
         "GET",
         "/audit",
         "audit.list",
+        "audit:read",
         Page[objects.AuditEntry],
         "Read the audit trail, oldest first.",
         requests.AuditQuery,
@@ -240,6 +274,7 @@ OPERATIONS = (
         "GET",
         "/audit/verify",
         "audit.verify",
+        "audit:read",
         objects.AuditVerdict,
         "Check the chain of the whole audit trail and its checkpoints.",
     ),
@@ -247,6 +282,7 @@ OPERATIONS = (
         "GET",
         _CONTENTS,
         "contents.list",
+        "contents:read",
         Page[objects.Content],
         "List which calls have stored contents, without them.",
         requests.ListContents,
@@ -255,6 +291,7 @@ OPERATIONS = (
         "GET",
         _CONTENTS + "/{id}",
         "contents.show",
+        "contents:read",
         objects.Content,
         "Read what was asked and answered in one call. The reading is audited.",
     ),

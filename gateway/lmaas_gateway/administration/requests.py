@@ -49,6 +49,10 @@ class Scopes(_Closed, frozen=True, kw_only=True):
     admin: Role | None = None
 
 
+class Nothing(_Closed, frozen=True, kw_only=True):
+    """The query of what concerns the whole gateway."""
+
+
 class InOrganization(_Closed, frozen=True, kw_only=True):
     """Where to act. Operators name the organization; all others are in their own."""
 

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from lmaas_gateway.administration.operations import Operation
+from lmaas_gateway.administration.requests import Nothing
 from lmaas_gateway.api.reading import read_body
 from lmaas_gateway.configuration.changes import (
     AddReplica,
@@ -53,7 +55,9 @@ class Steering(Protocol):
         ...
 
 
-class _NewReplica(msgspec.Struct, forbid_unknown_fields=True):
+class NewReplica(msgspec.Struct, forbid_unknown_fields=True):
+    """A replica that already runs."""
+
     model: str
     url: str
     name: str = ""
@@ -63,13 +67,55 @@ class _NewReplica(msgspec.Struct, forbid_unknown_fields=True):
     draining: bool = False
 
 
-class _ReplicaChange(msgspec.Struct, forbid_unknown_fields=True):
+class ReplicaChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What changes of a replica."""
+
     weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
     draining: bool | None = None
 
 
-class _PoolChange(msgspec.Struct, forbid_unknown_fields=True):
+class PoolChange(msgspec.Struct, forbid_unknown_fields=True):
+    """How many replicas there are to be."""
+
     replicas: Annotated[int, msgspec.Meta(ge=1, le=64)]
+
+
+def _operation(method: str, path: str, name: str, text: str, body: Any = None) -> Operation:
+    return Operation(
+        method, path, f"fleet.{name}", "operator", dict[str, Any], text, query=Nothing, body=body
+    )
+
+
+FLEET_OPERATIONS = (
+    _operation("GET", "/pools", "list_pools", "Show all pools, their replicas and their load."),
+    _operation("GET", "/pools/{model:path}", "retrieve_pool", "Show one pool."),
+    _operation(
+        "PATCH",
+        "/pools/{model:path}",
+        "change_pool",
+        "Launch more or fewer replicas of a launched model.",
+        PoolChange,
+    ),
+    _operation(
+        "POST",
+        "/replicas",
+        "add_replica",
+        "Take a replica that already runs into a pool.",
+        NewReplica,
+    ),
+    _operation(
+        "PATCH",
+        "/replicas/{name:path}",
+        "change_replica",
+        "Set a replica's weight, or let it drain, or take calls again.",
+        ReplicaChange,
+    ),
+    _operation("DELETE", "/replicas/{name:path}", "remove_replica", "Take a replica out."),
+    _operation("GET", "/config", "show_config", "Show the settings that serve, secrets masked."),
+    _operation("POST", "/config/reload", "reload", "Read the configuration now."),
+    _operation("POST", "/config/reset", "reset", "Forget what operators changed since the start."),
+)
+"""What operators do with models and replicas."""
 
 
 class AdminRoutes:
@@ -97,20 +143,13 @@ class AdminRoutes:
 
     def routes(self) -> list[Route]:
         """List them for Starlette."""
-        table: tuple[tuple[str, str, Handler], ...] = (
-            ("GET", "/pools", self.list_pools),
-            ("GET", "/pools/{model:path}", self.retrieve_pool),
-            ("PATCH", "/pools/{model:path}", self.change_pool),
-            ("POST", "/replicas", self.add_replica),
-            ("PATCH", "/replicas/{name:path}", self.change_replica),
-            ("DELETE", "/replicas/{name:path}", self.remove_replica),
-            ("GET", "/config", self.show_config),
-            ("POST", "/config/reload", self.reload),
-            ("POST", "/config/reset", self.reset),
-        )
         return [
-            Route("/admin/v1" + path, self._guard(handler), methods=[method])
-            for method, path, handler in table
+            Route(
+                "/admin/v1" + operation.path,
+                self._guard(getattr(self, operation.name.removeprefix("fleet."))),
+                methods=[operation.method],
+            )
+            for operation in FLEET_OPERATIONS
         ]
 
     async def list_pools(self, request: Request) -> Response:
@@ -134,12 +173,12 @@ class AdminRoutes:
 
     async def change_pool(self, request: Request) -> Response:
         """Launch more or fewer replicas of a model."""
-        wanted = await read_body(request, _PoolChange)
+        wanted = await read_body(request, PoolChange)
         return await self._change(ScaleModel(request.path_params["model"], wanted.replicas))
 
     async def add_replica(self, request: Request) -> Response:
         """Take a replica that already runs into a pool, once it has been asked whether it is well."""
-        fields = msgspec.to_builtins(await read_body(request, _NewReplica))
+        fields = msgspec.to_builtins(await read_body(request, NewReplica))
         model = fields.pop("model")
         try:
             replica = ReplicaSettings.model_validate(fields)
@@ -149,7 +188,7 @@ class AdminRoutes:
 
     async def change_replica(self, request: Request) -> Response:
         """Set a replica's weight, or let it drain, or take calls again."""
-        wanted = await read_body(request, _ReplicaChange)
+        wanted = await read_body(request, ReplicaChange)
         return await self._change(ChangeReplica(request.path_params["name"], wanted.weight, wanted.draining))
 
     async def remove_replica(self, request: Request) -> Response:

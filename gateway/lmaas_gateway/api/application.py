@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from starlette.applications import Starlette
@@ -10,9 +11,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lmaas_gateway.api import documents, openapi
 from lmaas_gateway.api.bodies import BodyReader
 from lmaas_gateway.api.client_watch import Silences
-from lmaas_gateway.api.dispatch import Dispatcher
+from lmaas_gateway.api.dispatch import Dispatcher, Parting
 from lmaas_gateway.api.inference import InferenceEndpoint
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import GatewayError, InternalError, MethodNotAllowedError, NotFoundError
@@ -32,6 +34,18 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class AdminSide:
+    """The routes of operators and administrators, and where they are.
+
+    Attributes:
+        port: Of their own listener; None if they are beside the inference routes.
+    """
+
+    routes: Sequence[Route] = ()
+    port: int | None = None
+
+
 def build_application(
     *,
     pipeline: Pipeline,
@@ -39,7 +53,7 @@ def build_application(
     accounting: Accounting,
     operations: OperationRoutes,
     settings: Settings,
-    admin: Sequence[Route],
+    admin: AdminSide,
     body_room: BodyRoom,
     lifespan: Lifespan[Starlette],
 ) -> ASGIApp:
@@ -57,16 +71,26 @@ def build_application(
         )
         for route in ROUTES
     }
+    health = [Route("/livez", operations.livez), Route("/readyz", operations.readyz)]
+    starlette = _starlette(
+        *(Route(path, endpoint, methods=["POST"], name=path) for path, endpoint in endpoints.items()),
+        Route("/v1/models", models.list_models),
+        Route("/v1/models/{model:path}", models.retrieve_model),
+        Route(openapi.PUBLIC_PATH, documents.public),
+        *health,
+        Route("/metrics", operations.metrics),
+        *(admin.routes if admin.port is None else ()),
+        lifespan=lifespan,
+    )
+    public = _with_cors(Dispatcher(endpoints, starlette), settings.cors_origins)
+    if admin.port is None:
+        return public
+    return Parting(admin.port, _starlette(*admin.routes, *health), public)
+
+
+def _starlette(*routes: Route, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     starlette = Starlette(
-        routes=[
-            *(Route(path, endpoint, methods=["POST"], name=path) for path, endpoint in endpoints.items()),
-            Route("/v1/models", models.list_models),
-            Route("/v1/models/{model:path}", models.retrieve_model),
-            Route("/livez", operations.livez),
-            Route("/readyz", operations.readyz),
-            Route("/metrics", operations.metrics),
-            *admin,
-        ],
+        routes=routes,
         exception_handlers={
             HTTPException: _answer_http_exception,
             GatewayError: _answer_error,
@@ -76,7 +100,7 @@ def build_application(
     )
     # A redirect would be built from the client's Host header.
     starlette.router.redirect_slashes = False
-    return _with_cors(Dispatcher(endpoints, starlette), settings.cors_origins)
+    return starlette
 
 
 def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:

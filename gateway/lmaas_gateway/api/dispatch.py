@@ -31,3 +31,24 @@ class Dispatcher:
         if endpoint is not None and scope["method"] == "POST":
             return endpoint(scope, receive, send)
         return self._fallback(scope, receive, send)
+
+
+class Parting:
+    """Two listeners, two applications: what comes in at one knows nothing of the other's routes.
+
+    Args:
+        port: Of the one that `admin` serves.
+        admin: For operators and administrators.
+        public: For everybody else; it has the lifespan.
+    """
+
+    def __init__(self, port: int, admin: ASGIApp, public: ASGIApp) -> None:
+        self._port = port
+        self._admin = admin
+        self._public = public
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass one request, or the lifespan, on."""
+        server = scope.get("server")
+        is_admin = server is not None and server[1] == self._port and scope["type"] == "http"
+        return (self._admin if is_admin else self._public)(scope, receive, send)

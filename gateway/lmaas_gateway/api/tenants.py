@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.administration.operations import Operation
+    from lmaas_gateway.administration.requests import InOrganization
     from lmaas_gateway.administration.services import Services
     from lmaas_gateway.api.operators import OperatorKey
     from lmaas_gateway.identity.authenticator import Authenticator
@@ -62,8 +63,10 @@ class TenantRoutes:
             yield Route(PREFIX + operation.path, endpoint, methods=[operation.method])
 
     async def _serve(self, operation: Operation, request: Request) -> Response:
-        query = read_query(request, operation.query)
+        query = cast("InOrganization", read_query(request, operation.query))
         actor = await self._actor(request, query.organization)
+        # Each service asks again, for what it knows better.
+        actor.require_any(operation.needs)
         arguments: list[Any] = []
         if operation.has_id:
             arguments.append(_read_id(operation, request))

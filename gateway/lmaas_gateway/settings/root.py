@@ -262,6 +262,13 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_admin(self) -> Self:
+        if self.admin.port and self.admin.port == self.port:
+            message = f"admin.port is {self.port}, as is port; give the admin API's own listener another one"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _check_exposure(self) -> Self:
         if self.admin_key is not None and len(self.admin_key.get_secret_value()) < MIN_KEY_CHARS:
             message = "admin_key " + TOO_SHORT
