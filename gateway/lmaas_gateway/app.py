@@ -278,7 +278,7 @@ class Gateway:
             )
             routes += operators.routes()
         if self._tenancy is not None:
-            services = self._tenancy.services(lambda: settings)
+            services = self._tenancy.services(settings)
             tenants = TenantRoutes(services, authenticator=authenticator, operator_key=operator_key)
             routes += tenants.routes()
         if routes:

@@ -82,17 +82,14 @@ class Tenancy:
         self._bookkeeper.start()
         return self._bookkeeper.books
 
-    def services(self, settings: Callable[[], Settings]) -> Services:
+    def services(self, settings: Settings) -> Services:
         """Make what administrators work with.
 
         Args:
-            settings: Gives the configuration that serves.
+            settings: The configuration that serves, or is prepared to.
         """
         office = Office(self.database, self.trail)
-        lifetime_days = self.settings.identity.key_lifetime_days
-        return Services.open(
-            office, peppers=self.vault, notary=self.notary, lifetime_days=lifetime_days, settings=settings
-        )
+        return Services.open(office, peppers=self.vault, notary=self.notary, settings=settings)
 
     async def close(self) -> None:
         """Close everything, the last opened first; what is to be written is written."""

@@ -18,6 +18,7 @@ _ON_UVLOOP = {
     "test_administration",
     "test_admission",
     "test_admin",
+    "test_tenants",
     "test_app",
     "test_application",
     "test_configuration",

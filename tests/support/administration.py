@@ -36,13 +36,7 @@ class Bureau:
         notary = Notary(database, self.trail, vault, Witness(folder / "w"), rules=self.settings.audit)
         office = Office(database, self.trail, announce=self._announce, clock=lambda: self.now_s)
         self.database, self.notary = database, notary
-        self.services = Services.open(
-            office,
-            peppers=vault,
-            notary=notary,
-            lifetime_days=self.settings.identity.key_lifetime_days,
-            settings=lambda: self.settings,
-        )
+        self.services = Services.open(office, peppers=vault, notary=notary, settings=self.settings)
 
     async def _announce(self) -> None:
         self.announced += 1

@@ -159,6 +159,7 @@ class Usage(_Shown, frozen=True, kw_only=True):
     model: str | None = None
     day: str | None = None
     calls: int
+    failed_calls: int
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int

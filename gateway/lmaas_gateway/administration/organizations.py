@@ -9,8 +9,8 @@ from msgspec import UNSET
 from lmaas_gateway.administration import objects
 from lmaas_gateway.administration.actor import no_such
 from lmaas_gateway.administration.office import page_of, seconds, seconds_or_none
-from lmaas_gateway.errors import IdempotencyMismatchError
-from lmaas_gateway.storage import organizations
+from lmaas_gateway.errors import BadRequestError, IdempotencyMismatchError
+from lmaas_gateway.storage import erasure, organizations
 from lmaas_gateway.storage.records import Organization
 
 if TYPE_CHECKING:
@@ -95,6 +95,31 @@ class Organizations:
             archived = await _find(connection, id_)
         await self._office.announce()
         return _show(archived)
+
+    async def erase(self, actor: Actor, id_: str, wanted: requests.Erase) -> objects.Erased:
+        """Destroy the keys of what was stored, and so the contents at once; then delete all rows of calls."""
+        actor.require("organization:erase")
+        actor.require_unbound()
+        _require_own(actor, id_)
+        async with self._office.changing() as connection:
+            found = await _find(connection, id_)
+            if found.name != wanted.confirm:
+                raise BadRequestError("`confirm` must be the organization's name.", param="confirm")
+            shredded = await erasure.shred(connection, id_, self._office.now_us())
+            await self._office.note(
+                connection,
+                actor,
+                "organizations.erase",
+                ("organization", id_),
+                data_keys=shredded.data_keys,
+            )
+        erased = await erasure.erase_rows(self._office.database, id_)
+        return objects.Erased(
+            id=id_,
+            contents=erased.contents,
+            data_keys=shredded.data_keys,
+            ledger_rows=erased.ledger_rows,
+        )
 
 
 def _require_own(actor: Actor, id_: str) -> None:

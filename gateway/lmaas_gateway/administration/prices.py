@@ -8,7 +8,6 @@ from lmaas_gateway.administration import objects
 from lmaas_gateway.settings import PriceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from decimal import Decimal
 
     from lmaas_gateway.administration.actor import Actor
@@ -19,16 +18,16 @@ class Prices:
     """What models cost.
 
     Args:
-        settings: Gives the configuration that serves.
+        settings: The configuration that serves.
     """
 
-    def __init__(self, settings: Callable[[], Settings]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     async def list(self, actor: Actor) -> objects.Page[objects.Price]:
         """List all models' prices."""
         actor.require("prices:read")
-        return objects.Page(data=[_show(model) for model in self._settings().models])
+        return objects.Page(data=[_show(model) for model in self._settings.models])
 
 
 def _show(model: ModelSettings) -> objects.Price:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lmaas_gateway.administration.actors import Actors
 from lmaas_gateway.administration.audit import Audit
+from lmaas_gateway.administration.contents import Contents
 from lmaas_gateway.administration.keys import Keys
 from lmaas_gateway.administration.limits import Limits
 from lmaas_gateway.administration.me import Me
@@ -15,10 +16,12 @@ from lmaas_gateway.administration.members import Members
 from lmaas_gateway.administration.organizations import Organizations
 from lmaas_gateway.administration.prices import Prices
 from lmaas_gateway.administration.projects import Projects
+from lmaas_gateway.administration.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from lmaas_gateway.administration.contents import Archive
     from lmaas_gateway.administration.office import Office
     from lmaas_gateway.administration.operations import Operation
     from lmaas_gateway.audit.notary import Notary
@@ -38,7 +41,9 @@ class Services:
     keys: Keys
     limits: Limits
     prices: Prices
+    usage: Usage
     audit: Audit
+    contents: Contents
 
     @classmethod
     def open(
@@ -47,8 +52,8 @@ class Services:
         *,
         peppers: Peppers,
         notary: Notary,
-        lifetime_days: int,
-        settings: Callable[[], Settings],
+        settings: Settings,
+        archive: Archive | None = None,
     ) -> Self:
         """Make all of them.
 
@@ -56,8 +61,8 @@ class Services:
             office: Has the store and the audit trail.
             peppers: Seal new keys.
             notary: Checks the audit trail.
-            lifetime_days: Of new keys; 0 for ever.
-            settings: Gives the configuration that serves.
+            settings: The configuration that serves.
+            archive: Opens contents; None where none are ever stored.
         """
         return cls(
             actors=Actors(office),
@@ -65,10 +70,12 @@ class Services:
             organizations=Organizations(office),
             projects=Projects(office),
             members=Members(office),
-            keys=Keys(office, peppers, lifetime_days=lifetime_days),
+            keys=Keys(office, peppers, lifetime_days=settings.identity.key_lifetime_days),
             limits=Limits(office),
             prices=Prices(settings),
+            usage=Usage(office),
             audit=Audit(office, notary),
+            contents=Contents(office, archive),
         )
 
     def method(self, operation: Operation) -> Callable[..., Awaitable[Any]]:

@@ -152,12 +152,10 @@ def _field(kind: Any) -> Json:
     """Write what the gateway checks of a field; what it leaves to the replica may be anything."""
     if kind is msgspec.Raw:
         return {}
-    schema: Json
     (schema,), found = msgspec.json.schema_components([kind], ref_template=_REFS)
-    for own in found.values():
-        _describe(own)
-        return own
-    return schema
+    own: Json = next(iter(found.values()), schema)
+    _describe(own)
+    return own
 
 
 def _read(name: str, text: str) -> Json:
@@ -198,7 +196,8 @@ def _describe(schema: Json) -> None:
                 **schema["properties"][name],
                 "description": re.sub(r"\s+", " ", said),
             }
-    schema["description"] = re.sub(r"\s+", " ", text.partition("\n\n    Attributes:")[0])
+    if text:
+        schema["description"] = re.sub(r"\s+", " ", text.partition("\n\n    Attributes:")[0])
 
 
 def _title(name: str) -> str:

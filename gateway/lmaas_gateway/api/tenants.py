@@ -14,13 +14,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from lmaas_gateway.administration.actor import no_such
+from lmaas_gateway.administration.files import File
 from lmaas_gateway.administration.operations import OPERATIONS
 from lmaas_gateway.api.callers import identify
 from lmaas_gateway.api.reading import read_body, read_query
 from lmaas_gateway.errors import InvalidIdempotencyKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from starlette.requests import Request
 
@@ -75,9 +76,8 @@ class TenantRoutes:
         if operation.body is not None:
             arguments.append(await read_body(request, operation.body))
         answer = await self._services.method(operation)(actor, *arguments)
-        if operation.answer is None:
-            headers = {**_HEADERS, "content-disposition": f'attachment; filename="{answer.name}"'}
-            return StreamingResponse(answer.pieces, media_type=answer.media_type, headers=headers)
+        if isinstance(answer, File):
+            return await _send(answer)
         return Response(_ENCODER.encode(answer), operation.status, _HEADERS, "application/json")
 
     async def _actor(self, request: Request, organization: str | None) -> Actor:
@@ -87,6 +87,19 @@ class TenantRoutes:
             return await actors.operator(organization, idempotency_key)
         principal = await identify(self._authenticator, request)
         return await actors.member(principal, organization, idempotency_key)
+
+
+async def _send(file: File) -> Response:
+    # With the first piece it is known that there will be a file, and a status can say so.
+    first = await anext(file.pieces, b"")
+    headers = {**_HEADERS, "content-disposition": f'attachment; filename="{file.name}"'}
+    return StreamingResponse(_from(first, file), media_type=file.media_type, headers=headers)
+
+
+async def _from(first: bytes, file: File) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in file.pieces:
+        yield piece
 
 
 def _read_id(operation: Operation, request: Request) -> str:

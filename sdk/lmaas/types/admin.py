@@ -149,6 +149,7 @@ class UsageTotal(WireModel):
     model: str | None = None
     day: str | None = None
     calls: int
+    failed_calls: int = 0
     prompt_tokens: int
     cached_tokens: int = 0
     completion_tokens: int

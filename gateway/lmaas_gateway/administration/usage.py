@@ -1,0 +1,141 @@
+"""The books, as far as the actor may see them: sums, and the ledger's rows as a file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lmaas_gateway.administration import objects
+from lmaas_gateway.administration.files import FORMATS, File
+from lmaas_gateway.errors import BadRequestError
+from lmaas_gateway.storage import ledger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from lmaas_gateway.administration import requests
+    from lmaas_gateway.administration.actor import Actor
+    from lmaas_gateway.administration.fields import Grouping
+    from lmaas_gateway.administration.office import Office
+    from lmaas_gateway.storage import records
+
+_DAY_S = 86_400
+_MAX_GROUPS = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COLUMNS: dict[Grouping, ledger.Grouping] = {
+    "organization": "organization_id",
+    "project": "project_id",
+    "key": "key_id",
+    "model": "model",
+    "day": "day",
+}
+
+
+class Usage:
+    """Adds up and exports the ledger.
+
+    Args:
+        office: Has the store.
+    """
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def list(self, actor: Actor, wanted: requests.UsageQuery) -> objects.Page[objects.Usage]:
+        """Add the books up; an operator who names no organization sees all."""
+        actor.require("usage:read")
+        groups = _groups(wanted)
+        columns = [_COLUMNS[group] for group in groups]
+        first_day, last_day = self._days(wanted.start, wanted.end)
+        async with self._office.reading() as connection:
+            if actor.is_operator and not actor.organization:
+                sums = await ledger.usage_of_all(
+                    connection, first_day=first_day, last_day=last_day, by=columns or ["organization_id"]
+                )
+            else:
+                sums = await ledger.usage(
+                    connection,
+                    actor.tenant,
+                    first_day=first_day,
+                    last_day=last_day,
+                    by=columns,
+                    project_id=_project(actor, wanted.project),
+                    key_id=wanted.key,
+                    model=wanted.model,
+                )
+        return objects.Page(data=[_show(one) for one in sums[:_MAX_GROUPS]], has_more=len(sums) > _MAX_GROUPS)
+
+    async def export(self, actor: Actor, wanted: requests.ExportQuery) -> File:
+        """Give the ledger's rows, the oldest first, as they are read."""
+        actor.require("usage:export")
+        until_s = self._office.clock() if wanted.end is None else wanted.end
+        rows = self._rows(
+            actor.tenant, wanted.start * 10**6, int(until_s * 10**6), _project(actor, wanted.project)
+        )
+        async with self._office.changing() as connection:
+            await self._office.note(
+                connection,
+                actor,
+                "usage.export",
+                ("ledger", actor.tenant),
+                start=wanted.start,
+                end=int(until_s),
+                project=wanted.project,
+                format=wanted.format,
+            )
+        file_format = FORMATS[wanted.format]
+        return File(f"usage.{wanted.format}", file_format.media_type, file_format.write(rows))
+
+    async def _rows(
+        self, organization: str, since: int, until: int, project: str | None
+    ) -> AsyncIterator[Sequence[records.LedgerEntry]]:
+        after: tuple[int, str] | None = None
+        while True:
+            # A transaction a part: an export that takes long holds nobody up.
+            async with self._office.reading() as connection:
+                page = await ledger.list_of(
+                    connection, organization, since=since, until=until, project_id=project, after=after
+                )
+            if page.items:
+                yield page.items
+                after = (page.items[-1].at, page.items[-1].id)
+            if not page.has_more:
+                return
+
+    def _days(self, start: int, end: int | None) -> tuple[int, int]:
+        last_s = int(self._office.clock()) if end is None else end - 1
+        return start // _DAY_S, last_s // _DAY_S
+
+
+def _groups(wanted: requests.UsageQuery) -> tuple[Grouping, ...]:
+    try:
+        return wanted.groups()
+    except msgspec.ValidationError:
+        raise BadRequestError(
+            f"`group_by` takes {', '.join(_COLUMNS)}, with commas between them.", param="group_by"
+        ) from None
+
+
+def _project(actor: Actor, wanted: str | None) -> str | None:
+    if wanted is not None:
+        actor.require_project(wanted)
+    return wanted or actor.bound_to or None
+
+
+def _show(record: records.Usage) -> objects.Usage:
+    return objects.Usage(
+        organization=record.organization_id,
+        project=record.project_id,
+        key=record.key_id,
+        model=record.model,
+        day=None if record.day is None else f"{_EPOCH + timedelta(days=record.day):%Y-%m-%d}",
+        calls=record.calls,
+        failed_calls=record.failed_calls,
+        prompt_tokens=record.prompt_tokens,
+        cached_tokens=record.cached_tokens,
+        completion_tokens=record.completion_tokens,
+        reasoning_tokens=record.reasoning_tokens,
+        cost_nanos=record.cost_nanos,
+    )
