@@ -133,7 +133,8 @@ class Database:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         limit_s = self._rules.deadline_s if deadline_s is None else deadline_s
-        loan = Loan(lane, started_s + limit_s, is_slow=limit_s > self._rules.deadline_s)
+        is_slow = limit_s > self._rules.deadline_s
+        loan = Loan(lane, started_s + limit_s, is_slow=is_slow)
         is_answered = False
         try:
             connection = await loan.open()
@@ -149,7 +150,12 @@ class Database:
             await self._undo(loan)
             raise
         finally:
-            self._judge(circuit, operation, loan, is_answered=is_answered, took_s=loop.time() - started_s)
+            self._observe(operation, "ok" if loan.reason is None else "failed", loop.time() - started_s)
+            # What is given much time may be a heavy question; that the database hangs, others find out.
+            if loan.is_late and is_slow:
+                circuit.release()
+            else:
+                _judge(circuit, loan, is_answered=is_answered)
 
     async def _undo(self, loan: Loan) -> None:
         try:
@@ -160,20 +166,17 @@ class Database:
             # It failed while what the block raised is on its way out, which says more; `_judge` counts it.
             _LOG.debug("a transaction could not be undone: %s", loan.reason)
 
-    def _judge(
-        self, circuit: Circuit, operation: Operation, loan: Loan, *, is_answered: bool, took_s: float
-    ) -> None:
-        if loan.reason is not None:
-            self._observe(operation, "failed", took_s)
-            if circuit.note_failure():
-                _LOG.warning("the database fails and is left alone for a while: %s", loan.reason)
-        elif is_answered:
-            self._observe(operation, "ok", took_s)
-            if circuit.state != "closed":
-                _LOG.warning("the database answers again")
-            circuit.note_success()
-        else:
-            circuit.release()
+
+def _judge(circuit: Circuit, loan: Loan, *, is_answered: bool) -> None:
+    if loan.reason is not None:
+        if circuit.note_failure():
+            _LOG.warning("the database fails and is left alone for a while: %s", loan.reason)
+    elif is_answered:
+        if circuit.state != "closed":
+            _LOG.warning("the database answers again")
+        circuit.note_success()
+    else:
+        circuit.release()
 
 
 def _ignore(*_: object) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOG = logging.getLogger("lmaas.gateway")
+_UNDEFINED_TABLE = "42P01"
 # What a caller did, rather than the store: asking again gives the same.
 _OF_THE_CALLER = (IntegrityError, DataError, ProgrammingError, InvalidRequestError)
 
@@ -103,6 +104,7 @@ class Loan:
 
     Attributes:
         reason: Why the store failed; None if it did not.
+        is_late: It only took longer than it was given.
     """
 
     def __init__(self, lane: Lane, until_s: float, *, is_slow: bool) -> None:
@@ -116,6 +118,7 @@ class Loan:
         self._pending: asyncio.Task[Any] | None = None
         self._is_spoiled = False
         self.reason: str | None = None
+        self.is_late = False
 
     @property
     def dialect(self) -> Dialect:
@@ -146,6 +149,7 @@ class Loan:
                 places.release()
             self._held = ()
             if isinstance(error, TimeoutError):
+                self.is_late = True
                 raise self._failure("all connections are busy") from None
             raise
         await self.bounded(self._connect())
@@ -165,6 +169,7 @@ class Loan:
         remaining_s = self._until_s - asyncio.get_running_loop().time()
         done, _ = await asyncio.wait({task}, timeout=max(0.0, remaining_s))
         if not done:
+            self.is_late = True
             raise self._failure("it did not answer in time")
         self._pending = None
         try:
@@ -282,4 +287,4 @@ def reason_of(error: BaseException) -> str:
 
 def _lacks_table(error: Exception) -> bool:
     """Whether migrations have not run: the gateway started while the database was down."""
-    return isinstance(error, ProgrammingError) and "UndefinedTable" in str(error.orig)
+    return isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", "") == _UNDEFINED_TABLE
