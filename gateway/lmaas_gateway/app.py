@@ -115,6 +115,7 @@ class Gateway:
         self._prices = PriceList()
         self._prices.follow(settings.models)
         self._books = None if tenancy is None else tenancy.keep_books(self._prices, self.metrics)
+        self._contents = None if tenancy is None else tenancy.keep_contents(self.metrics)
         self._accounting = Accounting(
             self.metrics, log=log if settings.access_log else None, books=self._books
         )
@@ -249,7 +250,8 @@ class Gateway:
                 self.admission,
                 router,
                 replays,
-                self._books,
+                books=self._books,
+                contents=self._contents,
             ),
             models=ModelRoutes(authenticator, directory),
             accounting=self._accounting,

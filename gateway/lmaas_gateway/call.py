@@ -134,6 +134,7 @@ class Principal(msgspec.Struct, frozen=True):
         role: What it is on `/admin/v1/`; none may do nothing there.
         scopes: What the key may be used for.
         limits: What the limiter needs to know of it; nobody else looks.
+        stores_content: Whether its project has prompts and replies kept, encrypted.
         salt: Keeps its prompts apart from other tenants' in the engines' prefix caches.
     """
 
@@ -149,6 +150,7 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: Scopes = UNBOUND
     limits: object = None
     salt: bytes = b""
+    stores_content: bool = False
 
     @property
     def tenant(self) -> str:

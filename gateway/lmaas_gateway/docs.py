@@ -26,6 +26,7 @@ from lmaas_gateway.settings import (
     CacheSettings,
     CanarySettings,
     ConnectionSettings,
+    ContentSettings,
     EjectionSettings,
     EngineSettings,
     IdempotencySettings,
@@ -135,6 +136,9 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `books`: the record of every call", BooksSettings, "books")
     yield from _settings_table("## `storage`: keys, limits, books and audit", StorageSettings, "storage")
     yield from _settings_table("## `audit`: signing the audit trail", AuditSettings, "audit")
+    yield from _settings_table(
+        "## `contents`: prompts and replies that are kept", ContentSettings, "contents"
+    )
     yield from _settings_table("## `tls`: HTTPS and client certificates", TlsSettings, "tls")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)

@@ -204,6 +204,13 @@ BOOKS_LOST = Spec(
     (),
     "Calls that were served and could not be written down. Anything but 0 is an alarm.",
 )
+CONTENTS_LOST = Spec(
+    "counter",
+    "lmaas_contents_lost",
+    ("reason",),
+    "Calls whose contents should have been kept and were not: too much waited for the database (full), or no "
+    "key could seal them (unsealed).",
+)
 BOOKS_SHIPPED = Spec("counter", "lmaas_books_shipped_calls", (), "Calls that were shipped to the ledger.")
 BOOKS_FAILURES = Spec(
     "counter", "lmaas_books_ship_failures", (), "Times that the ledger did not take what was shipped to it."
@@ -283,6 +290,7 @@ ALL = (
     CAPACITY,
     BOOKS_WAITING,
     BOOKS_LOST,
+    CONTENTS_LOST,
     BOOKS_SHIPPED,
     BOOKS_FAILURES,
     BOOKS_RECOVERED,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.admission.admission import Admission
     from lmaas_gateway.books.books import Books
     from lmaas_gateway.call import Call, Exits
+    from lmaas_gateway.contents.stage import Contents
     from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.limits.stage import Limiter
     from lmaas_gateway.meter import Meter
@@ -34,9 +35,10 @@ class Pipeline:
         router: Knows the replicas, and which model stands in for which.
         replays: Knows the replies that may be given again.
         books: Keep track of what calls cost; None keeps none.
+        contents: Keep what is asked and answered, for projects that want it; None keeps none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # a stage each
         self,
         authenticator: Authenticator,
         policy: Policy,
@@ -45,7 +47,9 @@ class Pipeline:
         admission: Admission,
         router: PlanRouter,
         replays: Replays,
+        *,
         books: Books | None = None,
+        contents: Contents | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -55,6 +59,7 @@ class Pipeline:
         self._router = router
         self._replays = replays
         self._books = books
+        self._contents = contents
 
     async def handle(  # noqa: C901  # a line a stage, and some calls need not all of them
         self,
@@ -110,5 +115,7 @@ class Pipeline:
         reply = relay(call, forwarded, meter, None if limited is None else limited.allowance)
         if replay is not None:
             reply = replay.record(reply, exits)
+        if principal.stores_content and self._contents is not None:
+            reply = self._contents.keep(reply, call, principal, meter=meter, exits=exits)
         exits.append(reply.note_usage)
         return reply

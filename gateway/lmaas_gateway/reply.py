@@ -48,14 +48,17 @@ class Reply(Protocol):
         content_type: Of the body.
         content_length: In bytes as the replica wrote it, or None where the length is not known.
         is_stream: Whether the body is a stream of events.
-        is_over: Whether `read` has given everything.
     """
 
     status: int
     content_type: bytes
     content_length: bytes | None
     is_stream: bool
-    is_over: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Whether `read` has given everything."""
+        ...
 
     def begin(self) -> bytes:
         """Give the first bytes to send, without waiting; none if they make no whole event yet."""

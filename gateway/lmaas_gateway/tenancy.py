@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Self
 
 from lmaas_gateway.administration.office import Office
@@ -17,6 +18,11 @@ from lmaas_gateway.audit.trail import Trail
 from lmaas_gateway.audit.witness import Witness
 from lmaas_gateway.books.bookkeeper import Bookkeeper
 from lmaas_gateway.books.ledger import StoredLedger
+from lmaas_gateway.contents.archive import Archive
+from lmaas_gateway.contents.data_keys import DataKeys
+from lmaas_gateway.contents.masters import check_masters
+from lmaas_gateway.contents.stage import Contents
+from lmaas_gateway.contents.writer import ContentWriter
 from lmaas_gateway.identity.salts import Salts
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
 _CHECKPOINTS = "audit-checkpoints.jsonl"
 _LAST_SHIPPING_S = 5.0
+_LAST_CONTENTS_S = 2.0
 
 
 class Tenancy:
@@ -51,6 +58,9 @@ class Tenancy:
         self.trail = Trail(vault)
         path = settings.audit.checkpoint_file or settings.data_folder() / _CHECKPOINTS
         self.notary = Notary(database, self.trail, vault, Witness(path), rules=settings.audit)
+        self._data_keys = DataKeys(vault, max_age_days=settings.contents.data_key_days)
+        self.archive = Archive(self._data_keys, self.trail)
+        self._writer: ContentWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._bookkeeper: Bookkeeper | None = None
 
@@ -82,6 +92,16 @@ class Tenancy:
         self._bookkeeper.start()
         return self._bookkeeper.books
 
+    def keep_contents(self, metrics: Metrics) -> Contents:
+        """Begin to keep prompts and replies of projects that want it; after the books, which name calls."""
+        if self._bookkeeper is None:
+            message = "contents go by the names that calls have in the books, so those are opened first"
+            raise RuntimeError(message)
+        rules = self.settings.contents
+        self._writer = ContentWriter(self.database, self._data_keys, rules, metrics)
+        self._tasks.append(asyncio.create_task(self._writer.run()))
+        return Contents(self._writer, self._bookkeeper.name_of, rules)
+
     def services(self, settings: Settings) -> Services:
         """Make what administrators work with.
 
@@ -97,6 +117,10 @@ class Tenancy:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        if self._writer is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_CONTENTS_S):
+                    await self._writer.flush()
         if self._bookkeeper is not None:
             await self._bookkeeper.close(_LAST_SHIPPING_S)
         await self.database.close()
@@ -113,9 +137,10 @@ async def prepare(settings: Settings, report: Callable[[str], None]) -> None:
         SettingsError: the store cannot be used.
     """
     del report
-    Vault.open(settings)
+    vault = Vault.open(settings)
     database = Database(database_url(settings.storage, settings.data_folder()), settings.storage)
     try:
         await migrate(database)
+        await check_masters(vault, database, at=int(time.time() * 1e6))
     finally:
         await database.close()

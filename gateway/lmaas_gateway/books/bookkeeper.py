@@ -12,6 +12,7 @@ from lmaas_gateway.books.folder import enter
 from lmaas_gateway.books.journal import Journal
 from lmaas_gateway.books.open_calls import NAME, OpenCalls
 from lmaas_gateway.books.shipper import Shipper
+from lmaas_gateway.entries import ledger_id
 from lmaas_gateway.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.books.price_list import PriceList
     from lmaas_gateway.books.shipper import Ledger
+    from lmaas_gateway.meter import Meter
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import BooksSettings
 
@@ -66,6 +68,10 @@ class Bookkeeper:
     def problem(self) -> str | None:
         """What is wrong with the journal, for people; None if nothing is."""
         return self._journal.problem
+
+    def name_of(self, meter: Meter) -> str:
+        """Give the id that an open call will have in the ledger; empty if nobody was let in."""
+        return "" if meter.entry is None else ledger_id(self._own.boot, meter.entry.sequence)
 
     def start(self) -> None:
         """Begin to ship."""

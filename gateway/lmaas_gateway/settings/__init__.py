@@ -4,6 +4,7 @@ from lmaas_gateway.settings.admin import AdminSettings
 from lmaas_gateway.settings.audit import AuditSettings
 from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
+from lmaas_gateway.settings.contents import ContentSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.explanation import explain
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
@@ -41,6 +42,7 @@ __all__ = [
     "CacheSettings",
     "CanarySettings",
     "ConnectionSettings",
+    "ContentSettings",
     "EjectionSettings",
     "EngineSettings",
     "IdempotencySettings",

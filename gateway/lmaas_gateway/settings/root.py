@@ -16,6 +16,7 @@ from lmaas_gateway.settings.admin import AdminSettings
 from lmaas_gateway.settings.audit import AuditSettings
 from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
+from lmaas_gateway.settings.contents import ContentSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
 from lmaas_gateway.settings.fields import FIXED, FROZEN, split_names
@@ -166,6 +167,9 @@ class Settings(BaseModel):
         default=AuditSettings(),
         description="How the audit trail is signed.",
         json_schema_extra=FIXED,
+    )
+    contents: ContentSettings = Field(
+        default=ContentSettings(), description="Prompts and replies that are kept.", json_schema_extra=FIXED
     )
     tls: TlsSettings = Field(default=TlsSettings(), description="HTTPS.", json_schema_extra=FIXED)
     engine: EngineSettings = Field(

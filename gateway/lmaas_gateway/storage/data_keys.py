@@ -44,6 +44,22 @@ async def find_newest(connection: Connection, organization_id: str) -> DataKey |
     return await rows.find(connection, DataKey, statement)
 
 
+async def count_messages(
+    connection: Connection, organization_id: str, data_key_id: str, *, messages: int, most: int
+) -> bool:
+    """Count what is sealed with a data key; tell whether it may be: it is there and not used up."""
+    statement = (
+        update(data_keys)
+        .where(
+            _own(organization_id, data_key_id),
+            data_keys.c.destroyed_at.is_(None),
+            data_keys.c.messages <= most - messages,
+        )
+        .values(messages=data_keys.c.messages + messages)
+    )
+    return await rows.write(connection, statement) == 1
+
+
 async def list_wrapped_before(
     connection: Connection, master_version: int, limit: int = rows.MAX_PAGE
 ) -> tuple[DataKey, ...]:

@@ -167,12 +167,17 @@ class Usage(Record, frozen=True, kw_only=True):
 
 
 class DataKey(Record, frozen=True, kw_only=True):
-    """A tenant's key for its contents, wrapped by a master key; empty once destroyed."""
+    """A tenant's key for its contents, wrapped by a master key; empty once destroyed.
+
+    Attributes:
+        messages: How much was sealed with it.
+    """
 
     id: str
     organization_id: str
     master_version: int
     wrapped: bytes
+    messages: int = 0
     created_at: int
     destroyed_at: int | None = None
 

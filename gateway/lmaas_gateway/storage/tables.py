@@ -229,9 +229,18 @@ data_keys = Table(
     _id("organization_id", is_key=False),
     Column("master_version", Integer, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
+    _count("messages"),
     _number("created_at"),
     _number("destroyed_at", is_nullable=True),
     Index(None, "organization_id", "created_at"),
+)
+
+master_versions = Table(
+    "master_versions",
+    METADATA,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("fingerprint", String(64), nullable=False),
+    _number("created_at"),
 )
 
 contents = Table(

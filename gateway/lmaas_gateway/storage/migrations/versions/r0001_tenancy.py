@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.String(length=64), nullable=False),
         sa.Column("master_version", sa.Integer(), nullable=False),
         sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.Column("messages", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("destroyed_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_data_keys"),
@@ -68,6 +69,13 @@ def upgrade() -> None:
         "data_keys",
         ["organization_id", "created_at"],
         unique=False,
+    )
+    op.create_table(
+        "master_versions",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("version", name="pk_master_versions"),
     )
     op.create_table(
         "ledger",
