@@ -132,8 +132,14 @@ class Gateway:
         self._prober = Prober(
             directory, interval_s=settings.probe_interval_s, old_engines=settings.old_engines
         )
-        self.limiter = build_limiter(settings, self.metrics, seat, lambda: self.settings)
-        self.limiter.prices = self._prices
+        self.limiter = build_limiter(
+            settings,
+            self.metrics,
+            seat,
+            lambda: self.settings,
+            prices=self._prices,
+            source=None if tenancy is None else tenancy.limits(),
+        )
         self.limiter.follow(limits_of(settings))
         self.metrics.watch(RESERVED_TOKENS, self._reserved_tokens)
         self._current = self._assemble(settings, directory)

@@ -93,6 +93,8 @@ class Pipeline:
             call = await self._policy.settle(call, principal.tenant)
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
+        if not self._limiter.knows(principal):
+            await self._limiter.learn(principal)
         limited = self._limiter.open(principal, call, plan[0], meter=meter, exits=exits)
         if limited is not None:
             call = limited.call if limited.try_take() else await limited.take()

@@ -24,6 +24,7 @@ from lmaas_gateway.contents.masters import check_masters
 from lmaas_gateway.contents.stage import Contents
 from lmaas_gateway.contents.writer import ContentWriter
 from lmaas_gateway.identity.salts import Salts
+from lmaas_gateway.limits.stored import StoredLimits
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate
 from lmaas_gateway.vault.vault import Vault
@@ -103,6 +104,11 @@ class Tenancy:
         return Contents(self._writer, self._bookkeeper.name_of, rules)
 
     def services(self, settings: Settings) -> Services:
+    def limits(self) -> StoredLimits:
+        """Read the limits of tenants."""
+        return StoredLimits(self.database)
+
+    def services(self, settings: Callable[[], Settings]) -> Services:
         """Make what administrators work with.
 
         Args:

@@ -9,6 +9,7 @@ from lmaas_gateway.limits.counting.service import PromptTokens
 from lmaas_gateway.limits.stage import Limiter
 from lmaas_gateway.limits.stores import LocalStore
 from lmaas_gateway.limits.table import Table, prepare_table
+from lmaas_gateway.limits.tenants import TenantLimits
 from lmaas_gateway.limits.valkey.store import ValkeyStore
 from lmaas_gateway.replicas import catalog
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmaas_gateway.board import Seat
-    from lmaas_gateway.limits.stores import Store
+    from lmaas_gateway.limits.stores import Prices, Store
+    from lmaas_gateway.limits.tenants import LimitSource
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import Settings
 
@@ -29,7 +31,13 @@ _OTHER_READING = ("--chat-template", "--tokenizer", "--skip-tokenizer-init", "--
 
 
 def build_limiter(
-    settings: Settings, metrics: Metrics, seat: Seat | None, current: Callable[[], Settings]
+    settings: Settings,
+    metrics: Metrics,
+    seat: Seat | None,
+    current: Callable[[], Settings],
+    *,
+    prices: Prices | None = None,
+    source: LimitSource | None = None,
 ) -> Limiter:
     """Count in this process alone, or in the table that the workers of one host share.
 
@@ -38,6 +46,8 @@ def build_limiter(
         metrics: Counts refusals.
         seat: Of one of several workers, its place among them.
         current: Gives the settings of the moment.
+        prices: What tokens cost.
+        source: Where the limits of tenants stand; None where there are no tenants.
     """
     if seat is None:
         table = Table.in_memory(settings.limits.max_counters)
@@ -54,7 +64,8 @@ def build_limiter(
     prompts = PromptTokens(
         threads=settings.limits.tokenizer_threads, folder_of=lambda model: find_files(current(), model)
     )
-    return Limiter(settings.limits, store, metrics, prompts=prompts)
+    tenants = None if source is None else TenantLimits(source)
+    return Limiter(settings.limits, store, metrics, prices=prices, prompts=prompts, tenants=tenants)
 
 
 def find_files(settings: Settings, model: str) -> Path | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.errors import GatewayError
     from lmaas_gateway.limits.rules import Limit
     from lmaas_gateway.limits.stores import Prices, Refusal, Store
+    from lmaas_gateway.limits.tenants import TenantLimits
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.pool import Pool
@@ -30,6 +31,7 @@ _MAX_KNOWN = 20_000
 _ROUNDS = 3
 _COUNTED_AT_ONCE = 64
 _MINUTE = b"1m0s"
+_REFRESH_S = 1.0
 _OF_CALLS = frozenset({REQUESTS, CALLS_IN_FLIGHT})
 
 
@@ -54,6 +56,7 @@ class Limiter:
         metrics: Counts refusals.
         prices: What tokens cost.
         prompts: Counts prompts where a bound of them does not fit; None where nobody can.
+        tenants: Knows the limits that stand in the database; None where there is none.
 
     Attributes:
         table: The store's, where it can be asked without waiting.
@@ -68,6 +71,7 @@ class Limiter:
         *,
         prices: Prices | None = None,
         prompts: PromptCounter | None = None,
+        tenants: TenantLimits | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -77,12 +81,32 @@ class Limiter:
         self.reserved_tokens = 0
         self._prompts = prompts
         self._metrics = metrics
+        self._tenants = tenants
+        self._configured: tuple[Limit, ...] = ()
+        self._refreshing: asyncio.Task[None] | None = None
         self._book = RuleBook()
         self._known: dict[tuple[str, str], Rules | None] = {}
 
     def follow(self, limits: Iterable[Limit]) -> None:
-        """Go by these limits from the next call on; what has been counted stays."""
-        self._book.replace(limits)
+        """Go by these limits of the configuration from the next call on; what has been counted stays."""
+        self._configured = tuple(limits)
+        self._go_by(self._tenants.limits if self._tenants is not None else ())
+
+    def knows(self, principal: Principal) -> bool:
+        """Tell whether the limits of a principal are here; else `learn` them."""
+        return self._tenants is None or principal.organization in self._tenants.organizations
+
+    async def learn(self, principal: Principal) -> None:
+        """Read the limits of a principal's organization.
+
+        Raises:
+            StoreUnavailableError: the database does not answer, so it is not known what is allowed.
+        """
+        if self._tenants is not None:
+            self._go_by(await self._tenants.learn(principal.organization))
+
+    def _go_by(self, limits: Iterable[Limit]) -> None:
+        self._book.replace((*self._configured, *limits))
         self._known = {}
 
     def open(
@@ -171,12 +195,24 @@ class Limiter:
     async def start(self) -> None:
         """Begin what goes on by itself."""
         await self.store.start()
+        if self._tenants is not None:
+            self._refreshing = asyncio.create_task(self._refresh(self._tenants))
 
     async def close(self) -> None:
         """Count no more."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         if self._prompts is not None:
             self._prompts.close()
         await self.store.close()
+
+    async def _refresh(self, tenants: TenantLimits) -> None:
+        """Follow the changes of administrators."""
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            limits = await tenants.refresh()
+            if limits is not None:
+                self._go_by(limits)
 
     def _find(self, principal: Principal, model: str, key: tuple[str, str]) -> Rules | None:
         limits = self._book.find(principal, model)
