@@ -103,12 +103,11 @@ class Tenancy:
         self._tasks.append(asyncio.create_task(self._writer.run()))
         return Contents(self._writer, self._bookkeeper.name_of, rules)
 
-    def services(self, settings: Settings) -> Services:
     def limits(self) -> StoredLimits:
         """Read the limits of tenants."""
         return StoredLimits(self.database)
 
-    def services(self, settings: Callable[[], Settings]) -> Services:
+    def services(self, settings: Settings) -> Services:
         """Make what administrators work with.
 
         Args:
