@@ -114,7 +114,9 @@ class Tenancy:
             settings: The configuration that serves, or is prepared to.
         """
         office = Office(self.database, self.trail)
-        return Services.open(office, peppers=self.vault, notary=self.notary, settings=settings)
+        return Services.open(
+            office, peppers=self.vault, notary=self.notary, settings=settings, archive=self.archive
+        )
 
     async def close(self) -> None:
         """Close everything, the last opened first; what is to be written is written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from lmaas_gateway.administration import objects
 from lmaas_gateway.administration.actor import no_such
 from lmaas_gateway.administration.office import page_of, seconds
+from lmaas_gateway.errors import VaultError
 from lmaas_gateway.storage import contents
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration.office import Office
     from lmaas_gateway.storage import records
     from lmaas_gateway.storage.loan import Connection
+
+
+_LOG = logging.getLogger("lmaas.gateway")
 
 
 class Exchange(Protocol):
@@ -88,12 +93,20 @@ class Contents:
                 raise no_such("content", id_)
             kept = None
             if self._archive is not None:
-                kept = await self._archive.read(connection, actor.tenant, id_, actor=actor.id)
+                kept = await self._open(self._archive, connection, actor, id_)
             if kept is None:
                 raise no_such("content", id_)
         return msgspec.structs.replace(
             _show(found), request=_read(kept.exchange.request), reply=_read(kept.exchange.reply)
         )
+
+    async def _open(self, archive: Archive, connection: Connection, actor: Actor, id_: str) -> Kept | None:
+        try:
+            return await archive.read(connection, actor.tenant, id_, actor=actor.id)
+        except VaultError as error:
+            # Of a tenant that is being erased; if not, somebody has changed what is stored.
+            _LOG.error("a stored content does not open: %s", error)
+            return None
 
 
 def _show(record: records.Content) -> objects.Content:

@@ -312,6 +312,7 @@ def principal_of_key(holder: KeyHolder) -> Principal:
         key=holder.id,
         role=role,
         scopes=Scopes(scopes.models, scopes.routes, scopes.addresses, scopes.admin),
+        stores_content=holder.stores_content,
     )
 
 
