@@ -114,6 +114,8 @@ class Gateway:
         )
         self._prices = PriceList()
         self._prices.follow(settings.models)
+        if tenancy is not None:
+            tenancy.measure(self.metrics)
         self._books = None if tenancy is None else tenancy.keep_books(self._prices, self.metrics)
         self._contents = None if tenancy is None else tenancy.keep_contents(self.metrics)
         self._accounting = Accounting(
@@ -262,7 +264,11 @@ class Gateway:
             models=ModelRoutes(authenticator, directory),
             accounting=self._accounting,
             operations=OperationRoutes(
-                authenticator, directory, self.metrics, is_stopping=lambda: self._is_stopping
+                authenticator,
+                directory,
+                self.metrics,
+                is_stopping=lambda: self._is_stopping,
+                stores=dict if self._tenancy is None else self._tenancy.store_states,
             ),
             settings=settings,
             admin=self._build_admin(settings, authenticator),

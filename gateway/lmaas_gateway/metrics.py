@@ -33,6 +33,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _QUEUE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _FIRST_BYTE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 60, 120)
+_STORE_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
@@ -222,6 +223,21 @@ BOOKS_RECOVERED = Spec(
     "Calls in flight of a gateway process that died, which another one billed by what they had been given.",
 )
 
+STORE_DURATION = Spec(
+    "histogram",
+    "lmaas_store_duration_seconds",
+    ("store", "operation", "outcome"),
+    "How long transactions of the database, or commands of Valkey, took, and whether they went well (ok) or "
+    "not (failed).",
+    _STORE_BUCKETS_S,
+)
+STORE_OPEN = Spec(
+    "gauge",
+    "lmaas_store_breaker_open",
+    ("store", "operation"),
+    "1 while a store is left alone because it failed several times in a row.",
+)
+
 QUEUE_WAIT = Spec(
     "histogram",
     "lmaas_queue_wait_seconds",
@@ -284,6 +300,8 @@ ALL = (
     KV_CACHE_USAGE,
     LOOP_LAG,
     LOOP_TASKS,
+    STORE_DURATION,
+    STORE_OPEN,
     QUEUE_WAIT,
     REJECTIONS,
     QUEUE_DEPTH,
@@ -343,7 +361,7 @@ class Metrics:
         self._call_series: dict[tuple[str, str, int], _CallSeries] = {}
         self._token_series: dict[str, _TokenSeries] = {}
         self._watched: dict[Spec, GaugeReader] = dict.fromkeys(
-            (QUEUE_DEPTH, CAPACITY, STORED_BYTES, BOOKS_WAITING, RESERVED_TOKENS), tuple
+            (QUEUE_DEPTH, CAPACITY, STORED_BYTES, BOOKS_WAITING, RESERVED_TOKENS, STORE_OPEN), tuple
         )
 
     def follow(self, pools: Mapping[str, Pool]) -> None:
@@ -384,6 +402,11 @@ class Metrics:
     def observe_lag(self, seconds: float) -> None:
         """Take note of how late the event loop was."""
         self._tallies.histogram(LOOP_LAG.name, (), LOOP_LAG.buckets).observe(seconds)
+
+    def observe_store(self, store: str, operation: str, outcome: str, took_s: float) -> None:
+        """Count what a store was asked for."""
+        labels = (store, operation, outcome)
+        self._tallies.histogram(STORE_DURATION.name, labels, STORE_DURATION.buckets).observe(took_s)
 
     def observe_wait(self, model: str, priority: str, waited_s: float) -> None:
         """Count a call that waited for its turn."""

@@ -315,10 +315,11 @@ async def _serve(
     configuration = Configuration(settings, source.load, launcher=launcher)
     resolved = configuration.settings
     check_kinds(resolved.models)
+    preparing = None
     if not resolved.open:
         from lmaas_gateway.tenancy import prepare  # noqa: PLC0415 - as in `_open_tenancy`
 
-        await prepare(resolved, report)
+        preparing = await prepare(resolved, report)
     await launcher.start()
     greeting = asyncio.create_task(greet_when_ready(resolved, listeners[0].getsockname()[1], report))
     try:
@@ -333,4 +334,6 @@ async def _serve(
                 await workers.run(report)
     finally:
         greeting.cancel()
+        if preparing is not None:
+            preparing.cancel()
         await launcher.stop()

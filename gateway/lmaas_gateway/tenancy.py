@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from lmaas_gateway.administration.office import Office
@@ -23,8 +24,10 @@ from lmaas_gateway.contents.data_keys import DataKeys
 from lmaas_gateway.contents.masters import check_masters
 from lmaas_gateway.contents.stage import Contents
 from lmaas_gateway.contents.writer import ContentWriter
+from lmaas_gateway.errors import SettingsError, StoreUnavailableError
 from lmaas_gateway.identity.salts import Salts
 from lmaas_gateway.limits.stored import StoredLimits
+from lmaas_gateway.metrics import STORE_OPEN
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate
 from lmaas_gateway.vault.vault import Vault
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
 
 _CHECKPOINTS = "audit-checkpoints.jsonl"
+_PREPARATION_PAUSE_S = 1.0
 _LAST_SHIPPING_S = 5.0
 _LAST_CONTENTS_S = 2.0
 
@@ -93,6 +97,22 @@ class Tenancy:
         self._bookkeeper.start()
         return self._bookkeeper.books
 
+    def measure(self, metrics: Metrics) -> None:
+        """Count how long the stores take, and show whether they are left alone."""
+        self.database.observe = partial(metrics.observe_store, "database")
+        metrics.watch(STORE_OPEN, self._open_breakers)
+
+    def store_states(self) -> dict[str, str]:
+        """Tell of each store whether it is asked (`closed`) or left alone since it fails (`open`)."""
+        circuits = self.database.circuits.items()
+        return {f"database_{operation}s": circuit.state for operation, circuit in circuits}
+
+    def _open_breakers(self) -> list[tuple[tuple[str, str], float]]:
+        circuits = self.database.circuits.items()
+        return [
+            (("database", operation), float(circuit.state != "closed")) for operation, circuit in circuits
+        ]
+
     def keep_contents(self, metrics: Metrics) -> Contents:
         """Begin to keep prompts and replies of projects that want it; after the books, which name calls."""
         if self._bookkeeper is None:
@@ -133,16 +153,31 @@ class Tenancy:
         await self.database.close()
 
 
-async def prepare(settings: Settings, report: Callable[[str], None]) -> None:
+async def prepare(settings: Settings, report: Callable[[str], None]) -> asyncio.Task[None] | None:
     """Bring the store up to date, and make what a first start needs; done once, before any process opens it.
+
+    A database that does not answer keeps nobody from starting: keys of the configuration are served, others
+    are told to come back, and calls are written into the journal, until it answers.
 
     Args:
         settings: Say where the store is.
         report: Takes lines for people.
 
+    Returns:
+        What goes on trying; None if all is done.
+
     Raises:
         SettingsError: the store cannot be used.
     """
+    try:
+        await _bring_up(settings, report)
+    except StoreUnavailableError:
+        report("the database does not answer: keys that are kept in it cannot be looked up until it does")
+        return asyncio.create_task(_keep_trying(settings, report))
+    return None
+
+
+async def _bring_up(settings: Settings, report: Callable[[str], None]) -> None:
     del report
     vault = Vault.open(settings)
     database = Database(database_url(settings.storage, settings.data_folder()), settings.storage)
@@ -151,3 +186,17 @@ async def prepare(settings: Settings, report: Callable[[str], None]) -> None:
         await check_masters(vault, database, at=int(time.time() * 1e6))
     finally:
         await database.close()
+
+
+async def _keep_trying(settings: Settings, report: Callable[[str], None]) -> None:
+    while True:
+        await asyncio.sleep(_PREPARATION_PAUSE_S)
+        try:
+            await _bring_up(settings, report)
+        except StoreUnavailableError:
+            continue
+        except SettingsError as error:
+            report(f"the database cannot be used: {error}")
+            return
+        report("the database answers and is up to date")
+        return

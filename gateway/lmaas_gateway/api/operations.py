@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 
 from lmaas_gateway.api.callers import identify
-from lmaas_gateway.errors import AuthenticationError
+from lmaas_gateway.errors import GatewayError
 from lmaas_gateway.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -29,6 +29,8 @@ class OperationRoutes:
         directory: Knows the models.
         metrics: Knows the counts.
         is_stopping: Tells whether the gateway is about to stop.
+        stores: Tells of each store whether it is asked (`closed`) or left alone since it fails (`open`). A
+            gateway without its stores goes on serving, so it is ready all the same.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class OperationRoutes:
         metrics: Metrics,
         *,
         is_stopping: Callable[[], bool],
+        stores: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._is_stopping = is_stopping
+        self._stores = stores
         self._authenticator = authenticator
         self._directory = directory
         self._metrics = metrics
@@ -57,6 +61,8 @@ class OperationRoutes:
         body: dict[str, object] = {"status": status}
         if await self._may_see_details(request):
             body["models"] = {pool.name: describe(pool) for pool in self._directory}
+            if stores := self._stores():
+                body["stores"] = dict(stores)
         headers = {} if is_ready else {"retry-after": "5"}
         return JSONResponse(body, status_code=200 if is_ready else 503, headers=headers)
 
@@ -68,7 +74,8 @@ class OperationRoutes:
     async def _may_see_details(self, request: Request) -> bool:
         try:
             await identify(self._authenticator, request)
-        except AuthenticationError:
+        except GatewayError:
+            # Also where the store that knows the key does not answer.
             return False
         return True
 

@@ -55,6 +55,9 @@ class Database:
         rules: Deadlines, and when the breakers open.
         observe: Told of each transaction.
         clock: Monotonic seconds, of the breakers.
+
+    Attributes:
+        circuits: The breakers, of reads and of writes.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class Database:
         self.dialect: Dialect = dialect_of(parsed)
         self.admin_deadline_s = rules.admin_deadline_s
         self._rules = rules
-        self._observe = observe or (_ignore)
+        self.observe: Observer = observe or _ignore
         size = rules.connections
         if self.dialect == "sqlite":
             reader = open_sqlite(parsed, size=size, is_writer=False)
@@ -150,7 +153,7 @@ class Database:
             await self._undo(loan)
             raise
         finally:
-            self._observe(operation, "ok" if loan.reason is None else "failed", loop.time() - started_s)
+            self.observe(operation, "ok" if loan.reason is None else "failed", loop.time() - started_s)
             # What is given much time may be a heavy question; that the database hangs, others find out.
             if loan.is_late and is_slow:
                 circuit.release()
