@@ -30,7 +30,7 @@ from lmaas_gateway.identity.configured import principals_of
 from lmaas_gateway.limits.build import build_limiter
 from lmaas_gateway.limits.rules import limits_of
 from lmaas_gateway.loop_watch import LoopWatch
-from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, RESERVED_TOKENS, STORED_BYTES, Metrics
+from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, REPLICA_BUSY, RESERVED_TOKENS, STORED_BYTES, Metrics
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.policy.fetching import MediaFetcher
 from lmaas_gateway.policy.stage import Policy
@@ -317,6 +317,14 @@ class Gateway:
         if self._claims is not None:
             self._claims.close()
 
+    def _look_at_replicas(self) -> None:
+        """Share out the time of replicas whose calls take long, and count it."""
+        for pool in self.directory:
+            for replica in pool.replicas:
+                replica.look()
+                if seconds := replica.busy.take_seconds():
+                    self.metrics.count(REPLICA_BUSY, (pool.name, replica.name), seconds)
+
     async def _do_chores(self) -> None:
         for round_ in itertools.count(1):
             await asyncio.sleep(_CHORES_INTERVAL_S)
@@ -324,6 +332,7 @@ class Gateway:
             if not self._is_preparing:
                 self.directory.close_idle()
             self.limiter.relax()
+            self._look_at_replicas()
             with contextlib.suppress(OSError):
                 self.metrics.publish()
             for context in self._tls_contexts():

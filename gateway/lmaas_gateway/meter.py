@@ -39,6 +39,16 @@ class OpenCall(Protocol):
         ...
 
 
+class Share(Protocol):
+    """A call's part of a replica's time.
+
+    Attributes:
+        busy_ns: Nanoseconds, once the call has left the replica.
+    """
+
+    busy_ns: int
+
+
 class Meter:
     """What is learned of one call on its way.
 
@@ -51,7 +61,7 @@ class Meter:
         caller: Who calls, once that is known.
         entry: The call in the books, once it is there.
         open_call: Where the books keep track of it while it is in flight.
-        busy_ns: Its share of the time of the replica that answered.
+        share: Its part of the time of the replica that answered.
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
         cache: Whether the reply comes from a store; empty where none was asked.
@@ -69,7 +79,6 @@ class Meter:
         "_first_byte",
         "_started",
         "attempts",
-        "busy_ns",
         "cache",
         "caller",
         "code",
@@ -87,6 +96,7 @@ class Meter:
         "reply_headers",
         "request_id",
         "route",
+        "share",
         "status",
         "usage",
         "verdict",
@@ -104,7 +114,7 @@ class Meter:
         self.caller: Principal | None = None
         self.entry: Entry | None = None
         self.open_call: OpenCall | None = None
-        self.busy_ns = 0
+        self.share: Share | None = None
         self.attempts = self.prompt_tokens = 0
         self.status = 0
         self.outcome: Outcome = "ok"
@@ -112,6 +122,11 @@ class Meter:
         self.queued_s = 0.0
         self.usage: Usage | None = None
         self.verdict: GatewayError | None = None
+
+    @property
+    def busy_ns(self) -> int:
+        """The call's part of the time of the replica that answered, in nanoseconds."""
+        return 0 if self.share is None else self.share.busy_ns
 
     def see_first_byte(self) -> None:
         """Note the time: the reply's body begins."""

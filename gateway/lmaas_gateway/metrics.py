@@ -191,6 +191,12 @@ LOOP_LAG = Spec(
 )
 LOOP_TASKS = Spec("gauge", "lmaas_event_loop_tasks", (), "Tasks of this process's event loop.")
 
+REPLICA_BUSY = Spec(
+    "counter",
+    "lmaas_replica_busy_seconds",
+    ("model", "replica"),
+    "Time in which the replica worked on calls: its rate is the utilisation, and what is left of 1 was idle.",
+)
 BOOKS_WAITING = Spec(
     "gauge",
     "lmaas_books_waiting_bytes",
@@ -306,6 +312,7 @@ ALL = (
     REJECTIONS,
     QUEUE_DEPTH,
     CAPACITY,
+    REPLICA_BUSY,
     BOOKS_WAITING,
     BOOKS_LOST,
     CONTENTS_LOST,

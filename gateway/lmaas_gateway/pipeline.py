@@ -109,7 +109,7 @@ class Pipeline:
         exits.append(turn.leave)
         forwarded = await self._router.forward(call, plan, meter, turn)
         exits.append(forwarded.close)
-        meter.replica = forwarded.replica_name
+        meter.replica, meter.share = forwarded.replica_name, forwarded
         if self._books is not None:
             self._books.note_answer(meter)
         if forwarded.exchange.status >= 300:

@@ -46,6 +46,10 @@ CALL = Call(
 )
 
 
+class Share:
+    busy_ns = 5
+
+
 class Clock:
     """Time that moves when told."""
 
@@ -133,7 +137,7 @@ async def test_entry_of_a_call_has_all_that_is_known(make_keeper: Callable[..., 
     clock.now_s += 0.25
     meter.see_first_byte()
     clock.now_s += 0.75
-    meter.replica, meter.queued_s, meter.status, meter.busy_ns = "mock-0", 0.1, 200, 5
+    meter.replica, meter.queued_s, meter.status, meter.share = "mock-0", 0.1, 200, Share()
     meter.usage = Usage(1_000_000, 500_000, 10, reasoning_tokens=7)
     keeper.books.close(meter)
     (entry,) = await shipped(keeper)

@@ -20,19 +20,43 @@ class Forwarded:
         pool: That of the replica.
         replica: Who answers.
         tokens: What the call was said to cost when it entered the replica.
+        entered_ns: The reading of the replica's busy clock then.
         exchange: The reply, its head read.
         first: The first bytes of the reply's body, already read from `exchange`.
         report: Told if the reply breaks, and whether the replica said so itself.
+
+    Attributes:
+        busy_ns: The call's share of the replica's time, once it is closed.
     """
 
-    __slots__ = ("_is_broken", "_pool", "_replica", "_report", "_tokens", "exchange", "first")
+    __slots__ = (
+        "_entered_ns",
+        "_is_broken",
+        "_pool",
+        "_replica",
+        "_report",
+        "_tokens",
+        "busy_ns",
+        "exchange",
+        "first",
+    )
 
     def __init__(
-        self, pool: Pool, replica: Replica, tokens: int, *, exchange: Exchange, first: bytes, report: Report
+        self,
+        pool: Pool,
+        replica: Replica,
+        tokens: int,
+        entered_ns: int = 0,
+        *,
+        exchange: Exchange,
+        first: bytes,
+        report: Report,
     ) -> None:
         self._pool = pool
         self._replica = replica
         self._tokens = tokens
+        self._entered_ns = entered_ns
+        self.busy_ns = 0
         self._report = report
         self._is_broken = False
         self.exchange = exchange
@@ -66,5 +90,5 @@ class Forwarded:
         exchange = self.exchange
         if exchange.status < 300 and exchange.is_drained and not self._is_broken:
             self._pool.note_success(self._replica)
-        self._replica.leave(self._tokens)
+        self.busy_ns = self._replica.leave(self._tokens) - self._entered_ns
         exchange.close()

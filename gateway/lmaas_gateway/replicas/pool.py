@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from lmaas_gateway.replicas.breaker import Breaker
+from lmaas_gateway.replicas.busy_clock import BusyClock
 from lmaas_gateway.replicas.prefixes import CACHED_BYTES_PER_TOKEN, HeldPrefixes
 from lmaas_gateway.replicas.retry_budget import RetryBudget
 from lmaas_gateway.settings import DEFAULT_MAX_IN_FLIGHT, EjectionSettings
@@ -74,6 +75,7 @@ class Replica:
         prefixes: Which prompts it has read lately.
         seed: CRC-32 of its address, so that sessions find it again whatever it is called.
         breaker: What its answers to calls say of it.
+        busy: Its time, shared out to its calls.
         alarm: Set when it stops being ready, or is in doubt, for whoever probes it.
     """
 
@@ -96,6 +98,7 @@ class Replica:
     prefixes: HeldPrefixes = field(default_factory=HeldPrefixes)
     seed: int = 0
     breaker: Breaker = field(default_factory=Breaker)
+    busy: BusyClock = field(default_factory=BusyClock)
     alarm: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -109,21 +112,36 @@ class Replica:
             return "ejected"
         return "cooling" if self.breaker.is_cooling() else "ready"
 
-    def enter(self, tokens: int) -> None:
-        """Take note of a call that is sent to it; a `leave` with the same number must follow, always."""
+    def enter(self, tokens: int) -> int:
+        """Take note of a call that is sent to it; a `leave` with the same number must follow, always.
+
+        Returns:
+            The reading of its busy clock; that of `leave` tells how much of its time the call had.
+        """
+        share_ns = self.look()
         self.in_flight += 1
         self.outstanding_tokens += tokens
         if self.shared is not None:
             self.shared.calls.add(1)
             self.shared.tokens.add(tokens)
+        return share_ns
 
-    def leave(self, tokens: int) -> None:
-        """Take note of a call that has ended."""
+    def leave(self, tokens: int) -> int:
+        """Take note of a call that has ended; give the reading of its busy clock."""
+        share_ns = self.look()
         self.in_flight -= 1
         self.outstanding_tokens -= tokens
         if self.shared is not None:
             self.shared.calls.add(-1)
             self.shared.tokens.add(-tokens)
+        return share_ns
+
+    def look(self) -> int:
+        """Share out its time since the last look; give the reading of its busy clock."""
+        own = self.in_flight
+        if self.shared is None:
+            return self.busy.advance(own)
+        return self.busy.advance(own, max(0, self.shared.calls.total() - own))
 
     def load(self) -> tuple[int, int]:
         """Give the outstanding tokens and the calls in flight, those of the other workers included."""

@@ -39,7 +39,7 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report) -> F
         body = envelope.with_model(body, name)
     if not pool.has_salts:
         body = envelope.without_salt(body)
-    replica.enter(call.tokens)
+    entered_ns = replica.enter(call.tokens)
     exchange = None
     try:
         headers = _with_deadline(call) if call.is_deadline_given else call.headers
@@ -52,7 +52,7 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report) -> F
         if exchange is not None:
             exchange.close()
         raise
-    return Forwarded(pool, replica, call.tokens, exchange=exchange, first=first, report=report)
+    return Forwarded(pool, replica, call.tokens, entered_ns, exchange=exchange, first=first, report=report)
 
 
 async def _read_first(call: Call, exchange: Exchange) -> bytes:
