@@ -16,7 +16,7 @@ from lmaas_gateway.administration.office import Office
 from lmaas_gateway.administration.services import Services
 from lmaas_gateway.audit.notary import Notary
 from lmaas_gateway.audit.trail import Trail
-from lmaas_gateway.audit.witness import Witness
+from lmaas_gateway.audit.witness import Witness, witness_path
 from lmaas_gateway.books.bookkeeper import Bookkeeper
 from lmaas_gateway.books.ledger import StoredLedger
 from lmaas_gateway.contents.archive import Archive
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import Settings
 
-_CHECKPOINTS = "audit-checkpoints.jsonl"
 _PREPARATION_PAUSE_S = 1.0
 _LAST_SHIPPING_S = 5.0
 _LAST_CONTENTS_S = 2.0
@@ -61,8 +60,8 @@ class Tenancy:
         self.database = database
         self.salts = Salts(vault.keys_of("salt"))
         self.trail = Trail(vault)
-        path = settings.audit.checkpoint_file or settings.data_folder() / _CHECKPOINTS
-        self.notary = Notary(database, self.trail, vault, Witness(path), rules=settings.audit)
+        witness = Witness(witness_path(settings))
+        self.notary = Notary(database, self.trail, vault, witness, rules=settings.audit)
         self._data_keys = DataKeys(vault, max_age_days=settings.contents.data_key_days)
         self.archive = Archive(self._data_keys, self.trail)
         self._writer: ContentWriter | None = None

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from lmaas_gateway.settings import Settings
+
+
+FILE_NAME = "audit-checkpoints.jsonl"
+
+
+def witness_path(settings: Settings) -> Path:
+    """Where the settings say that the file is."""
+    return settings.audit.checkpoint_file or settings.data_folder() / FILE_NAME
+
 
 class _Line(msgspec.Struct):
     """A line as it is read by people and other programs."""

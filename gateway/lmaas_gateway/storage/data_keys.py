@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, update
+from sqlalchemy import and_, func, select, update
 
 from lmaas_gateway.storage import rows
 from lmaas_gateway.storage.records import DataKey
@@ -71,6 +71,14 @@ async def list_wrapped_before(
         .limit(limit)
     )
     return await rows.list_all(connection, DataKey, statement)
+
+
+async def count_by_master(connection: Connection) -> dict[int, int]:
+    """Count the data keys of all organizations that are not destroyed, by what they are wrapped by."""
+    version = data_keys.c.master_version
+    statement = select(version, func.count().label("keys")).where(data_keys.c.destroyed_at.is_(None))
+    found = await connection.execute(statement.group_by(version).order_by(version))
+    return {row.master_version: row.keys for row in found}
 
 
 async def rewrap(

@@ -30,6 +30,7 @@ from lmaas.cli import (
     _summarize,
     _translate,
     _usage,
+    _vault,
 )
 from lmaas.cli._errors import CommandError
 from lmaas.cli._terminal import note
@@ -60,6 +61,7 @@ _COMMANDS = (
     _usage,
     _audit,
     _contents,
+    _vault,
 )
 _EPILOG = """examples:
   lmaas serve smollm2-135m-instruct all-minilm-l6-v2
