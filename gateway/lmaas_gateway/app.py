@@ -243,8 +243,12 @@ class Gateway:
 
     def _assemble(self, settings: Settings, directory: Directory) -> Snapshot:
         """Make a pipeline and its routes. Nothing in here may change what serves: it may never be adopted."""
-        salts = None if self._tenancy is None else self._tenancy.salts
-        authenticator = Authenticator(principals_of(settings, salts))
+        tenancy = self._tenancy
+        authenticator = (
+            Authenticator(principals_of(settings))
+            if tenancy is None
+            else tenancy.identities.authenticator(settings)
+        )
         # The response cache begins empty with each configuration, so it never answers for another engine.
         replays = build_replays(settings, self._claims, self.metrics)
         replica_router = Router(self.metrics, max_extra_attempts=settings.retries.max_extra_attempts)

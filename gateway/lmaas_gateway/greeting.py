@@ -1,14 +1,17 @@
-"""What `lmaas serve` says once the models can be called: where, and two ways to try at once."""
+"""What `lmaas serve` says: the first key, once, and where and how to call the models, once they can be."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shlex
 import ssl
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from lmaas_gateway.settings import ModelSettings, Settings
 
@@ -20,6 +23,7 @@ async def greet_when_ready(
     port: int,
     report: Callable[[str], None],
     *,
+    first: Sequence[str] = (),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Wait until `/readyz` answers 200, then report how to call the models.
@@ -30,22 +34,55 @@ async def greet_when_ready(
     tls = None if settings.tls.cert_file is None else _trust_all()
     while settings.tls.client_certificates != "required" and not await _is_ready(host, port, tls):
         await sleep(_POLL_INTERVAL_S)
-    report(write_greeting(settings, port))
+    report(write_greeting(settings, port, first))
 
 
-def write_greeting(settings: Settings, port: int) -> str:
+def tell_first_key(key: str, folder: Path, report: Callable[[str], None], *, is_terminal: bool) -> str:
+    """Tell the first key to who sits at the terminal, or leave it in a file: a log would keep it.
+
+    Returns:
+        What sets `LMAAS_API_KEY` to it in a shell.
+    """
+    if is_terminal:
+        report(
+            "This is the first start: here is an owner's key. It is shown this once, and kept nowhere.\n\n"
+            f"    {key}\n\n"
+            "Issue other keys with it, and revoke it when you have them: lmaas keys --help"
+        )
+        return f"export LMAAS_API_KEY={key}"
+    path = folder / "first-key"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(key + "\n")
+    report(
+        f"This is the first start: the key of an owner is in {path}. Nobody but you can read that file, and "
+        "the key is kept nowhere else: take it from there, and remove the file."
+    )
+    return f"export LMAAS_API_KEY=$(cat {shlex.quote(str(path))})"
+
+
+def warn_open(report: Callable[[str], None]) -> None:
+    """Say that nobody needs a key."""
+    report(
+        "OPEN: everybody on this machine may call the models without a key, and nothing is accounted for. "
+        "This is for development; leave out `--open` to be safe."
+    )
+
+
+def write_greeting(settings: Settings, port: int, first: Sequence[str] = ()) -> str:
     """Write the URL, a curl line and an SDK snippet that work when pasted."""
     host = _reachable(settings.host)
     scheme = "http" if settings.tls.cert_file is None else "https"
     url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    has_key = settings.api_key is not None or bool(settings.keys)
+    has_key = not settings.lets_everybody_in
     parts = [f"Ready: {url}/v1 serves {', '.join(model.name for model in settings.models)}"]
     chat = _first(settings.models, "chat")
     embedding = _first(settings.models, "embedding")
+    parts += first
     if chat is not None:
         parts.append(_curl(url, chat.name, has_key=has_key))
     if chat is not None or embedding is not None:
-        parts.append(_snippet(url, chat, embedding, has_key=has_key))
+        parts.append(_snippet(url, chat, embedding))
     return "\n\n".join(parts) + "\n"
 
 
@@ -61,9 +98,9 @@ def _curl(url: str, model: str, *, has_key: bool) -> str:
     return f"curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
 
 
-def _snippet(url: str, chat: ModelSettings | None, embedding: ModelSettings | None, *, has_key: bool) -> str:
-    key = ', api_key="…"' if has_key else ""
-    lines = ["from lmaas import LMaaS", f'client = LMaaS(base_url="{url}/v1"{key})']
+def _snippet(url: str, chat: ModelSettings | None, embedding: ModelSettings | None) -> str:
+    # It takes its key from LMAAS_API_KEY.
+    lines = ["from lmaas import LMaaS", f'client = LMaaS(base_url="{url}/v1")']
     if chat is not None:
         messages = '[{"role": "user", "content": "What is the capital of France?"}]'
         lines.append("reply = client.chat.completions.create(")

@@ -29,7 +29,7 @@ from lmaas_gateway.configuration.live import Configuration
 from lmaas_gateway.configuration.source import Source
 from lmaas_gateway.configuration.triggers import follow
 from lmaas_gateway.errors import SettingsError
-from lmaas_gateway.greeting import greet_when_ready
+from lmaas_gateway.greeting import greet_when_ready, tell_first_key, warn_open
 from lmaas_gateway.link import Channel, WorkerLink
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
@@ -306,6 +306,29 @@ async def _serve_linked(
     await serve_socket(settings, listeners, seat=seat, launches=link.launches, steering=link)
 
 
+async def _prepare_tenancy(
+    settings: Settings, report: Callable[[str], None], first_lines: list[str]
+) -> asyncio.Task[None] | None:
+    """Make the store ready, or go on trying.
+
+    Args:
+        settings: Say where it is, if there is one.
+        report: Takes lines for people.
+        first_lines: Takes what a shell must know of a first start's key.
+    """
+    if settings.lets_everybody_in:
+        warn_open(report)
+    if settings.open:
+        return None
+    from lmaas_gateway.tenancy import prepare  # noqa: PLC0415 - as in `_open_tenancy`
+
+    def tell(key: str) -> None:
+        line = tell_first_key(key, settings.data_folder(), report, is_terminal=sys.stderr.isatty())
+        first_lines.append(line)
+
+    return await prepare(settings, report, tell)
+
+
 async def _serve(
     settings: Settings, listeners: Listeners, report: Callable[[str], None], source: Source
 ) -> None:
@@ -315,13 +338,12 @@ async def _serve(
     configuration = Configuration(settings, source.load, launcher=launcher)
     resolved = configuration.settings
     check_kinds(resolved.models)
-    preparing = None
-    if not resolved.open:
-        from lmaas_gateway.tenancy import prepare  # noqa: PLC0415 - as in `_open_tenancy`
-
-        preparing = await prepare(resolved, report)
+    first_lines: list[str] = []
+    preparing = await _prepare_tenancy(resolved, report, first_lines)
     await launcher.start()
-    greeting = asyncio.create_task(greet_when_ready(resolved, listeners[0].getsockname()[1], report))
+    greeting = asyncio.create_task(
+        greet_when_ready(resolved, listeners[0].getsockname()[1], report, first=first_lines)
+    )
     try:
         async with follow(configuration, source.path, has_tls=settings.tls.cert_file is not None):
             if settings.workers == 1:

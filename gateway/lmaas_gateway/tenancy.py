@@ -25,6 +25,8 @@ from lmaas_gateway.contents.masters import check_masters
 from lmaas_gateway.contents.stage import Contents
 from lmaas_gateway.contents.writer import ContentWriter
 from lmaas_gateway.errors import SettingsError, StoreUnavailableError
+from lmaas_gateway.identity.first_start import FirstStart
+from lmaas_gateway.identity.identities import Identities
 from lmaas_gateway.identity.salts import Salts
 from lmaas_gateway.limits.stored import StoredLimits
 from lmaas_gateway.metrics import STORE_OPEN
@@ -58,7 +60,7 @@ class Tenancy:
         self.settings = settings
         self.vault = vault
         self.database = database
-        self.salts = Salts(vault.keys_of("salt"))
+        self.identities = Identities(database, vault, Salts(vault.keys_of("salt")), settings)
         self.trail = Trail(vault)
         witness = Witness(witness_path(settings))
         self.notary = Notary(database, self.trail, vault, witness, rules=settings.audit)
@@ -83,7 +85,10 @@ class Tenancy:
 
     def start(self) -> None:
         """Begin what goes on by itself."""
-        self._tasks = [asyncio.create_task(self.notary.run())]
+        self._tasks = [
+            asyncio.create_task(self.identities.run()),
+            asyncio.create_task(self.notary.run()),
+        ]
 
     def keep_books(self, prices: PriceList, metrics: Metrics) -> Books:
         """Begin to record calls, and to ship what is recorded.
@@ -132,7 +137,7 @@ class Tenancy:
         Args:
             settings: The configuration that serves, or is prepared to.
         """
-        office = Office(self.database, self.trail)
+        office = Office(self.database, self.trail, self.identities.announce)
         return Services.open(
             office, peppers=self.vault, notary=self.notary, settings=settings, archive=self.archive
         )
@@ -152,7 +157,9 @@ class Tenancy:
         await self.database.close()
 
 
-async def prepare(settings: Settings, report: Callable[[str], None]) -> asyncio.Task[None] | None:
+async def prepare(
+    settings: Settings, report: Callable[[str], None], tell: Callable[[str], None]
+) -> asyncio.Task[None] | None:
     """Bring the store up to date, and make what a first start needs; done once, before any process opens it.
 
     A database that does not answer keeps nobody from starting: keys of the configuration are served, others
@@ -161,6 +168,7 @@ async def prepare(settings: Settings, report: Callable[[str], None]) -> asyncio.
     Args:
         settings: Say where the store is.
         report: Takes lines for people.
+        tell: Takes the first key, if this is the first start and the configuration names no key.
 
     Returns:
         What goes on trying; None if all is done.
@@ -169,29 +177,36 @@ async def prepare(settings: Settings, report: Callable[[str], None]) -> asyncio.
         SettingsError: the store cannot be used.
     """
     try:
-        await _bring_up(settings, report)
+        await _bring_up(settings, tell)
     except StoreUnavailableError:
         report("the database does not answer: keys that are kept in it cannot be looked up until it does")
-        return asyncio.create_task(_keep_trying(settings, report))
+        return asyncio.create_task(_keep_trying(settings, report, tell))
     return None
 
 
-async def _bring_up(settings: Settings, report: Callable[[str], None]) -> None:
-    del report
+async def _bring_up(settings: Settings, tell: Callable[[str], None]) -> None:
     vault = Vault.open(settings)
     database = Database(database_url(settings.storage, settings.data_folder()), settings.storage)
     try:
         await migrate(database)
         await check_masters(vault, database, at=int(time.time() * 1e6))
+        first = FirstStart(database, Trail(vault), vault)
+        key = await first.make(
+            wants_key=not _names_key(settings), lifetime_days=settings.identity.key_lifetime_days
+        )
+        if key is not None:
+            tell(key.text)
     finally:
         await database.close()
 
 
-async def _keep_trying(settings: Settings, report: Callable[[str], None]) -> None:
+async def _keep_trying(
+    settings: Settings, report: Callable[[str], None], tell: Callable[[str], None]
+) -> None:
     while True:
         await asyncio.sleep(_PREPARATION_PAUSE_S)
         try:
-            await _bring_up(settings, report)
+            await _bring_up(settings, tell)
         except StoreUnavailableError:
             continue
         except SettingsError as error:
@@ -199,3 +214,7 @@ async def _keep_trying(settings: Settings, report: Callable[[str], None]) -> Non
             return
         report("the database answers and is up to date")
         return
+
+
+def _names_key(settings: Settings) -> bool:
+    return settings.api_key is not None or settings.admin_key is not None or bool(settings.keys)

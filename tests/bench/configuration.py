@@ -59,7 +59,7 @@ def write_config(
     # No bound that a measurement of costs would meet: thousands of streams on one replica.
     one = {"name": "mock", "kind": "chat", "max_in_flight": 20_000} | dict(model or {})
     models = [one | {"replicas": [{"url": url} for url in replicas]}]
-    values: dict[str, Any] = {"max_connections_per_replica": 20_000}
+    values: dict[str, Any] = {"open": True, "max_connections_per_replica": 20_000}
     if not is_bare:
         # Another model to fall back on, another name, and the reply cache, which has nothing to do here.
         models[0] |= {"aliases": ["mock-latest"], "fallbacks": ["spare"]}

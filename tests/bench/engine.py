@@ -173,7 +173,7 @@ def _stack() -> Iterator[tuple[str, dict[str, str]]]:
         runtime.mkdir(mode=0o700)
         config = Path(name) / "lmaas.yaml"
         models = [{"name": model, "model": model} for model in (CHAT, EMBEDDINGS)]
-        values = {"runtime_dir": str(runtime), "models": models}
+        values: dict[str, object] = {"open": True, "runtime_dir": str(runtime), "models": models}
         values |= features()
         # YAML takes JSON as it is.
         config.write_text(json.dumps(values))

@@ -110,7 +110,7 @@ def running_gateway(folder: Path, engine_python: str) -> Iterator[LiveGateway]:
     runtime_dir = Path(tempfile.mkdtemp(prefix="lmaas-e2e-"))
     port = free_port()
     stdout, stderr = folder / "stdout", folder / "stderr"
-    command = [lmaas_command(), "serve", CHAT, EMBEDDING, "--port", str(port)]
+    command = [lmaas_command(), "serve", CHAT, EMBEDDING, "--open", "--port", str(port)]
     with stdout.open("wb") as out, stderr.open("wb") as err:
         process = subprocess.Popen(
             command, stdout=out, stderr=err, env=_environment(engine_python, runtime_dir), cwd=folder

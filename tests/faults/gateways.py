@@ -168,7 +168,7 @@ class GatewayProcess:
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the configuration in one step; JSON is YAML."""
         draft = self.config.with_suffix(".draft")
-        draft.write_text(json.dumps({"port": 0, **config}))
+        draft.write_text(json.dumps({"port": 0, "open": True, **config}))
         draft.replace(self.config)
 
     async def start(self, *, within_s: float = 60.0) -> None:

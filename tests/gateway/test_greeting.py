@@ -6,12 +6,16 @@ import ast
 import asyncio
 import json
 import shlex
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lmaas_gateway.greeting import greet_when_ready, write_greeting
+from lmaas_gateway.greeting import greet_when_ready, tell_first_key, write_greeting
 from lmaas_gateway.settings import ModelSettings, Settings
 from support.stub import replying, stub_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHAT = ModelSettings(name="chat", model="x", kind="chat")
 EMBEDDING = ModelSettings(name="embed", model="y", kind="embedding")
@@ -52,9 +56,36 @@ def test_neither_without_a_model_that_they_could_call() -> None:
 
 def test_key_is_asked_for_and_never_shown() -> None:
     greeting = write_greeting(Settings.model_validate({"models": [CHAT], "api_key": KEY}), 9000)
-    assert "$LMAAS_API_KEY" in greeting
-    assert "api_key=" in greeting
+    assert "Bearer $LMAAS_API_KEY" in greeting
     assert KEY not in greeting
+
+
+def test_nobody_is_asked_for_a_key_where_none_is_needed() -> None:
+    assert "LMAAS_API_KEY" not in write_greeting(Settings(models=(CHAT,), open=True), 9000)
+
+
+def test_first_key_is_set_before_the_line_that_sends_it() -> None:
+    greeting = write_greeting(Settings(models=(CHAT,)), 9000, ["export LMAAS_API_KEY=sk-1"])
+    assert greeting.index("export LMAAS_API_KEY=sk-1\n") < greeting.index("curl ")
+
+
+def test_first_key_is_shown_to_who_sits_at_the_terminal(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert tell_first_key("sk-1", tmp_path, said.append, is_terminal=True) == "export LMAAS_API_KEY=sk-1"
+    assert "sk-1" in said[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_first_key_is_left_in_a_private_file_where_a_log_would_keep_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    for key in ("sk-old", "sk-1"):
+        line = tell_first_key(key, tmp_path, said.append, is_terminal=False)
+    file = tmp_path / "first-key"
+    assert line == f"export LMAAS_API_KEY=$(cat {file})"
+    assert "sk-" not in "".join(said)
+    assert str(file) in said[0]
+    assert file.read_text() == "sk-1\n"
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -62,7 +93,7 @@ def test_key_is_asked_for_and_never_shown() -> None:
     [("0.0.0.0", "http://127.0.0.1:1/"), ("::", "http://[::1]:1/"), ("10.0.0.1", "http://10.0.0.1:1/")],
 )
 def test_host_is_one_that_can_be_reached(host: str, url: str) -> None:
-    settings = Settings(host=host, allow_unauthenticated=True, models=(CHAT,))
+    settings = Settings(host=host, models=(CHAT,))
     assert url in write_greeting(settings, 1)
 
 

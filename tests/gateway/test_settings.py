@@ -254,14 +254,19 @@ class TestSentences:
 
 class TestExposure:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org"])
-    def test_open_host_without_a_key_is_refused(self, config: Path, host: str) -> None:
-        says = refusal(config, f"host: '{host}'")
-        assert "set LMAAS_API_KEY" in says
-        assert "LMAAS_ALLOW_UNAUTHENTICATED=true" in says
+    def test_everybody_is_let_in_from_this_machine_only(self, config: Path, host: str) -> None:
+        says = refusal(config, f"host: '{host}'\nopen: true")
+        assert "`open` lets everybody in" in says
+        assert "127.0.0.1" in says
 
-    @pytest.mark.parametrize("environ", [{"LMAAS_API_KEY": KEY}, {"LMAAS_ALLOW_UNAUTHENTICATED": "true"}])
-    def test_open_host_with_a_key_or_told_so_is_allowed(self, config: Path, environ: dict[str, str]) -> None:
-        assert load(config, "host: 0.0.0.0", **environ).host == "0.0.0.0"
+    def test_open_gateway_with_a_key_may_be_reached_from_elsewhere(self, config: Path) -> None:
+        settings = load(config, "host: 0.0.0.0\nopen: true", LMAAS_API_KEY=KEY)
+        assert not settings.lets_everybody_in
+
+    def test_gateway_may_be_reached_from_elsewhere_since_callers_need_a_key(self, config: Path) -> None:
+        settings = load(config, "host: 0.0.0.0")
+        assert not settings.lets_everybody_in
+        assert load(config, "open: true").lets_everybody_in
 
     @pytest.mark.parametrize(
         ("host", "expected"),

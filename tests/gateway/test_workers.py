@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 
 KEY = "operators-key-of-this-test"
 BEARER = f"authorization: Bearer {KEY}"
-SMALL: dict[str, Any] = {"workers": 2, "shutdown_timeout_s": 1, "access_log": False, "admin_key": KEY}
+SMALL: dict[str, Any] = {
+    "open": True,
+    "workers": 2,
+    "shutdown_timeout_s": 1,
+    "access_log": False,
+    "admin_key": KEY,
+}
 STATES: dict[str, tuple[ReplicaStatus, ...]] = {}
 
 
@@ -271,7 +277,7 @@ def ignores_sigterm(pid: int) -> bool:
 
 async def test_worker_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmaas_gateway.workers._KILL_AFTER_S", 0.1)
-    settings = settings_for("http://127.0.0.1:1", workers=1, shutdown_timeout_s=0)
+    settings = settings_for("http://127.0.0.1:1", open=True, workers=1, shutdown_timeout_s=0)
     with listen("127.0.0.1", 0) as listener:
         configuration = Configuration(settings, lambda: settings)
         workers = Workers(
@@ -320,7 +326,7 @@ async def test_signal_while_a_worker_is_started_reaches_it(monkeypatch: pytest.M
             return await Channel.open(end)
 
     monkeypatch.setattr("lmaas_gateway.workers.Channel", SlowChannel)
-    settings = settings_for("http://127.0.0.1:1", workers=1, shutdown_timeout_s=30)
+    settings = settings_for("http://127.0.0.1:1", open=True, workers=1, shutdown_timeout_s=30)
     with listen("127.0.0.1", 0) as listener:
         configuration = Configuration(settings, lambda: settings)
         workers = Workers(

@@ -17,15 +17,29 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def served(
-    replica: FakeReplica, tmp_path: Path, *lines: str, max_files: int | None = None
+    replica: FakeReplica,
+    tmp_path: Path,
+    *lines: str,
+    max_files: int | None = None,
+    is_open: bool = True,
+    said: list[bytes] | None = None,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """Run `lmaas serve`, in a process group of its own, until its greeting; give the process and its port."""
+    """Run `lmaas serve`, in a process group of its own, until its greeting; give the process and its port.
+
+    Args:
+        replica: Of the one model, `mock`.
+        tmp_path: For the configuration.
+        lines: Further lines of it.
+        max_files: The most files that it may have open.
+        is_open: Whether it serves without tenants.
+        said: Takes what it says before it is ready.
+    """
     limit = ""
     if max_files is not None:
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({max_files}, {max_files})); "
     config = tmp_path / "lmaas.yaml"
     model = f"models: [{{name: mock, kind: chat, max_in_flight: 1000, replicas: [{{url: '{replica.url}'}}]}}]"
-    config.write_text("\n".join(["port: 0", model, *lines]))
+    config.write_text("\n".join(["port: 0", f"open: {str(is_open).lower()}", model, *lines]))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", limit + "import sys; from lmaas.cli import main; sys.exit(main())"),
         *("serve", "--config", str(config)),
@@ -35,11 +49,13 @@ async def served(
     )
     try:
         assert process.stderr is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(110):
             greeting = b""
             while not greeting.startswith(b"Ready: "):
                 greeting = await process.stderr.readline()
                 assert greeting, "it ended before it was ready"
+                if said is not None:
+                    said.append(greeting)
         yield process, int(greeting.split(b"/v1")[0].rpartition(b":")[2])
     finally:
         if process.returncode is None:

@@ -54,7 +54,7 @@ class Settings(BaseModel):
     )
     models: tuple[ModelSettings, ...] = Field(default=(), description="The models to serve.")
     api_key: SecretStr | None = Field(
-        default=None, description="The key that callers must send as a bearer token; none means open."
+        default=None, description="A key of the configuration, beside those of the store, as a bearer token."
     )
     keys: tuple[KeySettings, ...] = Field(
         default=(), description="Keys of several principals, beside `api_key` or in its place."
@@ -62,14 +62,11 @@ class Settings(BaseModel):
     open: bool = Field(
         default=False,
         description="Serve without tenants: nothing is stored, only keys of the configuration exist, and "
-        "where there is none everybody on this machine is let in. For development.",
+        "where there is none everybody on this machine is let in. For development: `lmaas serve --open`.",
         json_schema_extra=FIXED,
     )
     identity: IdentitySettings = Field(
         default=IdentitySettings(), description="Keys and tokens of tenants.", json_schema_extra=FIXED
-    )
-    allow_unauthenticated: bool = Field(
-        default=False, description="Listen on a non-loopback address although no key is set."
     )
     cors_origins: tuple[str, ...] = Field(
         default=(), description="Exact origins of browser front ends, such as `https://chat.example.org`."
@@ -277,14 +274,18 @@ class Settings(BaseModel):
         if self.admin_key is not None and len(self.admin_key.get_secret_value()) < MIN_KEY_CHARS:
             message = "admin_key " + TOO_SHORT
             raise ValueError(message)
-        has_key = self.api_key is not None or self.keys
-        if not has_key and not self.allow_unauthenticated and not is_loopback(self.host):
+        if self.lets_everybody_in and not is_loopback(self.host):
             message = (
-                f"host {self.host} is reachable from other machines and no key is set; set LMAAS_API_KEY, "
-                "or say LMAAS_ALLOW_UNAUTHENTICATED=true if everybody on that network may use the models"
+                f"host {self.host} is reachable from other machines, and `open` lets everybody in; leave "
+                "`open` out, so that callers need a key, or listen on 127.0.0.1"
             )
             raise ValueError(message)
         return self
+
+    @property
+    def lets_everybody_in(self) -> bool:
+        """Whether callers need no key."""
+        return self.open and self.api_key is None and not self.keys
 
 
 def fixed_names() -> tuple[str, ...]:

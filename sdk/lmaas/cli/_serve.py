@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _EPILOG = """examples:
   lmaas serve smollm2-135m-instruct all-minilm-l6-v2
   lmaas serve --config lmaas.yaml --port 9000
-  LMAAS_API_KEY=$(openssl rand -hex 24) lmaas serve smollm2-135m-instruct --host 0.0.0.0
+  lmaas serve smollm2-135m-instruct --open
 """
 
 
@@ -35,6 +35,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default 8000)")
     parser.add_argument("--workers", type=int, help="processes that share the port (default 1)")
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        help="let everybody on this machine in, without keys, limits and books; for development",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -57,6 +62,8 @@ def _flags(options: argparse.Namespace) -> Mapping[str, object]:
     flags = {
         name: value for name in ("host", "port", "workers") if (value := getattr(options, name)) is not None
     }
+    if options.open:
+        flags["open"] = True
     if options.models:
         flags["models"] = [{"model": model} for model in options.models]
     return flags

@@ -1,0 +1,68 @@
+"""All that one process knows of who calls, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmaas_gateway.identity.addresses import Proxies
+from lmaas_gateway.identity.authenticator import Authenticator
+from lmaas_gateway.identity.changes import KeyChanges
+from lmaas_gateway.identity.configured import principals_of
+from lmaas_gateway.identity.running import RunningCalls
+from lmaas_gateway.identity.source import Holders
+from lmaas_gateway.identity.stored import StoredKeys, principal_of_key
+from lmaas_gateway.identity.warm import Warm
+
+if TYPE_CHECKING:
+    from lmaas_gateway.call import Principal
+    from lmaas_gateway.identity.keys import Peppers
+    from lmaas_gateway.identity.salts import Salts
+    from lmaas_gateway.settings import Settings
+    from lmaas_gateway.storage.database import Database
+    from lmaas_gateway.storage.holders import KeyHolder
+
+
+class Identities:
+    """Knows the callers, and follows what becomes of them.
+
+    Args:
+        database: Where the tenants are.
+        peppers: What MACs of keys are made with.
+        salts: Keep the prompts of tenants apart.
+        settings: How callers are known; nothing of that changes while the process runs.
+    """
+
+    def __init__(self, database: Database, peppers: Peppers, salts: Salts, settings: Settings) -> None:
+        rules = settings.identity
+        self._salts = salts
+        self._source = Holders(database)
+        self._warm = Warm()
+        self._proxies = Proxies(rules.trusted_proxies)
+        self._running = RunningCalls() if rules.running_streams == "cut" else None
+        self._keys = StoredKeys(
+            self._source, peppers, rules, warm=self._warm, principal_of=self._principal_of
+        )
+        self._changes = KeyChanges(
+            self._source, self._keys, self._warm, running=self._running, poll_s=rules.poll_s
+        )
+
+    def authenticator(self, settings: Settings) -> Authenticator:
+        """Make what tells callers apart, those of the configuration among them."""
+        return Authenticator(
+            principals_of(settings, self._salts),
+            keys=self._keys,
+            warm=self._warm,
+            proxies=self._proxies,
+            running=self._running,
+        )
+
+    async def run(self) -> None:
+        """Follow what becomes of keys, for ever."""
+        await self._changes.run()
+
+    async def announce(self) -> None:
+        """Have all processes find out at once what has changed; those that are not told do within seconds."""
+        self._changes.wake()
+
+    def _principal_of(self, holder: KeyHolder) -> Principal:
+        return self._salts.give(principal_of_key(holder))
