@@ -13,6 +13,7 @@ from lmaas_gateway.books import segments
 from lmaas_gateway.books.bookkeeper import Bookkeeper
 from lmaas_gateway.books.books import Books
 from lmaas_gateway.books.price_list import PriceList
+from lmaas_gateway.books.retention import Retention
 from lmaas_gateway.call import ROUTES, Call, Principal, Usage
 from lmaas_gateway.envelope import Envelope
 from lmaas_gateway.errors import BooksFullError, SettingsError
@@ -415,6 +416,36 @@ def test_start_without_room_for_a_journal_says_so(tmp_path: Path, monkeypatch: p
     with pytest.raises(SettingsError, match="no room for a journal"):
         Bookkeeper(tmp_path, BooksSettings(), MemoryLedger(), PriceList(), Metrics({}))
     assert list((tmp_path / "books").iterdir()) == []
+
+
+async def test_calls_are_kept_as_long_as_the_setting_says(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    for number in range(7):
+        keeper.call(number)
+    await shipped(keeper)
+    day_us = 86_400_000_000
+    for number, entry in enumerate(keeper.ledger.entries):
+        entry.at_us = number * day_us
+    retention = Retention(keeper.ledger, 2, clock=lambda: 7.5 * 86_400)
+    assert await retention.drop() == 6
+    assert [entry.completion_tokens for entry in keeper.ledger.entries] == [6]
+    assert await retention.drop() == 0
+
+
+async def test_retention_goes_by_itself_and_past_outages(
+    make_keeper: Callable[..., Keeper], caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = make_keeper(retention_days=1)
+    keeper.call(1)
+    await shipped(keeper)
+    keeper.ledger.entries[0].at_us = 5
+    keeper.ledger.is_away = True
+    keeper.keeper.start()
+    await until(lambda: "could not be dropped" in caplog.text)
+    keeper.ledger.is_away = False
+    await keeper.keeper.close(1)
+    keeper.reopen().start()
+    await until(lambda: not keeper.ledger.calls)
 
 
 async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:

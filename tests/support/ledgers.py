@@ -38,6 +38,14 @@ class MemoryLedger:
             self.forgets_answers -= 1
             raise TimeoutError
 
+    async def drop_before(self, at_us: int) -> int:
+        if self.is_away:
+            raise StoreUnavailableError("The database is away.")
+        old = [name for name, entry in self.calls.items() if entry.at_us < at_us][:2]
+        for name in old:
+            del self.calls[name]
+        return len(old)
+
     @property
     def entries(self) -> list[Entry]:
         return [self.calls[name] for name in sorted(self.calls)]

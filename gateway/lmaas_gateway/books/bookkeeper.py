@@ -11,6 +11,7 @@ from lmaas_gateway.books.books import Books
 from lmaas_gateway.books.folder import enter
 from lmaas_gateway.books.journal import Journal
 from lmaas_gateway.books.open_calls import NAME, OpenCalls
+from lmaas_gateway.books.retention import Retention
 from lmaas_gateway.books.shipper import Shipper
 from lmaas_gateway.entries import ledger_id
 from lmaas_gateway.errors import SettingsError
@@ -59,6 +60,8 @@ class Bookkeeper:
             raise SettingsError(f"there is no room for a journal in {root}: {error.strerror}") from None
         self.books = Books(self._journal, self._open_calls, prices, settings, metrics)
         self._shipper = Shipper(root, self._own.boot, self._journal.unshipped, ledger, settings, metrics)
+        days = settings.retention_days
+        self._retention = None if days is None else Retention(ledger, days)
         self._tasks: list[asyncio.Task[None]] = []
         metrics.watch(specs.BOOKS_WAITING, self._waiting)
         for spec in (specs.BOOKS_SHIPPED, specs.BOOKS_FAILURES, specs.BOOKS_RECOVERED, specs.BOOKS_LOST):
@@ -75,7 +78,10 @@ class Bookkeeper:
 
     def start(self) -> None:
         """Begin to ship."""
-        self._tasks = [asyncio.create_task(self._shipper.run()), asyncio.create_task(self._drain())]
+        work = [self._shipper.run(), self._drain()]
+        if self._retention is not None:
+            work.append(self._retention.run())
+        self._tasks = [asyncio.create_task(one) for one in work]
 
     async def close(self, grace_s: float) -> None:
         """Ship what is left, as far as that can be done in time; what is not stays for the next start."""

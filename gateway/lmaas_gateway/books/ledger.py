@@ -37,6 +37,15 @@ class StoredLedger:
         async with self._database.writing(deadline_s=_DEADLINE_S) as connection:
             await ledger.record(connection, entries)
 
+    async def drop_before(self, at_us: int) -> int:
+        """Delete some of the calls from before a time; tell how many.
+
+        Raises:
+            StoreUnavailableError: the database failed.
+        """
+        async with self._database.writing(deadline_s=_DEADLINE_S) as connection:
+            return await ledger.drop_before(connection, at_us)
+
 
 def _row_of(call: Named) -> LedgerEntry:
     name, entry = call

@@ -51,6 +51,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def drop_before(self, at_us: int) -> int:
+        """Delete some of the calls from before a time; tell how many."""
+        ...
+
 
 class Shipper:
     """Ships this process's journal, and those of dead ones.

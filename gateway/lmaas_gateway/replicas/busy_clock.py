@@ -2,8 +2,8 @@
 
 The clock runs at the speed of one call's share, so a call's part is the difference of two readings: nothing
 is done per call under way. In one process the parts of all calls add up to the time that the replica was
-busy. Where several workers share a replica, each knows how many calls the others had at its own looks only, at
-each of its own calls and once a second, and takes the mean of two: the sum is as true as that.
+busy. Where several workers share a replica, each knows how many calls the others had at its own looks only,
+at each of its own calls and once a second, and takes the mean of two: the sum is as true as that.
 """
 
 from __future__ import annotations
