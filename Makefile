@@ -8,8 +8,8 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 # Model names, separated by spaces; empty: both embedded models.
 MODEL ?=
-# How long `make soak` takes.
-MINUTES ?= 30
+# How long `make soak` takes, and how long `make drill` kills gateways; empty: 30 and 5.
+MINUTES ?=
 # Further arguments: of `lmaas serve`, of pytest, of the benchmark.
 ARGS ?=
 
@@ -17,7 +17,7 @@ BOOTSTRAP := $(PYTHON) gateway/bootstrap
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fmt faults soak bench docs lock clean dev python
+.PHONY: help serve test check fmt faults soak drill bench docs lock clean dev python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,11 @@ faults: dev ## Break everything on purpose and check what is promised; writes th
 		LMAAS_TEST_FAULTS_STEPS=500 $(BIN)/python -m pytest tests/faults $(ARGS)
 
 soak: dev ## Mixed faults at load for a long time: is everything flat at the end? [MINUTES=30]
-	@LMAAS_TEST_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -s tests/faults/test_soak.py $(ARGS)
+	@LMAAS_TEST_SOAK_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest -s tests/faults/test_soak.py $(ARGS)
+
+drill: dev ## Race, kill and starve two gateways of one database, and hold their books to the replicas' count [MINUTES=5]
+	@LMAAS_TEST_DRILL_MINUTES=$(or $(MINUTES),5) LMAAS_TEST_DRILL_OUTAGE_S=60 \
+		$(BIN)/python -m pytest -s tests/drill $(ARGS)
 
 bench: dev ## Measure the gateway and the SDK; writes docs/benchmarks.md [ARGS="--only streams" or --quick]
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine)" $(BIN)/python tests/bench/run.py $(ARGS)

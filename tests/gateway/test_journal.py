@@ -50,7 +50,7 @@ def test_restarted_replica_goes_on_in_its_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     first = Journal(path)
     first.opened(0, "a", 1.0)
-    first.generated(0, 3)
+    first.generated(0, 3, 1.5)
     first.close()
     second = Journal(path)
     second.opened(0, "b", 2.0)
@@ -62,4 +62,5 @@ def test_restarted_replica_goes_on_in_its_journal(tmp_path: Path) -> None:
         ("a", 3, None),
         ("b", 0, "finished"),
     ]
+    assert [one.sent_s for one in read_journal(path)] == [[1.5, 1.5, 1.5], []]
     assert [one.request_id for one in read_journal(path, current_only=True)] == ["b"]

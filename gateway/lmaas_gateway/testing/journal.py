@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -35,9 +35,9 @@ class Journal:
         """Note a call that came."""
         self._append(_Line(call, id=request_id, at_s=at_s))
 
-    def generated(self, call: int, tokens: int) -> None:
+    def generated(self, call: int, tokens: int, at_s: float) -> None:
         """Note tokens that went out."""
-        self._append(_Line(call, tokens=tokens))
+        self._append(_Line(call, tokens=tokens, at_s=at_s))
 
     def settled(self, call: int, outcome: str, at_s: float) -> None:
         """Note how a call ended."""
@@ -59,6 +59,7 @@ class Attempt:
         request_id: Its `x-request-id`.
         at_s: When it was complete, in seconds of the system's monotonic clock.
         tokens: Generated tokens that were sent.
+        sent_s: When each of them was.
         outcome: An `Outcome`; None while it is under way, or if the process was killed meanwhile.
         ended_at_s: When that was known.
     """
@@ -68,6 +69,7 @@ class Attempt:
     tokens: int = 0
     outcome: str | None = None
     ended_at_s: float | None = None
+    sent_s: list[float] = field(default_factory=list)
 
 
 def read_journal(path: Path, *, current_only: bool = False) -> Iterator[Attempt]:
@@ -89,6 +91,7 @@ def read_journal(path: Path, *, current_only: bool = False) -> Iterator[Attempt]
             attempts[line.call].outcome, attempts[line.call].ended_at_s = line.outcome, line.at_s
         else:
             attempts[line.call].tokens += line.tokens
+            attempts[line.call].sent_s += [line.at_s] * line.tokens
     yield from attempts.values()
 
 

@@ -114,7 +114,7 @@ class Record:
         call = self._calls[index]
         self._calls[index] = replace(call, tokens=call.tokens + tokens)
         if self._journal is not None:
-            self._journal.generated(index, tokens)
+            self._journal.generated(index, tokens, self._clock())
 
     def settle(self, index: int, outcome: Outcome) -> None:
         """Note how a call ended."""
