@@ -17,6 +17,7 @@ from lmaas.cli import (
     _contents,
     _embed,
     _entities,
+    _import_litellm,
     _keys,
     _keywords,
     _limits,
@@ -62,6 +63,7 @@ _COMMANDS = (
     _audit,
     _contents,
     _vault,
+    _import_litellm,
 )
 _EPILOG = """examples:
   lmaas serve smollm2-135m-instruct all-minilm-l6-v2
