@@ -28,6 +28,7 @@ from lmaas_gateway.errors import SettingsError, StoreUnavailableError
 from lmaas_gateway.identity.first_start import FirstStart
 from lmaas_gateway.identity.identities import Identities
 from lmaas_gateway.identity.salts import Salts
+from lmaas_gateway.limits.build import prepare_kept
 from lmaas_gateway.limits.stored import StoredLimits
 from lmaas_gateway.metrics import STORE_OPEN
 from lmaas_gateway.storage.database import Database, database_url
@@ -186,6 +187,7 @@ async def prepare(
 
 async def _bring_up(settings: Settings, tell: Callable[[str], None]) -> None:
     vault = Vault.open(settings)
+    prepare_kept(settings)
     database = Database(database_url(settings.storage, settings.data_folder()), settings.storage)
     try:
         await migrate(database)

@@ -42,29 +42,32 @@ def bound_prompt(call: Call) -> int:
     byte, but for those of a few ligatures that a normalizer takes apart.
     """
     raw, route, body = call.prompt, call.route, call.body
+    if route.dialect != "plain" and route.path != "/v1/completions":
+        bound = len(raw) + len(call.preamble) + _TEMPLATE_TOKENS
+        # Parts of a content, media among them, say of which type they are.
+        if b'"type"' in body:
+            bound += _MEDIA_TOKENS * sum(map(body.count, _MEDIA_SIGNS))
+        return bound
     if route.path in _FREE_ROUTES:
         return 0
     if route.dialect == "plain" and raw is ABSENT:
         return _bound_ranking(body)
-    if route.dialect == "plain" or route.path == "/v1/completions":
-        return len(raw) + _AROUND_TOKENS * (1 + body.count(b","))
-    media = sum(body.count(sign) for sign in _MEDIA_SIGNS)
-    return len(raw) + len(call.preamble) + _TEMPLATE_TOKENS + media * _MEDIA_TOKENS
+    return len(raw) + _AROUND_TOKENS * (1 + body.count(b","))
 
 
 def bound_completion(call: Call) -> int | None:
     """Tell how many tokens each choice has at most; None where only the model's context bounds them."""
     wanted, route = call.wanted, call.route
+    if route.path == "/v1/chat/completions":
+        # As vLLM chooses between the two.
+        return wanted.max_tokens if wanted.max_completion_tokens is None else wanted.max_completion_tokens
     if route.dialect == "plain":
         return 0
     if route.path == "/v1/completions":
         if wanted.max_tokens is None and b'"max_tokens"' not in call.body:
             return _COMPLETION_TOKENS
         return wanted.max_tokens
-    if route.dialect == "responses":
-        return wanted.max_output_tokens
-    # As vLLM chooses between the two.
-    return wanted.max_tokens if wanted.max_completion_tokens is None else wanted.max_completion_tokens
+    return wanted.max_output_tokens if route.dialect == "responses" else wanted.max_tokens
 
 
 def bound_field(call: Call) -> str:

@@ -47,12 +47,15 @@ def build_limiter(
         seat: Of one of several workers, its place among them.
         current: Gives the settings of the moment.
         prices: What tokens cost.
-        source: Where the limits of tenants stand; None where there are no tenants.
+        source: Where the limits of tenants stand; None where there are no tenants, and nothing is kept.
     """
-    if seat is None:
-        table = Table.in_memory(settings.limits.max_counters)
-    else:
+    kept = None if source is None else find_kept(settings)
+    if seat is not None:
         table = Table.in_file(seat.folder / _TABLE, slot=seat.slot, is_shared=True)
+    elif kept is not None:
+        table = Table.in_file(kept)
+    else:
+        table = Table.in_memory(settings.limits.max_counters)
     store: Store = LocalStore(table)
     if settings.storage.valkey_url is not None:
         store = ValkeyStore(
@@ -79,11 +82,29 @@ def find_files(settings: Settings, model: str) -> Path | None:
     return catalog.find_folder(found.model, settings.cache_dir or catalog.default_cache_dir(os.environ))
 
 
-def prepare_shared(settings: Settings, folder: Path) -> None:
-    """Make the table that the workers of one host will share, before they start."""
+def prepare_kept(settings: Settings) -> None:
+    """Make the table that brings days and months over a restart, before any process uses it."""
+    folder = settings.data_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     prepare_table(folder / _TABLE, settings.limits.max_counters)
+
+
+def find_kept(settings: Settings) -> Path | None:
+    """Tell where the table is that brings days and months over a restart, if there is one."""
+    path = settings.data_folder() / _TABLE
+    return path if not settings.open and path.is_file() else None
+
+
+def prepare_shared(settings: Settings, folder: Path) -> None:
+    """Have the workers that will start share the table that is kept, or else one of their own."""
+    kept = find_kept(settings)
+    if kept is not None:
+        (folder / _TABLE).symlink_to(kept.resolve())
+    else:
+        prepare_table(folder / _TABLE, settings.limits.max_counters)
 
 
 def free_slot(folder: Path, slot: int) -> None:
     """Take back what a worker that died held."""
-    Table.in_file(folder / _TABLE, is_shared=True).free_slot(slot)
+    with Table.in_file(folder / _TABLE, is_shared=True) as table:
+        table.free_slot(slot)

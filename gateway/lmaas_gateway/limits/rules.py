@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
+
+from lmaas_gateway.limits.wording import Headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -70,6 +72,7 @@ class Counter:
         amount: What it may come to.
         at: Where it is kept, in a table.
         turn: Which number of a stamp tells that it begins anew.
+        headline: The headers that tell of it.
     """
 
     limit: Limit
@@ -77,6 +80,10 @@ class Counter:
     amount: int
     at: int = 0
     turn: int = 0
+    headline: Headline = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.headline = Headline(self.limit)
 
 
 class Rules:
@@ -84,28 +91,20 @@ class Rules:
 
     Attributes:
         counters: One for each limit; never empty.
-        requests: Those of calls, and `tokens` those of tokens, that callers are told of.
+        told: Those that callers are told of: of requests, and of tokens.
         has_tokens: Whether the tokens of a call matter at all.
         has_money: Whether its price does.
         quarter_tokens: A quarter of the lowest limit on tokens: the most that an unbounded call takes.
         counts_first: Whether prompts are counted before anything is taken, since bounds of them find no room.
     """
 
-    __slots__ = (
-        "counters",
-        "counts_first",
-        "has_money",
-        "has_tokens",
-        "quarter_tokens",
-        "requests",
-        "tokens",
-    )
+    __slots__ = ("counters", "counts_first", "has_money", "has_tokens", "quarter_tokens", "told")
 
     def __init__(self, counters: tuple[Counter, ...]) -> None:
         metrics = {counter.metric for counter in counters}
         self.counters = counters
-        self.requests = tuple(counter for counter in counters if counter.metric == REQUESTS)
-        self.tokens = tuple(counter for counter in counters if counter.metric == TOKENS)
+        told = (tuple(one for one in counters if one.metric == metric) for metric in (REQUESTS, TOKENS))
+        self.told = tuple(filter(None, told))
         self.has_money = MONEY in metrics
         self.has_tokens = not metrics.isdisjoint({TOKENS, MONEY, TOKENS_IN_FLIGHT})
         amounts = (counter.amount for counter in counters if counter.metric in {TOKENS, TOKENS_IN_FLIGHT})

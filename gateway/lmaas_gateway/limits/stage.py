@@ -10,7 +10,7 @@ from lmaas_gateway.limits.reservation import Reservation
 from lmaas_gateway.limits.rules import CALLS_IN_FLIGHT, MONEY, REQUESTS, RuleBook, Rules
 from lmaas_gateway.limits.stores import LocalStore, NoPrices
 from lmaas_gateway.limits.table import TableFullError
-from lmaas_gateway.limits.wording import duration, headers, refuse
+from lmaas_gateway.limits.wording import refuse
 from lmaas_gateway.metrics import LIMIT_REFUSALS
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ _MAX_KNOWN = 20_000
 # How often those who wait for room have the calls before them counted before they give up.
 _ROUNDS = 3
 _COUNTED_AT_ONCE = 64
-_MINUTE = b"1m0s"
 _REFRESH_S = 1.0
 _OF_CALLS = frozenset({REQUESTS, CALLS_IN_FLIGHT})
 
@@ -173,18 +172,16 @@ class Limiter:
 
     def tell(self, rules: Rules, meter: Meter) -> None:
         """Note in the head of the reply what is left of the limits."""
-        for what, counters in ((b"requests", rules.requests), (b"tokens", rules.tokens)):
-            if not counters:
-                continue
-            total = self.store.total
+        total = self.store.total
+        for counters in rules.told:
             counter = counters[0]
             left = counter.amount - total(counter)
             for other in counters[1:]:
                 if (other_left := other.amount - total(other)) < left:
                     counter, left = other, other_left
-            period = counter.limit.period
-            reset = _MINUTE if period == "minute" else duration(self.store.ends_in_s(counter))
-            meter.reply_headers += headers(what, counter.amount, left, reset)
+            line = counter.headline
+            reset = line.reset or line.reset_in(self.store.ends_in_s(counter))
+            meter.reply_headers += (line.limit, (line.remaining, b"%d" % (left if left > 0 else 0)), reset)
 
     def relax(self) -> None:
         """Take bounds for numbers again where there is room; called each second."""

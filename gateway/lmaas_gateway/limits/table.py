@@ -21,7 +21,7 @@ import mmap
 import os
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from lmaas_gateway.limits.rules import METRICS, Counter
 
@@ -111,6 +111,13 @@ class Table:
         os.close(descriptor)
         return cls(cells, slot=slot)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+
     def counter(self, limit: Limit) -> Counter:
         """Find the counter of a limit, or begin it at zero.
 
@@ -196,15 +203,24 @@ class Table:
             self._release()
 
     def _reserve(self, counters: Sequence[Counter], costs: Sequence[int]) -> Stamp | None:
-        cells, stamp = self._cells, self._now()
+        cells, stamp = self._cells, self._stamp
+        if stamp[0] != int(self._clock()):
+            stamp = self._now()
+        totals = []
         for counter in counters:
             at = counter.at
             if cells[at + _MARK] != stamp[counter.turn]:
                 self._begin(at, counter.turn, stamp)
             cost = costs[counter.metric]
-            if cost and cells[at + _TOTAL] + cost > counter.amount:
+            total = cells[at + _TOTAL] + cost
+            if total > counter.amount and cost:
                 return None
-        self._add(counters, costs)
+            totals.append(total)
+        places = self._places
+        for counter, total in zip(counters, totals):  # noqa: B905  # as many by construction
+            at = counter.at
+            cells[at + _TOTAL] = total
+            cells[at + places[counter.turn]] += costs[counter.metric]
         return stamp
 
     def _add(self, counters: Sequence[Counter], costs: Sequence[int]) -> None:

@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.errors import GatewayError, QuotaExceededError, RateLimitError
-from lmaas_gateway.limits.rules import NANOS_PER_DOLLAR
 
 if TYPE_CHECKING:
     from lmaas_gateway.limits.rules import Limit, Metric
 
+_MINUTE = b"1m0s"
+_NANOS_PER_DOLLAR = 10**9
 _PERIODS = {"minute": "a minute", "day": "a day", "month": "a month"}
 _NOUNS: dict[Metric, str] = {
     "requests": "requests",
@@ -21,16 +22,30 @@ _NOUNS: dict[Metric, str] = {
 }
 
 
-def headers(what: bytes, amount: int, left: int, reset: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """Write the three headers of requests or tokens.
+class Headline:
+    """The headers that tell of one limit on requests or tokens; what does not change of them is made once.
 
     Source: OpenAI's guide to rate limits, "Rate limits in headers".
+
+    Attributes:
+        remaining: The name of the header that says what is left.
+        limit: The header that says how much there is.
+        reset: The header that says when all of it is there again; None where that must be asked.
     """
-    return (
-        (b"x-ratelimit-limit-" + what, b"%d" % amount),
-        (b"x-ratelimit-remaining-" + what, b"%d" % max(0, left)),
-        (b"x-ratelimit-reset-" + what, reset),
-    )
+
+    __slots__ = ("limit", "remaining", "reset")
+
+    def __init__(self, limit: Limit) -> None:
+        what = limit.metric.encode()
+        self.limit = (b"x-ratelimit-limit-" + what, b"%d" % limit.amount)
+        self.remaining = b"x-ratelimit-remaining-" + what
+        name = b"x-ratelimit-reset-" + what
+        # What has just been taken from is whole again a minute later.
+        self.reset = (name, _MINUTE) if limit.period == "minute" else None
+
+    def reset_in(self, seconds: float) -> tuple[bytes, bytes]:
+        """Write the header that says when all of it is there again."""
+        return self.remaining.replace(b"remaining", b"reset"), duration(seconds)
 
 
 def duration(seconds: float) -> bytes:
@@ -75,4 +90,4 @@ def _amount(limit: Limit, amount: int) -> str:
 
 
 def _number(limit: Limit, amount: int) -> str:
-    return f"{amount / NANOS_PER_DOLLAR:.6g}" if limit.metric == "money" else str(amount)
+    return f"{amount / _NANOS_PER_DOLLAR:.6g}" if limit.metric == "money" else str(amount)
