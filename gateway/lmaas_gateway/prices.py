@@ -80,6 +80,24 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.gpus * self.gpu_second_nanos
 
 
+class Capacity(msgspec.Struct, frozen=True):
+    """What a model's replicas could have done in some time, beside what they did.
+
+    Attributes:
+        utilization: Which part of the time they were busy.
+        cost_nanos: What they cost in that time, busy or idle.
+    """
+
+    utilization: float
+    cost_nanos: int
+
+
+def capacity_of(price: Price, *, replicas: int, seconds: int, busy_ns: int) -> Capacity:
+    """Tell what so many replicas cost in so many seconds, and how much of that time was used."""
+    total_s = replicas * seconds
+    return Capacity(busy_ns / NANOS / total_s if total_s else 0.0, total_s * price.second_nanos())
+
+
 _DECODER = msgspec.json.Decoder(Price)
 
 

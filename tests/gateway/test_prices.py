@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lmaas_gateway.call import Usage
-from lmaas_gateway.prices import Price, prices_of
+from lmaas_gateway.prices import Capacity, Price, capacity_of, prices_of
 from lmaas_gateway.settings import ModelSettings, PriceSettings
 
 TOKENS = st.integers(0, 2**31 - 1)
@@ -111,3 +111,10 @@ def test_models_without_a_price_are_not_listed() -> None:
         ModelSettings.model_validate({"model": "b"}),
     ]
     assert prices_of(models) == {"a": Price(output_per_million_nanos=2 * 10**9)}
+
+
+def test_idle_replicas_cost_what_busy_ones_do() -> None:
+    # $3.60 an hour and GPU: two replicas of two GPUs for an hour, of which they worked half an hour in all.
+    found = capacity_of(price(gpu_second="0.001", gpus=2), replicas=2, seconds=3600, busy_ns=1800 * 10**9)
+    assert found == Capacity(utilization=0.25, cost_nanos=14_400_000_000)
+    assert capacity_of(price(gpu_second=1), replicas=1, seconds=0, busy_ns=0) == Capacity(0.0, 0)

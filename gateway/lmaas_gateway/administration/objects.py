@@ -150,7 +150,14 @@ class Price(_Shown, frozen=True, kw_only=True):
 
 
 class Usage(_Shown, frozen=True, kw_only=True):
-    """What one group used and cost. Fields that were not grouped by are null."""
+    """What one group used and cost. Fields that were not grouped by are null.
+
+    Attributes:
+        busy_seconds: How long replicas worked for it; where several calls ran at once, each has its share.
+        utilization: Which part of the time a model's replicas were busy; only where an operator groups by
+            `model` alone, and its price has a `gpu_second`.
+        machine_cost_nanos: What those replicas cost in that time, busy or idle; likewise.
+    """
 
     object: Literal["usage"] = "usage"
     organization: str | None = None
@@ -164,7 +171,10 @@ class Usage(_Shown, frozen=True, kw_only=True):
     cached_tokens: int
     completion_tokens: int
     reasoning_tokens: int
+    busy_seconds: float
     cost_nanos: int
+    utilization: float | None = None
+    machine_cost_nanos: int | None = None
 
 
 class AuditEntry(_Shown, frozen=True, kw_only=True):

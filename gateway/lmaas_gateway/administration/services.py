@@ -73,7 +73,7 @@ class Services:
             keys=Keys(office, peppers, lifetime_days=settings.identity.key_lifetime_days),
             limits=Limits(office),
             prices=Prices(settings),
-            usage=Usage(office),
+            usage=Usage(office, settings),
             audit=Audit(office, notary),
             contents=Contents(office, archive),
         )

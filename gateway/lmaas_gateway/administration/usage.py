@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from lmaas_gateway.administration import objects
 from lmaas_gateway.administration.files import FORMATS, File
 from lmaas_gateway.errors import BadRequestError
+from lmaas_gateway.prices import Price, capacity_of
 from lmaas_gateway.storage import ledger
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.administration.fields import Grouping
     from lmaas_gateway.administration.office import Office
+    from lmaas_gateway.settings import ModelSettings, Settings
     from lmaas_gateway.storage import records
+    from lmaas_gateway.storage.loan import Connection
 
 _DAY_S = 86_400
 _MAX_GROUPS = 10_000
@@ -38,10 +42,12 @@ class Usage:
 
     Args:
         office: Has the store.
+        settings: The configuration that serves.
     """
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, settings: Settings) -> None:
         self._office = office
+        self._settings = settings
 
     async def list(self, actor: Actor, wanted: requests.UsageQuery) -> objects.Page[objects.Usage]:
         """Add the books up; an operator who names no organization sees all."""
@@ -54,6 +60,8 @@ class Usage:
                 sums = await ledger.usage_of_all(
                     connection, first_day=first_day, last_day=last_day, by=columns or ["organization_id"]
                 )
+                if groups == ("model",):
+                    return await self._by_model(connection, sums, first_day, last_day)
             else:
                 sums = await ledger.usage(
                     connection,
@@ -66,6 +74,25 @@ class Usage:
                     model=wanted.model,
                 )
         return objects.Page(data=[_show(one) for one in sums[:_MAX_GROUPS]], has_more=len(sums) > _MAX_GROUPS)
+
+    async def _by_model(
+        self, connection: Connection, sums: Sequence[records.Usage], first_day: int, last_day: int
+    ) -> objects.Page[objects.Usage]:
+        """Show models with what their replicas cost, from the first day on that they were called."""
+        by_day = await ledger.usage_of_all(
+            connection, first_day=first_day, last_day=last_day, by=["model", "day"]
+        )
+        first_days: dict[str | None, int] = {}
+        for one in by_day:
+            first_days.setdefault(one.model, one.day or 0)
+        now_s = int(self._office.clock())
+        until_s = min((last_day + 1) * _DAY_S, now_s)
+        models = {model.name: model for model in self._settings.models}
+        data = []
+        for one in sums:
+            seconds = max(0, until_s - first_days.get(one.model, last_day) * _DAY_S)
+            data.append(_with_capacity(_show(one), models.get(one.model or ""), one.busy_ns, seconds))
+        return objects.Page(data=data)
 
     async def export(self, actor: Actor, wanted: requests.ExportQuery) -> File:
         """Give the ledger's rows, the oldest first, as they are read."""
@@ -109,6 +136,16 @@ class Usage:
         return start // _DAY_S, last_s // _DAY_S
 
 
+def _with_capacity(
+    shown: objects.Usage, model: ModelSettings | None, busy_ns: int, seconds: int
+) -> objects.Usage:
+    if model is None or model.price is None or not model.price.gpu_second:
+        return shown
+    replicas = model.replicas if isinstance(model.replicas, int) else len(model.replicas)
+    found = capacity_of(Price.of(model.price), replicas=replicas, seconds=seconds, busy_ns=busy_ns)
+    return replace(shown, utilization=round(found.utilization, 6), machine_cost_nanos=found.cost_nanos)
+
+
 def _groups(wanted: requests.UsageQuery) -> tuple[Grouping, ...]:
     try:
         return wanted.groups()
@@ -137,5 +174,6 @@ def _show(record: records.Usage) -> objects.Usage:
         cached_tokens=record.cached_tokens,
         completion_tokens=record.completion_tokens,
         reasoning_tokens=record.reasoning_tokens,
+        busy_seconds=record.busy_ns / 1e9,
         cost_nanos=record.cost_nanos,
     )

@@ -140,7 +140,13 @@ class ModelPrice(WireModel):
 
 
 class UsageTotal(WireModel):
-    """What one group used and cost; what was not grouped by is None."""
+    """What one group used and cost; what was not grouped by is None.
+
+    Attributes:
+        busy_seconds: How long replicas worked for it, its share where several calls ran at once.
+        utilization: Which part of the time a model's replicas were busy, for operators who group by `model`.
+        machine_cost_nanos: What they cost in that time, busy or idle, in nano-dollars; likewise.
+    """
 
     object: str = "usage"
     organization: str | None = None
@@ -154,7 +160,10 @@ class UsageTotal(WireModel):
     cached_tokens: int = 0
     completion_tokens: int
     reasoning_tokens: int = 0
+    busy_seconds: float = 0.0
     cost_nanos: int
+    utilization: float | None = None
+    machine_cost_nanos: int | None = None
 
 
 class AuditEntry(WireModel):
