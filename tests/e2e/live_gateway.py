@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.processes import is_alive, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 CHAT = "smollm2-135m-instruct"
 EMBEDDING = "all-minilm-l6-v2"
@@ -104,13 +104,15 @@ class LiveGateway:
 
 
 @contextmanager
-def running_gateway(folder: Path, engine_python: str) -> Iterator[LiveGateway]:
-    """Start a gateway with both embedded models; wait until it is ready; stop it and see that all is gone."""
+def running_gateway(
+    folder: Path, engine_python: str, arguments: Sequence[str] = (CHAT, EMBEDDING)
+) -> Iterator[LiveGateway]:
+    """Start a gateway, with both embedded models; wait until it is ready; stop it and see all gone."""
     # Sockets have short paths, and pytest's folders long ones.
     runtime_dir = Path(tempfile.mkdtemp(prefix="lmaas-e2e-"))
     port = free_port()
     stdout, stderr = folder / "stdout", folder / "stderr"
-    command = [lmaas_command(), "serve", CHAT, EMBEDDING, "--open", "--port", str(port)]
+    command = [lmaas_command(), "serve", *arguments, "--open", "--port", str(port)]
     with stdout.open("wb") as out, stderr.open("wb") as err:
         process = subprocess.Popen(
             command, stdout=out, stderr=err, env=_environment(engine_python, runtime_dir), cwd=folder

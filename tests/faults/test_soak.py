@@ -116,7 +116,7 @@ def table(soak: Soak) -> str:
 
 
 @pytest.mark.fault("S1")
-@pytest.mark.timeout(SECONDS + 180)
+@pytest.mark.timeout(180 + SECONDS * 4 // 3)
 async def test_mixed_faults_leave_memory_descriptors_and_tasks_flat(tmp_path: Path) -> None:
     async with driving(tmp_path) as driver:
         soak = Soak(driver, SECONDS)
