@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def fill(settings: Settings) -> None:
-    await prepare(settings, lambda _: None)
+    await prepare(settings, lambda _: None, lambda _: None)
     tenancy = await Tenancy.open(settings)
     writer = ContentWriter(
         tenancy.database, DataKeys(tenancy.vault, max_age_days=1), settings.contents, Metrics({})

@@ -31,18 +31,16 @@ class ModelRoutes:
         self._directory = directory
 
     async def list_models(self, request: Request) -> Response:
-        """Answer `GET /v1/models`."""
-        await identify(self._authenticator, request)
-        directory = self._directory
-        data = [describe(pool.name, pool) for pool in directory]
-        data += (describe(alias, pool) for alias, pool in directory.aliases.items())
+        """Answer `GET /v1/models`: what the caller's key may call."""
+        principal = await identify(self._authenticator, request)
+        data = [describe(name, pool) for name, pool in self._directory.permitted(principal.scopes).items()]
         return JSONResponse({"object": "list", "data": data})
 
     async def retrieve_model(self, request: Request) -> Response:
         """Answer `GET /v1/models/{id}`."""
-        await identify(self._authenticator, request)
+        principal = await identify(self._authenticator, request)
         name = request.path_params["model"]
-        return JSONResponse(describe(name, self._directory.find(name)))
+        return JSONResponse(describe(name, self._directory.find(name, scopes=principal.scopes)))
 
 
 def describe(name: str, pool: Pool) -> dict[str, object]:

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from lmaas_gateway.call import ROUTES
-from lmaas_gateway.errors import ModelNotFoundError, UnsupportedRouteError
+from lmaas_gateway.call import ROUTES, UNBOUND
+from lmaas_gateway.errors import ModelNotFoundError, ModelNotPermittedError, UnsupportedRouteError
 from lmaas_gateway.replicas.breaker import Breaker
 from lmaas_gateway.replicas.client import Address, ReplicaClient
 from lmaas_gateway.replicas.plans import Plan, build_plans
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmaas_gateway.board import SharedBoard
-    from lmaas_gateway.call import Call, Principal, Route
+    from lmaas_gateway.call import Call, Principal, Route, Scopes
     from lmaas_gateway.replicas.pool import LaunchStatus
     from lmaas_gateway.settings import ModelKind, ReplicaSettings, RetrySettings, Settings, TimeoutSettings
 
@@ -77,9 +77,26 @@ class Directory:
         """Give the pools that may serve `call`, in the order in which they are to be tried.
 
         Raises:
+            ModelNotPermittedError: the key's scopes do not hold it.
             ModelNotFoundError: no such model; close names are listed.
             UnsupportedRouteError: the model is of another kind; its routes are listed.
         """
+        if principal.scopes.models:
+            return self._route_within(principal.scopes, call, principal)
+        return self._route(call, principal)
+
+    def _route_within(self, scopes: Scopes, call: Call, principal: Principal) -> tuple[Pool, ...]:
+        """Leave out what the key may not call: neither a canary nor a fallback leads around its scopes."""
+        plan = self._plans.get(call.model)
+        names = {call.model} if plan is None else {call.model, plan.pools[0].name}
+        if not all(map(scopes.permits_model, names)):
+            raise ModelNotPermittedError(
+                f"The API key may not call the model {_shorten(call.model)!r}.", param="model"
+            )
+        pools = self._route(call, principal) if plan is not None else (self.find(call.model, None, scopes),)
+        return tuple(pool for pool in pools if scopes.permits_model(pool.name))
+
+    def _route(self, call: Call, principal: Principal) -> tuple[Pool, ...]:
         plan = self._plans.get(call.model)
         if plan is None or plan.pools[0].kind not in call.route.kinds:
             return (self.find(call.model, call.route),)
@@ -88,16 +105,26 @@ class Directory:
             return canary.pools
         return plan.pools
 
-    def find(self, model: str, route: Route | None = None) -> Pool:
+    def permitted(self, scopes: Scopes) -> dict[str, Pool]:
+        """Give the pools of all names, aliases included, that a key of these scopes may call."""
+        named = {**self._pools, **self.aliases}
+        return {name: pool for name, pool in named.items() if _permits(scopes, name, pool)}
+
+    def find(self, model: str, route: Route | None = None, scopes: Scopes = UNBOUND) -> Pool:
         """Find the pool of `model`, which must have `route` if one is given.
+
+        Args:
+            model: One of its names.
+            route: What it is wanted for.
+            scopes: What they do not hold is not there.
 
         Raises:
             ModelNotFoundError: no such model; close names are listed.
             UnsupportedRouteError: the model is of another kind; its routes are listed.
         """
         plan = self._plans.get(model)
-        if plan is None:
-            raise ModelNotFoundError(self._explain_missing(model), param="model")
+        if plan is None or not _permits(scopes, model, plan.pools[0]):
+            raise ModelNotFoundError(self._explain_missing(model, scopes), param="model")
         pool = plan.pools[0]
         if route is not None and pool.kind not in route.kinds:
             paths = ", ".join(paths_of(pool.kind))
@@ -169,14 +196,24 @@ class Directory:
             if replica not in kept:
                 replica.client.close()
 
-    def _explain_missing(self, model: str) -> str:
-        shown = model if len(model) <= 100 else model[:97] + "..."
-        close = difflib.get_close_matches(model[:256], self._plans, n=3, cutoff=0.5)
+    def _explain_missing(self, model: str, scopes: Scopes) -> str:
+        names = self.permitted(scopes) if scopes.models else self._plans
+        shown = _shorten(model)
+        close = difflib.get_close_matches(model[:256], names, n=3, cutoff=0.5)
         if close:
             return f"No model {shown!r} is served here. Did you mean {' or '.join(map(repr, close))}?"
-        names = ", ".join(map(repr, list(self._pools)[:_MAX_NAMES])) or "none"
-        more = ", …" if len(self._pools) > _MAX_NAMES else ""
-        return f"No model {shown!r} is served here. Served: {names}{more}."
+        served = [name for name in self._pools if name in names]
+        listed = ", ".join(map(repr, served[:_MAX_NAMES])) or "none"
+        more = ", …" if len(served) > _MAX_NAMES else ""
+        return f"No model {shown!r} is served here. Served: {listed}{more}."
+
+
+def _shorten(model: str) -> str:
+    return model if len(model) <= 100 else model[:97] + "..."
+
+
+def _permits(scopes: Scopes, name: str, pool: Pool) -> bool:
+    return scopes.permits_model(name) and scopes.permits_model(pool.name)
 
 
 def paths_of(kind: ModelKind) -> tuple[str, ...]:
