@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from drill.ledger import Ledger
@@ -104,9 +105,14 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def site_of(
-    folder: Path, postgres: PostgresServer, valkey: ValkeyServer, *, gateways: int = 2, **settings: Any
+    folder: Path,
+    postgres: PostgresServer,
+    valkey: ValkeyServer,
+    *,
+    storage: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
 ) -> AsyncIterator[Site]:
-    """Run gateways before two replicas; both stores run already."""
+    """Run two gateways before two replicas; both stores run already."""
     postgres.run("CREATE DATABASE drill")
     replicas = [ReplicaProcess(folder, f"replica-{number}") for number in range(2)]
     master = secrets.token_hex(32)
@@ -115,17 +121,18 @@ async def site_of(
             stack.push_async_callback(replica.kill)
         await asyncio.gather(*(replica.start() for replica in replicas))
         processes = []
-        for number in range(gateways):
+        for number in range(2):
             own = folder / f"gateway-{number}"
             own.mkdir()
             config = {
+                "open": False,
                 # The same one after a restart, as behind a service's name.
                 "port": free_port(),
                 "probe_interval_s": 0.2,
                 "admin_key": ADMIN_KEY,
                 "master_key": master,
                 "data_dir": str(own / "data"),
-                "storage": {"url": postgres.url("drill"), "valkey_url": valkey.url},
+                "storage": {"url": postgres.url("drill"), "valkey_url": valkey.url, **storage},
                 "models": [
                     {
                         "name": "mock",
