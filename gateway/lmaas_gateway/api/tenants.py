@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration.requests import InOrganization
     from lmaas_gateway.administration.services import Services
     from lmaas_gateway.api.operators import OperatorKey
+    from lmaas_gateway.call import Principal
     from lmaas_gateway.identity.authenticator import Authenticator
 
 PREFIX = "/admin/v1"
@@ -64,8 +65,9 @@ class TenantRoutes:
             yield Route(PREFIX + operation.path, endpoint, methods=[operation.method])
 
     async def _serve(self, operation: Operation, request: Request) -> Response:
+        caller = await self._identify(request)
         query = cast("InOrganization", read_query(request, operation.query))
-        actor = await self._actor(request, query.organization)
+        actor = await self._actor(caller, query.organization, _read_idempotency_key(request))
         # Each service asks again, for what it knows better.
         actor.require_any(operation.needs)
         arguments: list[Any] = []
@@ -80,13 +82,17 @@ class TenantRoutes:
             return await _send(answer)
         return Response(_ENCODER.encode(answer), operation.status, _HEADERS, "application/json")
 
-    async def _actor(self, request: Request, organization: str | None) -> Actor:
-        idempotency_key = _read_idempotency_key(request)
-        actors = self._services.actors
+    async def _identify(self, request: Request) -> Principal | None:
+        """Find out who asks, before anything of what is asked is looked at; None is the operator."""
         if self._operator_key.is_in(request):
+            return None
+        return await identify(self._authenticator, request)
+
+    async def _actor(self, caller: Principal | None, organization: str | None, idempotency_key: str) -> Actor:
+        actors = self._services.actors
+        if caller is None:
             return await actors.operator(organization, idempotency_key)
-        principal = await identify(self._authenticator, request)
-        return await actors.member(principal, organization, idempotency_key)
+        return await actors.member(caller, organization, idempotency_key)
 
 
 async def _send(file: File) -> Response:
