@@ -22,6 +22,7 @@ _ON_UVLOOP = {
     "test_app",
     "test_application",
     "test_configuration",
+    "test_contents_kept",
     "test_connections",
     "test_client_watch",
     "test_docs_caching",

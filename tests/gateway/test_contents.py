@@ -244,6 +244,23 @@ class TestKeeping:
         await write(writer, kept("call_3", "org_b"))
         assert await read(database, "call_3", "org_b") is not None
 
+    async def test_what_nobody_foresaw_loses_one_batch_and_ends_no_writer(
+        self, database: Database, writer: ContentWriter
+    ) -> None:
+        spoiled = msgspec.structs.replace(kept(), ledger_id=None)
+        await write(writer, spoiled)
+        await write(writer, kept("call_2"))
+        assert await read(database, "call_2") is not None
+
+    async def test_flushes_at_the_same_time_write_each_content_once(
+        self, database: Database, writer: ContentWriter
+    ) -> None:
+        for number in range(100):
+            writer.put(kept(f"call_{number}"))
+        await asyncio.gather(writer.flush(), writer.flush(), writer.flush())
+        async with database.reading() as connection:
+            assert len((await contents.list_of(connection, "org_a", limit=1000)).items) == 100
+
     async def test_old_contents_are_deleted(
         self, database: Database, writer: ContentWriter, clock: Clock
     ) -> None:

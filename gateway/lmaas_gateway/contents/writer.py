@@ -62,6 +62,7 @@ class ContentWriter:
         self._waiting: deque[Kept] = deque()
         self._waiting_bytes = 0
         self._is_failing = False
+        self._lock = asyncio.Lock()
 
     def put(self, kept: Kept) -> None:
         """Take one, without waiting; it is dropped, and counted, if too much waits already."""
@@ -94,6 +95,10 @@ class ContentWriter:
 
     async def flush(self) -> None:
         """Write what waits, as far as the store takes it."""
+        async with self._lock:
+            await self._flush()
+
+    async def _flush(self) -> None:
         while self._waiting:
             batch = self._next_batch()
             try:
@@ -109,6 +114,8 @@ class ContentWriter:
                     _LOG.warning("contents wait for the database: %s", error)
                 self._is_failing = True
                 return
+            except Exception as error:  # it must not hold up for ever what comes after it
+                self._lose(batch, error)
             self._is_failing = False
             self._drop(len(batch))
 
@@ -145,7 +152,7 @@ class ContentWriter:
     def _lose(self, batch: list[Kept], error: Exception) -> None:
         self._keys.forget()
         self._metrics.count(specs.CONTENTS_LOST, ("unsealed",), len(batch))
-        _LOG.error("contents of %d calls were not kept: %s", len(batch), error)
+        _LOG.error("contents of %d calls were not kept: %s", len(batch), error, exc_info=error)
 
     def _drop(self, count: int) -> None:
         for _ in range(count):
