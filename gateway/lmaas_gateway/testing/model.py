@@ -29,10 +29,10 @@ class Vocabulary:
         """Return one id a word."""
         return [self._ids.setdefault(word, len(self._ids) + 1) for word in words]
 
-    def decode(self, ids: list[int]) -> str:
+    def decode(self, ids: list[object]) -> str:
         """Return the words of known ids."""
         known = {number: word for word, number in self._ids.items()}
-        return " ".join(known.get(number, "<unk>") for number in ids)
+        return " ".join(known.get(number, "<unk>") if isinstance(number, int) else "<unk>" for number in ids)
 
 
 @dataclass(frozen=True, slots=True)

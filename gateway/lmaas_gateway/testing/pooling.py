@@ -85,7 +85,8 @@ def tokenize(model: FakeModel, fields: Fields, request_id: str) -> Json:
 def detokenize(model: FakeModel, fields: Fields, request_id: str) -> Json:
     """Give back the words of known tokens."""
     del request_id
-    return {"prompt": model.vocabulary.decode(fields.get("tokens") or [])}
+    tokens = fields.get("tokens")
+    return {"prompt": model.vocabulary.decode(tokens if isinstance(tokens, list) else [])}
 
 
 def _list(value: object) -> list[str]:
