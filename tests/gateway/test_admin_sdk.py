@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.test_tenants import KEY, administered
-from lmaas import APIStatusError, AsyncLMaaS, LMaaS, NotFoundError, PermissionDeniedError
+from lmaas import APIStatusError, AsyncLMaaS, NotFoundError, PermissionDeniedError
 from support.serving import ASK, Running
-from support.stub import ask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,8 +72,8 @@ async def test_key_lives_from_its_issue_to_its_revocation(sqlite_url: str, tmp_p
 
 
 async def refused(client: AsyncLMaaS, secret: str, code: str) -> None:
-    """Wait until a key is refused, for as long as that may take everywhere."""
-    async with asyncio.timeout(5):
+    """Wait until a key is refused; tests of identity say how soon that is."""
+    async with asyncio.timeout(30):
         while True:
             try:
                 await chat(client, secret)
@@ -89,7 +88,7 @@ async def test_roles_of_real_keys_bound_what_they_administer(sqlite_url: str, tm
         project = await client.admin.projects.create(name="web")
         other = await client.admin.organizations.create(name="bolt")
         foreign = await client.admin.projects.create(name="web", organization=other.id)
-        place = {"organization": project.organization}
+        place: Any = {"organization": project.organization}
         secrets = {}
         for role in ("viewer", "admin"):
             scopes: Any = {"admin": role}
@@ -155,5 +154,3 @@ async def test_code_of_the_page_runs(
         said = capsys.readouterr().out
         assert said.startswith("owner\n")
         assert "('nightly', 'revoked')" in said
-        assert LMaaS is not None
-        assert ask is not None

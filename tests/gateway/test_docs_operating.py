@@ -69,7 +69,7 @@ class Shell:
 
     def exported(self, name: str) -> str:
         text = (self._folder / "environment").read_text()
-        return re.findall(rf'^declare -x {name}="(.*)"$', text, re.MULTILINE)[0]
+        return str(re.findall(rf'^declare -x {name}="(.*)"$', text, re.MULTILINE)[0])
 
 
 async def until_booked(port: int, key: str) -> None:
