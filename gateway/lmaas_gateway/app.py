@@ -335,7 +335,6 @@ class Gateway:
             # One that leaves may be wanted again by what is prepared, and is being asked how it is.
             if not self._is_preparing:
                 self.directory.close_idle()
-            self.limiter.relax()
             self._look_at_replicas()
             with contextlib.suppress(OSError):
                 self.metrics.publish()

@@ -197,11 +197,16 @@ ROWS = (
     Row(
         "F25",
         "Limits across workers",
-        "What workers must share is shared: the bound holds for all of them together",
-        "Four workers, 300 calls at once",
+        "What workers must share is shared: a bound holds for all of them together, and a limit lets exactly as many calls through as it says. What a killed worker held is free again",
+        "Four workers, 1,000 calls at once; SIGKILL of both of two workers",
     ),
     Row("F26", "The database is down, slow or fails over", "", "", "the stores of the tenancy issue"),
-    Row("F27", "Redis is down, slow or empty", "", "", "the stores of the tenancy issue"),
+    Row(
+        "F27",
+        "Valkey or Redis is down, slow or empty",
+        "No call waits longer than 50 ms for it, and none at all once it is known to be away: each process lets a part of every limit through, and counts there what was used once it is back",
+        "A real Valkey: SIGSTOP, FLUSHALL, SIGKILL and a new start",
+    ),
     Row(
         "F28",
         "The disk is full, or logs cannot be written",

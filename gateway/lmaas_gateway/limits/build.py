@@ -68,7 +68,15 @@ def build_limiter(
         threads=settings.limits.tokenizer_threads, folder_of=lambda model: find_files(current(), model)
     )
     tenants = None if source is None else TenantLimits(source)
-    return Limiter(settings.limits, store, metrics, prices=prices, prompts=prompts, tenants=tenants)
+    return Limiter(
+        settings.limits,
+        store,
+        metrics,
+        prices=prices,
+        prompts=prompts,
+        tenants=tenants,
+        is_shared=seat is not None or settings.storage.valkey_url is not None,
+    )
 
 
 def find_files(settings: Settings, model: str) -> Path | None:

@@ -30,7 +30,7 @@ _MAX_KNOWN = 20_000
 # How often those who wait for room have the calls before them counted before they give up.
 _ROUNDS = 3
 _COUNTED_AT_ONCE = 64
-_REFRESH_S = 1.0
+_CHORES_INTERVAL_S = 1.0
 _OF_CALLS = frozenset({REQUESTS, CALLS_IN_FLIGHT})
 
 
@@ -56,6 +56,7 @@ class Limiter:
         prices: What tokens cost.
         prompts: Counts prompts where a bound of them does not fit; None where nobody can.
         tenants: Knows the limits that stand in the database; None where there is none.
+        is_shared: Whether other processes take from the same counters.
 
     Attributes:
         table: The store's, where it can be asked without waiting.
@@ -71,7 +72,9 @@ class Limiter:
         prices: Prices | None = None,
         prompts: PromptCounter | None = None,
         tenants: TenantLimits | None = None,
+        is_shared: bool = False,
     ) -> None:
+        self.is_shared = is_shared
         self.settings = settings
         self.store = store
         self.table = store.table if isinstance(store, LocalStore) else None
@@ -82,7 +85,7 @@ class Limiter:
         self._metrics = metrics
         self._tenants = tenants
         self._configured: tuple[Limit, ...] = ()
-        self._refreshing: asyncio.Task[None] | None = None
+        self._chores: asyncio.Task[None] | None = None
         self._book = RuleBook()
         self._known: dict[tuple[str, str], Rules | None] = {}
 
@@ -183,33 +186,42 @@ class Limiter:
             reset = line.reset or line.reset_in(self.store.ends_in_s(counter))
             meter.reply_headers += (line.limit, (line.remaining, b"%d" % (left if left > 0 else 0)), reset)
 
-    def relax(self) -> None:
-        """Take bounds for numbers again where there is room; called each second."""
+    async def look_after(self) -> None:
+        """Follow the changes of administrators, and hold no bound where room is short; called each second."""
+        if self._tenants is not None and (limits := await self._tenants.refresh()) is not None:
+            self._go_by(limits)
         for rules in self._known.values():
             if rules is not None:
-                rules.counts_first = False
+                rules.counts_first = self.is_shared and self._is_short(rules)
+        if self.is_shared:
+            short = [held for held in self.loose if held.rules.counts_first]
+            await asyncio.gather(*map(self._count, short[:_COUNTED_AT_ONCE]))
+
+    def _is_short(self, rules: Rules) -> bool:
+        """Tell whether a limit on tokens is more than half used, so that bounds may take others' place."""
+        return any(
+            self.store.total(counter) * 2 > counter.amount
+            for counter in rules.counters
+            if counter.metric not in _OF_CALLS
+        )
 
     async def start(self) -> None:
         """Begin what goes on by itself."""
         await self.store.start()
-        if self._tenants is not None:
-            self._refreshing = asyncio.create_task(self._refresh(self._tenants))
+        self._chores = asyncio.create_task(self._do_chores())
 
     async def close(self) -> None:
         """Count no more."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+        if self._chores is not None:
+            self._chores.cancel()
         if self._prompts is not None:
             self._prompts.close()
         await self.store.close()
 
-    async def _refresh(self, tenants: TenantLimits) -> None:
-        """Follow the changes of administrators."""
+    async def _do_chores(self) -> None:
         while True:
-            await asyncio.sleep(_REFRESH_S)
-            limits = await tenants.refresh()
-            if limits is not None:
-                self._go_by(limits)
+            await asyncio.sleep(_CHORES_INTERVAL_S)
+            await self.look_after()
 
     def _find(self, principal: Principal, model: str, key: tuple[str, str]) -> Rules | None:
         limits = self._book.find(principal, model)
