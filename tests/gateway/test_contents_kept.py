@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,20 @@ async def test_project_that_does_not_want_it_has_nothing_kept(sqlite_url: str, t
         assert (await tenant.call(ASKED)).status == 200
         assert (await tenant.call({**ASKED, "stream": True})).status == 200
         assert await tenant.contents() == []
+
+
+async def test_project_that_wants_it_no_more_is_heeded_within_seconds(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with tenant_of(sqlite_url, tmp_path / "data") as tenant:
+        await tenant.call(ASKED)
+        assert len(await tenant.contents()) == 1
+        await tenant.admin("PATCH", f"/projects/{tenant.project}", {"stores_content": False})
+        async with asyncio.timeout(5):
+            kept = 0
+            while kept != len(await tenant.contents()):
+                kept = len(await tenant.contents())
+                await tenant.call(ASKED)
 
 
 async def test_stream_whose_client_left_is_kept_as_far_as_it_came(sqlite_url: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from lmaas_gateway.administration.actor import no_such
 from lmaas_gateway.administration.office import page_of, seconds, seconds_or_none
 from lmaas_gateway.errors import IdempotencyMismatchError
 from lmaas_gateway.storage import projects
+from lmaas_gateway.storage.changes import note_changed
 from lmaas_gateway.storage.records import Project
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Projects:
             if not changes:
                 return _show(old)
             await projects.change(connection, actor.tenant, id_, **changes)
+            await note_changed(connection, actor.tenant, self._office.now_us(), project=id_)
             changed = await find_project(connection, actor, id_)
             await self._office.note(connection, actor, "projects.change", ("project", id_), **changes)
         # What callers' keys stand for is remembered with whether their contents are stored.
