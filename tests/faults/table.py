@@ -200,19 +200,27 @@ ROWS = (
         "What workers must share is shared: a bound holds for all of them together, and a limit lets exactly as many calls through as it says. What a killed worker held is free again",
         "Four workers, 1,000 calls at once; SIGKILL of both of two workers",
     ),
-    Row("F26", "The database is down, slow or fails over", "", "", "the stores of the tenancy issue"),
+    Row(
+        "F26",
+        "The database is down at the start, dies, hangs, or its network goes silent",
+        "The gateway starts and serves; no call waits for it, no thread or task piles up; once it is back, the "
+        "ledger has every call once, with the tokens that its client got",
+        "A real PostgreSQL that is started late, killed, stopped (SIGSTOP), or behind a proxy that drops "
+        "everything, under load",
+    ),
     Row(
         "F27",
         "Valkey or Redis is down, slow or empty",
         "No call waits longer than 50 ms for it, and none at all once it is known to be away: each process lets a part of every limit through, and counts there what was used once it is back",
-        "A real Valkey: SIGSTOP, FLUSHALL, SIGKILL and a new start",
+        "A real Valkey: SIGSTOP, FLUSHALL, SIGKILL and a new start; a proxy that lets its answers come after 20 s",
     ),
     Row(
         "F28",
-        "The disk is full, or logs cannot be written",
-        "Calls are served on; after there is room again lines are whole. Journal and ledger come with the "
-        "tenancy issue",
-        "Access log and log on a tmpfs of 256 KiB, in a mount namespace of its own",
+        "The disk is full or read-only: under the database, the journal or the logs",
+        "Calls are served on; after there is room again the database is sound, the ledger has every call, and "
+        "lines of the log are whole",
+        "Access log and log on a tmpfs of 256 KiB, the database on one of 4 MiB, in a mount namespace of its "
+        "own; a database in a folder that is mounted read-only",
     ),
     Row(
         "F29",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOG = logging.getLogger("lmaas.gateway")
+_USED = "lmaas_used_at_s"
+_FRESH_S = 0.1
 _UNDEFINED_TABLE = "42P01"
 # What a caller did, rather than the store: asking again gives the same.
 _OF_THE_CALLER = (IntegrityError, DataError, ProgrammingError, InvalidRequestError)
@@ -227,9 +229,14 @@ class Loan:
         lane = self._lane
         inner = self._inner = await lane.engine.connect()
         if lane.dialect == "postgresql":
-            self._driver = (await inner.get_raw_connection()).driver_connection
+            raw = await inner.get_raw_connection()
+            self._driver = raw.driver_connection
             await inner.execution_options(postgresql_readonly=lane.reads)
-            await inner.exec_driver_sql("SELECT 1")
+            now_s = asyncio.get_running_loop().time()
+            # One that was used just now need not be asked whether it is still there.
+            if now_s - raw.info.get(_USED, -_FRESH_S) >= _FRESH_S:
+                await inner.exec_driver_sql("SELECT 1")
+            raw.info[_USED] = now_s
             return
         self._driver = (await inner.get_raw_connection()).driver_connection
         remaining_s = self._until_s - asyncio.get_running_loop().time()
