@@ -31,6 +31,7 @@ from lmaas_gateway.settings import (
     EngineSettings,
     IdempotencySettings,
     IdentitySettings,
+    IssuerSettings,
     KeySettings,
     LimitSettings,
     MediaSettings,
@@ -117,6 +118,9 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `queue`: in front of each model's replicas", QueueSettings, "queue")
     yield from _settings_table("## `keys`: one entry each", KeySettings, None)
     yield from _settings_table("## `identity`: keys and tokens of tenants", IdentitySettings, "identity")
+    yield from _settings_table(
+        "## `identity.issuers`: identity providers, one entry each", IssuerSettings, None
+    )
     yield from _settings_table(
         "## `keys[].limits` and `models[].limits`: what a subject may use", QuotaSettings, None
     )

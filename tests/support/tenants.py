@@ -65,9 +65,9 @@ class Tenant:
         await self.insert(tables.members, id=id_, organization_id=self.organization, **values)
         return id_
 
-    async def add_key(self, **fields: Any) -> NewKey:
+    async def add_key(self, key: NewKey | None = None, **fields: Any) -> NewKey:
         """Add a key; give it with its secret."""
-        key = make_key(FakePeppers())
+        key = key or make_key(FakePeppers())
         values = {
             "id": key.id,
             "organization_id": self.organization,

@@ -15,6 +15,7 @@ from lmaas_gateway.identity.warm import Warm
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Principal
+    from lmaas_gateway.identity.authenticator import Callers
     from lmaas_gateway.identity.keys import Peppers
     from lmaas_gateway.identity.salts import Salts
     from lmaas_gateway.settings import Settings
@@ -42,8 +43,25 @@ class Identities:
         self._keys = StoredKeys(
             self._source, peppers, rules, warm=self._warm, principal_of=self._principal_of
         )
+        self._tokens = self._build_tokens(settings)
         self._changes = KeyChanges(
             self._source, self._keys, self._warm, running=self._running, poll_s=rules.poll_s
+        )
+
+    def _build_tokens(self, settings: Settings) -> Callers | None:
+        issuers = settings.identity.issuers
+        if not issuers:
+            return None
+        # Signatures of tokens are nobody's business who knows no identity provider.
+        from lmaas_gateway.identity.key_sets import key_set_of  # noqa: PLC0415
+        from lmaas_gateway.identity.tokens import Tokens  # noqa: PLC0415
+
+        return Tokens(
+            self._source,
+            {issuer.issuer: (issuer, key_set_of(issuer)) for issuer in issuers},
+            settings.identity,
+            warm=self._warm,
+            finish=self._salts.give,
         )
 
     def authenticator(self, settings: Settings) -> Authenticator:
@@ -51,6 +69,7 @@ class Identities:
         return Authenticator(
             principals_of(settings, self._salts),
             keys=self._keys,
+            tokens=self._tokens,
             warm=self._warm,
             proxies=self._proxies,
             running=self._running,

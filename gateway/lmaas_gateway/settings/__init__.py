@@ -10,6 +10,7 @@ from lmaas_gateway.settings.explanation import explain
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
 from lmaas_gateway.settings.fields import FIXED
 from lmaas_gateway.settings.identity import IdentitySettings
+from lmaas_gateway.settings.issuers import IssuerSettings
 from lmaas_gateway.settings.keys import KeySettings, Priority
 from lmaas_gateway.settings.limits import LimitSettings
 from lmaas_gateway.settings.loading import load_settings
@@ -47,6 +48,7 @@ __all__ = [
     "EngineSettings",
     "IdempotencySettings",
     "IdentitySettings",
+    "IssuerSettings",
     "KeySettings",
     "LimitSettings",
     "MediaSettings",

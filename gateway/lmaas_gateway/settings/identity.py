@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_network
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from lmaas_gateway.settings.fields import FROZEN, split_names
+from lmaas_gateway.settings.issuers import IssuerSettings
 
 
 class IdentitySettings(BaseModel):
@@ -56,6 +58,24 @@ class IdentitySettings(BaseModel):
         description="Networks (CIDR) of proxies whose `X-Forwarded-For` says where a call comes from; "
         "anybody else's is not looked at.",
     )
+
+    issuers: tuple[IssuerSettings, ...] = Field(
+        default=(), description="Identity providers whose tokens (JWT) people may send in a key's place."
+    )
+
+    @field_validator("issuers", mode="before")
+    @classmethod
+    def _read_issuers(cls, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("issuers")
+    @classmethod
+    def _check_issuers(cls, issuers: tuple[IssuerSettings, ...]) -> tuple[IssuerSettings, ...]:
+        names = [issuer.issuer for issuer in issuers]
+        if len(set(names)) < len(names):
+            message = "two have the same `issuer`"
+            raise ValueError(message)
+        return issuers
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
