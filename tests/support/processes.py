@@ -23,6 +23,7 @@ async def served(
     max_files: int | None = None,
     is_open: bool = True,
     said: list[bytes] | None = None,
+    replica_key: str = "",
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """Run `lmaas serve`, in a process group of its own, until its greeting; give the process and its port.
 
@@ -33,12 +34,14 @@ async def served(
         max_files: The most files that it may have open.
         is_open: Whether it serves without tenants.
         said: Takes what it says before it is ready.
+        replica_key: What the replica is told as the gateway's key.
     """
     limit = ""
     if max_files is not None:
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({max_files}, {max_files})); "
     config = tmp_path / "lmaas.yaml"
-    model = f"models: [{{name: mock, kind: chat, max_in_flight: 1000, replicas: [{{url: '{replica.url}'}}]}}]"
+    at = f"url: '{replica.url}'" + (f", api_key: {replica_key}" if replica_key else "")
+    model = f"models: [{{name: mock, kind: chat, max_in_flight: 1000, replicas: [{{{at}}}]}}]"
     config.write_text("\n".join(["port: 0", f"open: {str(is_open).lower()}", model, *lines]))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", limit + "import sys; from lmaas.cli import main; sys.exit(main())"),
