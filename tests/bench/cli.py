@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import contest, engine, open_streams, overload, prefix, records, report
+from bench import contest, engine, open_streams, overload, prefix, records, report, tenancy
 from bench.gateways import ROOT
 from bench.section import Section
 
@@ -24,6 +24,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     overload.SECTION,
     engine.SECTION,
     prefix.SECTION,
+    tenancy.SECTION,
 )
 SCRIPTS: Mapping[str, Sequence[str]] = {"sdk": ("sdk.py", "sdk_behaviour.py")}
 """Benchmarks with pages of their own."""

@@ -27,12 +27,14 @@ class Gateway:
         package: Its distribution, as installed for `python`.
         python: Interpreter of its environment; None if it could not be had.
         weight: Share of the full number of calls that its runs make; slow ones make fewer.
+        key: What callers send.
     """
 
     name: str
     package: str
     python: Path | None
     weight: float = 1.0
+    key: str = KEY
 
     @property
     def is_ours(self) -> bool:

@@ -53,9 +53,9 @@ def run_load(load: Load, *, core: int | None = LOAD_CORE) -> Figures:
     return msgspec.json.decode(done.stdout, type=Figures)
 
 
-def open_streams_rss(address: str, process: Process, count: int) -> tuple[int, int]:
+def open_streams_rss(address: str, process: Process, count: int, *, key: str = KEY) -> tuple[int, int]:
     """Hold `count` streams open at once; return how many opened, and the memory of `process` meanwhile."""
-    load = Load(address=address, key=KEY, connections=count, stream=True, tokens=120, hold=True, timeout_s=60)
+    load = Load(address=address, key=key, connections=count, stream=True, tokens=120, hold=True, timeout_s=60)
     command = on_core(LOAD_CORE, [sys.executable, str(LOADGEN), msgspec.json.encode(load).decode()])
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None

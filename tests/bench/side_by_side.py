@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.configuration import KEY
 from bench.gateways import Gateway
 from bench.loadgen import Load
 from bench.processes import Process, ServerError, free_port, serving, wait_until
@@ -165,7 +164,7 @@ def _all_rounds(gateways: Sequence[Gateway], size: Size, folder: Path, say: Say)
 
 
 def _round(order: Sequence[_Standing], replica: str, size: Size) -> dict[str, Round]:
-    plain = Load(address="", key=KEY, requests=size.calls // 2)
+    plain = Load(address="", requests=size.calls // 2)
     streamed = replace(plain, stream=True, requests=size.streams // 2)
     calls, streams = _turns(order, plain, least=32), _turns(order, streamed, least=16)
     return {
@@ -180,7 +179,7 @@ def _turns(order: Sequence[_Standing], load: Load, *, least: int) -> Mapping[str
     for one in (*order, *reversed(order)):
         requests = max(round(load.requests * one.gateway.weight), least)
         before_s = one.process.cpu_s()
-        run = run_load(replace(load, address=one.address, requests=requests))
+        run = run_load(replace(load, address=one.address, key=one.gateway.key, requests=requests))
         units = run.events if load.stream else requests
         work = _Work(units, one.process.cpu_s() - before_s, run.seconds, run.errors)
         done[one.gateway.name] = done.get(one.gateway.name, _Work()) + work
@@ -189,7 +188,7 @@ def _turns(order: Sequence[_Standing], load: Load, *, least: int) -> Mapping[str
 
 def _figures(one: _Standing, replica: str, size: Size, calls: _Work, streams: _Work) -> Round:
     requests = max(round(size.single_calls * one.gateway.weight), 50)
-    single = Load(address=one.address, key=KEY, connections=1, requests=requests)
+    single = Load(address=one.address, key=one.gateway.key, connections=1, requests=requests)
     direct, alone = run_load(replace(single, address=replica)), run_load(single)
     return Round(
         cpu_us_per_call=calls.cpu_us,
@@ -208,7 +207,7 @@ def _memory(gateway: Gateway, count: int, folder: Path, say: Say) -> tuple[int, 
     """Start the gateway afresh, with a replica whose streams last, and hold `count` of them open."""
     with mock_replica("--itl-ms", "1000") as slow, stand(gateway, [slow], folder) as fresh:
         idle = fresh.process.rss_bytes()
-        opened, held = open_streams_rss(fresh.address, fresh.process, count)
+        opened, held = open_streams_rss(fresh.address, fresh.process, count, key=gateway.key)
     say(f"{gateway.name}: {idle / 1e6:.0f} MB idle, {held / 1e6:.0f} MB with {opened} open streams")
     return idle, held, opened
 
@@ -220,7 +219,7 @@ def stand(gateway: Gateway, replicas: Sequence[str], folder: Path) -> Iterator[_
     command = gateway.command(port=port, replicas=replicas, folder=folder)
     address = f"http://127.0.0.1:{port}"
     with serving(gateway.name, command, core=GATEWAY_CORE) as process:
-        probe = Load(address=address, key=KEY, connections=1, requests=1, tokens=4, timeout_s=10)
+        probe = Load(address=address, key=gateway.key, connections=1, requests=1, tokens=4, timeout_s=10)
         is_ready: Callable[[], bool] = lambda: run_load(probe).errors == 0  # noqa: E731
         wait_until(is_ready, process, within_s=120)
         yield _Standing(gateway, process, address)
