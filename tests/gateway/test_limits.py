@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from lmaas_gateway.call import Principal, Usage
+from lmaas_gateway.limits.rules import Limit
+from lmaas_gateway.limits.stage import Limiter
+from lmaas_gateway.limits.stores import LocalStore
+from lmaas_gateway.limits.table import Table
+from lmaas_gateway.meter import Meter
+from lmaas_gateway.metrics import Metrics
+from lmaas_gateway.replicas.pool import Pool
+from lmaas_gateway.settings import CacheSettings, LimitSettings, PriceSettings
 from lmaas_gateway.testing import FakeReplica, Script
+from support.calls import make_call
 from support.serving import ASK, CHAT, STREAM, Running, run_gateway, settings_for
 from support.stub import Response, raw_client, request_bytes
+
+if TYPE_CHECKING:
+    from lmaas_gateway.call import Exits
+    from lmaas_gateway.limits.reservation import Reservation
 
 KEY = "0123456789abcdef"
 OTHER = "fedcba9876543210"
@@ -126,11 +144,11 @@ async def test_reply_without_a_bound_is_given_one() -> None:
 
 async def test_limit_of_a_model_counts_everybodys_calls() -> None:
     async with FakeReplica() as replica:
-        settings = limited(replica)
-        model = settings.models[0]
+        wanted = limited(replica)
+        model = wanted.models[0]
         quotas = model.limits.model_copy(update={"requests_per_day": 2})
-        settings = settings.model_copy(update={"models": (model.model_copy(update={"limits": quotas}),)})
-        async with run_gateway(settings) as running:
+        models = (model.model_copy(update={"limits": quotas}),)
+        async with run_gateway(wanted.model_copy(update={"models": models})) as running:
             keys = (KEY, OTHER, KEY)
             replies = [await running.post(CHAT, ASK, f"authorization: Bearer {key}") for key in keys]
             assert [reply.status for reply in replies] == [200, 200, 429]
@@ -288,3 +306,136 @@ async def test_used_up_limit_refuses_without_counting() -> None:
         words = running.gateway.limiter._prompts = Words(replica)
         assert (await ask(running, max_tokens=500)).status == 429
         assert words.asked == 0
+
+
+async def test_money_is_reserved_by_price_and_settled_to_the_cost() -> None:
+    async with FakeReplica() as replica:
+        wanted = limited(replica, dollars_per_month="0.01")
+        price = PriceSettings.model_validate({"input_per_million": "1", "output_per_million": "2"})
+        model = wanted.models[0].model_copy(update={"price": price})
+        async with run_gateway(wanted.model_copy(update={"models": (model,)})) as running:
+            assert (await ask(running, max_tokens=1_000)).status == 200
+            refused = await ask(running, max_tokens=6_000)
+            assert refused.status == 429
+            assert (refused.error["type"], refused.error["code"]) == ("insufficient_quota",) * 2
+            assert "key tight: 0.01 US dollars a month" in refused.error["message"]
+            assert refused.headers["x-should-retry"] == "false"
+            limiter = running.gateway.limiter
+            (rules,) = [rules for rules in limiter._known.values() if rules is not None]
+            usage = (await running.logged(1))["prompt_tokens"], (await running.logged(1))["completion_tokens"]
+            assert limiter.store.total(rules.counters[0]) == usage[0] * 1_000 + usage[1] * 2_000
+
+
+async def test_settling_twice_gives_nothing_back_twice() -> None:
+    async with FakeReplica() as replica, run_gateway(limited(replica, calls_in_flight=2)) as running:
+        limiter = running.gateway.limiter
+        exits: Exits = []
+        principal = Principal("tight")
+        meter = Meter("r", CHAT, time.perf_counter)
+        one, two = (
+            limiter.open(principal, make_call(), running.pool, meter=meter, exits=exits) for _ in range(2)
+        )
+        assert one is not None
+        assert two is not None
+        assert one.try_take()
+        assert two.try_take()
+        one.settle()
+        one.settle()
+        assert limiter.store.total(one.rules.counters[0]) == 1
+        assert exits == [one.settle, two.settle]
+
+
+async def test_cached_reply_costs_a_request_and_no_tokens() -> None:
+    async with FakeReplica() as replica:
+        wanted = limited(replica, requests_per_minute=5, tokens_per_minute=10_000)
+        cached = wanted.model_copy(update={"cache": CacheSettings(enabled=True)})
+        async with run_gateway(cached) as running:
+            fields = {"max_tokens": 5, "temperature": 0, "seed": 1}
+            first = await ask(running, **fields)
+            hit = await ask(running, **fields)
+            again = await ask(running, **fields)
+            assert hit.headers["x-lmaas-cache"] == "hit"
+            assert hit.headers["x-ratelimit-remaining-requests"] == "3"
+            name = "x-ratelimit-remaining-tokens"
+            assert hit.headers[name] == again.headers[name]
+            assert first.status == 200
+
+
+class LimiterModel(RuleBasedStateMachine):
+    """Calls that are taken, counted, extended and settled in any order hold what they should, no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limiter = Limiter(
+            LimitSettings(step_tokens=7), LocalStore(Table.in_memory(64)), Metrics({}), is_shared=False
+        )
+        self.limiter.follow(
+            [
+                Limit("key", "k", "tokens", 3000, "day"),
+                Limit("key", "k", "tokens_in_flight", 2500),
+                Limit("key", "k", "calls_in_flight", 3),
+            ]
+        )
+        self.pool = Pool("mock", "chat", (), 0)
+        self.open: list[Reservation] = []
+        self.used = 0
+
+    @rule(tokens=st.integers(0, 900), stream=st.booleans())
+    def take(self, tokens: int, stream: bool) -> None:
+        bound = b'"stream":true' if stream else b'"max_tokens":%d' % tokens
+        call = make_call(b'{"model":"mock","messages":[],%b}' % bound)
+        meter = Meter("r", CHAT, time.perf_counter)
+        reservation = self.limiter.open(Principal("k"), call, self.pool, meter=meter, exits=[])
+        assert reservation is not None
+        if reservation.try_take():
+            self.open.append(reservation)
+
+    @rule(which=st.integers(0, 5), tokens=st.integers(0, 600))
+    def count(self, which: int, tokens: int) -> None:
+        if self.open:
+            reservation = self.open[which % len(self.open)]
+            reservation.tighten(min(tokens, reservation.prompt_tokens))
+
+    @rule(which=st.integers(0, 5))
+    def extend(self, which: int) -> None:
+        if self.open:
+            reservation = self.open[which % len(self.open)]
+            before = reservation.completion_tokens
+            has_more = reservation.extend_now()
+            assert reservation.completion_tokens == before + 7 * has_more
+
+    @rule(
+        which=st.integers(0, 5),
+        part=st.floats(0, 1),
+        outcome=st.sampled_from(("ok", "client_gone", "error", "interrupted")),
+    )
+    def settle(self, which: int, part: float, outcome: Any) -> None:
+        if not self.open:
+            return
+        reservation = self.open.pop(which % len(self.open))
+        meter, held_tokens = reservation.meter, reservation.prompt_tokens + reservation.completion_tokens
+        meter.outcome, meter.is_sent = outcome, outcome != "error"
+        used = 0 if outcome == "error" else held_tokens
+        if outcome == "ok":
+            used = int(held_tokens * part)
+            meter.usage = Usage(used // 2, used - used // 2)
+        reservation.settle()
+        reservation.settle()
+        self.used += used
+
+    @invariant()
+    def holds_what_is_open(self) -> None:
+        tokens = sum(one.prompt_tokens + one.completion_tokens for one in self.open)
+        assert self.limiter.reserved_tokens == tokens
+        rules = self.limiter._known.get(("k", "mock"))
+        if rules is not None:
+            day, in_flight, calls = rules.counters
+            total = self.limiter.store.total
+            assert total(calls) == len(self.open) <= 3
+            assert total(in_flight) == tokens <= 2500
+            assert total(day) == self.used + tokens <= 3000
+            assert self.limiter.loose <= set(self.open)
+
+
+LimiterModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLimiterModel = LimiterModel.TestCase
