@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from support.store_servers import ValkeyServer
 
+WARM_UP = 4
+"""Calls that a world makes before anything else."""
+
 
 @pytest.mark.fault("F25")
 async def test_workers_let_exactly_the_limit_through(tmp_path: Path) -> None:
@@ -39,7 +42,7 @@ async def test_workers_let_exactly_the_limit_through(tmp_path: Path) -> None:
         world.is_stopped = True  # several processes: descriptors and tasks of one say nothing
         told = await world.history.calls_of(*[asking(tokens=1)] * 1000, within_s=60)
         passed = [one for one in told if one.status != 429]
-        assert len(passed) == 100
+        assert len(passed) == 100 - WARM_UP
         assert {one.code for one in told if one not in passed} == {"rate_limit_exceeded"}
 
 
