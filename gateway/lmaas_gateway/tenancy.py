@@ -25,6 +25,7 @@ from lmaas_gateway.contents.masters import check_masters
 from lmaas_gateway.contents.stage import Contents
 from lmaas_gateway.contents.writer import ContentWriter
 from lmaas_gateway.errors import SettingsError, StoreUnavailableError
+from lmaas_gateway.identity.configured import names_key
 from lmaas_gateway.identity.first_start import FirstStart
 from lmaas_gateway.identity.identities import Identities
 from lmaas_gateway.identity.salts import Salts
@@ -194,7 +195,7 @@ async def _bring_up(settings: Settings, tell: Callable[[str], None]) -> None:
         await check_masters(vault, database, at=int(time.time() * 1e6))
         first = FirstStart(database, Trail(vault), vault)
         key = await first.make(
-            wants_key=not _names_key(settings), lifetime_days=settings.identity.key_lifetime_days
+            wants_key=not names_key(settings), lifetime_days=settings.identity.key_lifetime_days
         )
         if key is not None:
             tell(key.text)
@@ -216,7 +217,3 @@ async def _keep_trying(
             return
         report("the database answers and is up to date")
         return
-
-
-def _names_key(settings: Settings) -> bool:
-    return settings.api_key is not None or settings.admin_key is not None or bool(settings.keys)

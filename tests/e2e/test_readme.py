@@ -46,6 +46,7 @@ def test_block_runs_when_pasted(gateway: LiveGateway, language: str, code: str) 
         env={
             **os.environ,
             "LMAAS_BASE_URL": gateway.base_url,
+            "LMAAS_API_KEY": "none",
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
         },
     )

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lmaas_gateway.identity.configured import names_key
 from lmaas_gateway.identity.keys import NewKey, make_key
 from lmaas_gateway.settings import Settings
 from lmaas_gateway.storage import keys
 from lmaas_gateway.tenancy import Tenancy
 from lmaas_gateway.testing import FakeReplica, Script
+from lmaas_gateway.vault.vault import Vault
 from support.administration import MASTER_KEY
 from support.serving import ASK, CHAT, STREAM, run_gateway
 from support.stub import ask, raw_client, request_bytes
@@ -95,6 +97,22 @@ async def test_key_opens_the_gateway_and_nothing_else_does(site: Site) -> None:
     stranger = await site.call(make_key(site.tenancy.vault))
     assert (stranger.status, stranger.error["code"]) == (401, "invalid_api_key")
     assert stranger.headers["www-authenticate"] == "Bearer"
+
+
+async def test_key_of_the_store_is_no_other_one_though_the_configuration_names_it_too(
+    sqlite_url: str, tmp_path: Path, replica: FakeReplica
+) -> None:
+    vault = Vault.open(Settings.model_validate({"data_dir": tmp_path, "master_key": MASTER_KEY}))
+    key = make_key(vault)
+    async with site_at(sqlite_url, tmp_path, replica, api_key=key.text) as site:
+        assert (await site.call(key)).status == 401
+        await site.tenant.add_key(key)
+        async with asyncio.timeout(8):
+            while (await site.call(key)).status != 200:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.1)
+        assert site.running.log[-1]["principal"] == key.id
+    assert not names_key(Settings.model_validate({"api_key": key.text}))
+    assert names_key(Settings.model_validate({"api_key": "0123456789abcdef"}))
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "api-key"])

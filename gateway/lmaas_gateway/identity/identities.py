@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.identity.addresses import Proxies
 from lmaas_gateway.identity.authenticator import Authenticator
 from lmaas_gateway.identity.changes import KeyChanges
-from lmaas_gateway.identity.configured import principals_of
+from lmaas_gateway.identity.configured import is_of_store, principals_of
 from lmaas_gateway.identity.running import RunningCalls
 from lmaas_gateway.identity.source import Holders
 from lmaas_gateway.identity.stored import StoredKeys, principal_of_key
@@ -66,8 +66,9 @@ class Identities:
 
     def authenticator(self, settings: Settings) -> Authenticator:
         """Make what tells callers apart, those of the configuration among them."""
+        principals = principals_of(settings, self._salts)
         return Authenticator(
-            principals_of(settings, self._salts),
+            {key: principal for key, principal in principals.items() if not is_of_store(key)},
             keys=self._keys,
             tokens=self._tokens,
             warm=self._warm,
