@@ -43,6 +43,8 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "idempotency_in_flight": errors.ConflictError,
     "idempotency_mismatch": errors.UnprocessableEntityError,
     "replica_not_found": errors.NotFoundError,
+    "object_not_found": errors.NotFoundError,
+    "conflict": errors.ConflictError,
     "method_not_allowed": errors.MethodNotAllowedError,
     "request_timeout": errors.RequestTimeoutError,
     "body_too_large": errors.ContentTooLargeError,
