@@ -252,3 +252,24 @@ async def test_second_signal_stops_the_workers_soon(tmp_path: Path, pause_s: flo
         async with asyncio.timeout(5):
             (line,) = await finish(process)
     assert json.loads(line)["code"] == "server_shutting_down"
+
+
+async def test_admin_api_has_a_listener_of_its_own_in_all_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    key = "operators-key-of-this-test"
+    said: list[bytes] = []
+    lines = ("admin: {port: 0}", f"admin_key: {key}", "workers: 2")
+    async with (
+        FakeReplica() as replica,
+        served(replica, tmp_path, *lines, is_open=False, said=said) as (process, port),
+    ):
+        (line,) = [line for line in said if line.startswith(b"The admin API is at 127.0.0.1:")]
+        admin_port = int(line.split(b":")[1].split(b"/")[0])
+        bearer = f"authorization: Bearer {key}"
+        for _ in range(8):
+            me = request_bytes("/admin/v1/me", b"", bearer, method="GET")
+            assert (await ask(admin_port, me)).json["kind"] == "operator"
+            assert (await ask(port, me)).status == 404
+        await stop(process)

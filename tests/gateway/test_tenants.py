@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmaas_gateway.administration.operations import OPERATIONS
-from lmaas_gateway.storage import ledger
+from lmaas_gateway.contents.archive import Exchange, Kept, seal_content
+from lmaas_gateway.storage import contents, ledger
 from lmaas_gateway.storage.database import Database
 from lmaas_gateway.storage.records import LedgerEntry
 from lmaas_gateway.tenancy import Tenancy
@@ -243,6 +244,28 @@ async def test_erasure_asks_for_the_name_and_leaves_no_row_of_a_call(sqlite_url:
         assert (await admin("GET", "/usage?start=0")).json["data"] == []
         async with admin.tenancy.database.reading() as connection:
             assert await ledger.find(connection, "org_other", "call_2")
+
+
+async def test_contents_are_listed_without_and_shown_with_what_they_hold_once_audited(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with administered(sqlite_url, tmp_path) as admin:
+        organization = (await admin("POST", "/organizations", {"name": "acme"})).json["id"]
+        exchange = Exchange(request=b'{"model": "mock"}', reply=b"data: [DONE]\n\n", is_stream=True)
+        kept = [Kept(f"call_{number}", organization, "proj_1", number * 10**6, exchange) for number in (1, 2)]
+        async with admin.tenancy.database.writing(deadline_s=20) as connection:
+            key = await admin.tenancy._data_keys.take(connection, organization, 2)
+            for one in kept:
+                await contents.add(connection, seal_content(one, key))
+        page = (await admin("GET", "/contents?project=proj_1&limit=1")).json
+        assert (page["data"][0]["id"], page["has_more"], page["data"][0]["request"]) == ("call_2", True, None)
+        shown = (await admin("GET", "/contents/call_1")).json
+        assert (shown["request"], shown["reply"]) == ({"model": "mock"}, "data: [DONE]\n\n")
+        assert (await admin("GET", "/contents/call_3")).status == 404
+        trail = (await admin("GET", "/audit?action=contents.show")).json["data"]
+        assert [(entry["actor"], entry["object_id"]) for entry in trail] == [("operator", "call_1")]
+        await admin("POST", f"/organizations/{organization}/erase", {"confirm": "acme"})
+        assert (await admin("GET", "/contents/call_1")).status == 404
 
 
 async def test_prices_are_those_of_the_configuration(sqlite_url: str, tmp_path: Path) -> None:
