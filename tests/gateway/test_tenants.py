@@ -223,6 +223,18 @@ async def test_books_are_added_up_and_exported_as_each_kind_of_file(sqlite_url: 
         assert len(trail) == 3
 
 
+async def test_operator_sees_the_sums_of_all_and_narrows_them_in_one(sqlite_url: str, tmp_path: Path) -> None:
+    async with administered(sqlite_url, tmp_path) as admin:
+        names = [(await admin("POST", "/organizations", {"name": name})).json["id"] for name in "ab"]
+        async with admin.tenancy.database.writing(deadline_s=20) as connection:
+            await ledger.record(connection, [entry(number, name) for number, name in enumerate(names)])
+        sums = (await admin("GET", "/usage?start=0&group_by=organization")).json["data"]
+        assert sorted(one["organization"] for one in sums) == sorted(names)
+        assert (await admin("GET", "/usage?start=0&model==cmd()")).error["param"] == "organization"
+        narrowed = await admin("GET", f"/usage?start=0&key=k1&organization={names[0]}")
+        assert [one["calls"] for one in narrowed.json["data"]] == [1]
+
+
 def read_parquet(content: bytes) -> list[dict[str, Any]]:
     from pyarrow import parquet  # noqa: PLC0415 - an extra
 

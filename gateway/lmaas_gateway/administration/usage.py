@@ -56,7 +56,8 @@ class Usage:
         columns = [_COLUMNS[group] for group in groups]
         first_day, last_day = self._days(wanted.start, wanted.end)
         async with self._office.reading() as connection:
-            if actor.is_operator and not actor.organization:
+            is_narrowed = wanted.project or wanted.key or wanted.model
+            if actor.is_operator and not actor.organization and not is_narrowed:
                 sums = await ledger.usage_of_all(
                     connection, first_day=first_day, last_day=last_day, by=columns or ["organization_id"]
                 )
