@@ -31,6 +31,8 @@ def test_schemas_are_closed(operation: Operation) -> None:
         (requests.CreateKey, {**KEY, "secret": "x"}, "unknown field `secret`"),
         (requests.CreateKey, {**KEY, "name": ""}, "length >= 1"),
         (requests.CreateKey, {**KEY, "name": "a\x1b[2Jb"}, "regex"),
+        (requests.CreateKey, {**KEY, "name": "laptop\n"}, "regex"),
+        (requests.CreateKey, {**KEY, "project": "proj_1\n"}, "regex"),
         (requests.CreateKey, {**KEY, "name": "a" * 65}, "length <= 64"),
         (requests.CreateKey, {**KEY, "project": "../x"}, "regex"),
         (requests.CreateKey, {**KEY, "weight": 0}, ">= 0.01"),

@@ -14,23 +14,30 @@ Metric: TypeAlias = Literal["requests", "tokens", "calls_in_flight", "tokens_in_
 Period: TypeAlias = Literal["minute", "day", "month", "none"]
 Grouping: TypeAlias = Literal["organization", "project", "key", "model", "day"]
 
-# No control characters: names stand in tables on terminals and in logs.
+# No control characters: names stand in tables on terminals and in logs. In Python `$` also stands before a last
+# newline, which is one.
 Name: TypeAlias = Annotated[
     str,
-    Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", description="A name for people."),
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)",
+        description="A name for people.",
+    ),
 ]
 Id: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="The id of an object.")
+    str,
+    Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$(?!\n)", description="The id of an object."),
 ]
 ActionName: TypeAlias = Annotated[
-    str, Meta(max_length=64, pattern=r"^[a-z_.-]+$", description="As in `keys.create`.")
+    str, Meta(max_length=64, pattern=r"^[a-z_.-]+$(?!\n)", description="As in `keys.create`.")
 ]
 Glob: TypeAlias = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=256,
-        pattern=r"^[^\x00-\x20\x7f-\x9f]+$",
+        pattern=r"^[^\x00-\x20\x7f-\x9f]+$(?!\n)",
         description="A name, or a pattern with `*`, `?` and `[…]`.",
     ),
 ]
@@ -39,20 +46,20 @@ SubjectId: TypeAlias = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[^\x00-\x20\x7f-\x9f]+$",
+        pattern=r"^[^\x00-\x20\x7f-\x9f]+$(?!\n)",
         description="The id of a project, key or member, or the name of a model.",
     ),
 ]
 RoutePattern: TypeAlias = Annotated[
     str,
-    Meta(max_length=128, pattern=r"^/[A-Za-z0-9/_*.-]*$", description="A path, or a pattern with `*`."),
+    Meta(max_length=128, pattern=r"^/[A-Za-z0-9/_*.-]*$(?!\n)", description="A path, or a pattern with `*`."),
 ]
 Address: TypeAlias = Annotated[
     str,
     Meta(
         min_length=2,
         max_length=49,
-        pattern=r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+        pattern=r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$(?!\n)",
         description="An address or a network, such as `10.0.0.0/8`.",
     ),
 ]
@@ -61,7 +68,7 @@ Subject: TypeAlias = Annotated[
     Meta(
         min_length=3,
         max_length=512,
-        pattern=r"^[^\x00-\x20\x7f-\x9f|]+\|[^\x00-\x1f\x7f-\x9f|]+$",
+        pattern=r"^[^\x00-\x20\x7f-\x9f|]+\|[^\x00-\x1f\x7f-\x9f|]+$(?!\n)",
         description="Who signs in: the issuer of the token, `|`, and its `sub`.",
     ),
 ]
