@@ -323,6 +323,20 @@ class TestDataKeys:
             )
         assert bytes(row.wrapped) == b""
 
+    async def test_destroyed_key_is_not_left_in_the_file(self, sqlite_url: str, keys: DataKeys) -> None:
+        database = Database(sqlite_url, StorageSettings(deadline_s=10))
+        await write(ContentWriter(database, keys, ContentSettings(), Metrics({})), kept())
+        async with database.reading() as connection:
+            found = await data_keys.find_newest(connection, "org_a")
+        assert found is not None
+        async with database.writing() as connection:
+            await erasure.shred(connection, "org_a", 1)
+        await erasure.erase_rows(database, "org_a")
+        await database.close()
+        data = await asyncio.to_thread(Path(sqlite_url.removeprefix("sqlite:///")).read_bytes)
+        assert bytes(found.wrapped) not in data
+        assert b"call_1" not in data
+
     async def test_destroyed_key_seals_nothing_more_although_it_is_known(
         self, database: Database, writer: ContentWriter
     ) -> None:

@@ -11,10 +11,12 @@ import pytest
 from lmaas.cli import main
 from lmaas_gateway.contents.archive import Archive, Exchange, Kept
 from lmaas_gateway.contents.data_keys import DataKeys
+from lmaas_gateway.contents.masters import check_masters
 from lmaas_gateway.contents.writer import ContentWriter
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.settings import Settings
-from lmaas_gateway.tenancy import Tenancy, prepare
+from lmaas_gateway.storage.schema import migrate
+from lmaas_gateway.tenancy import Tenancy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +31,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def fill(settings: Settings) -> None:
-    await prepare(settings, lambda _: None, lambda _: None)
     tenancy = await Tenancy.open(settings)
+    await migrate(tenancy.database)
+    await check_masters(tenancy.vault, tenancy.database, at=1)
     writer = ContentWriter(
         tenancy.database, DataKeys(tenancy.vault, max_age_days=1), settings.contents, Metrics({})
     )

@@ -80,6 +80,8 @@ def open_sqlite(url: URL, *, size: int, is_writer: bool) -> AsyncEngine:
         # A row that was reported as written is on the disk, even if the machine loses power.
         "PRAGMA synchronous=FULL" if is_writer else "PRAGMA synchronous=NORMAL",
         "PRAGMA foreign_keys=ON",
+        # What is destroyed, such as a tenant's data keys, is overwritten and not just let go.
+        "PRAGMA secure_delete=ON",
         f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}",
         *(() if is_writer else ("PRAGMA query_only=ON",)),
     )
