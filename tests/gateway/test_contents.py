@@ -487,8 +487,15 @@ class TestRotation:
 class TestMasters:
     async def test_the_same_secret_is_known_again_and_a_new_version_added(self, database: Database) -> None:
         two = Vault({1: b"Zk3pQ9xT7mB1vR5nW8yL2cH6dJ0fG4sAuEoI", 2: os.urandom(32)})
-        for vault in (VAULT, VAULT, two, VAULT, two):
+        for vault in (VAULT, VAULT, two, two):
             await check_masters(vault, database, at=1)
+
+    async def test_host_that_lacks_the_newest_version_is_told_to_copy_it(self, database: Database) -> None:
+        both = {1: b"Zk3pQ9xT7mB1vR5nW8yL2cH6dJ0fG4sAuEoI", 2: os.urandom(32)}
+        await check_masters(Vault(both), database, at=1)
+        with pytest.raises(SettingsError, match="copy it from the host"):
+            await check_masters(VAULT, database, at=2)
+        await check_masters(Vault({2: both[2]}), database, at=3)
 
     async def test_another_hosts_own_secret_is_refused_with_what_to_do(self, database: Database) -> None:
         await check_masters(VAULT, database, at=1)

@@ -102,12 +102,12 @@ class TestServing:
     async def test_bytes_that_are_no_handshake_end_that_connection_only(
         self, replica: FakeReplica, authority: Authority, hostile: bytes
     ) -> None:
-        tls = tls_of(authority.issue("server.pem"), handshake_timeout_s=0.2)
+        tls = tls_of(authority.issue("server.pem"), handshake_timeout_s=2)
         async with run_gateway(settings_for(replica, **tls)) as running:
             async with raw_client(running.port) as client:
                 client.send(hostile)
                 with contextlib.suppress(ConnectionError):
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(20):
                         assert b"HTTP" not in await client.reader.read()
             assert await status_of(running, trusting(authority)) == 200
 
@@ -237,6 +237,15 @@ class TestRenewal:
                 client.send(request_bytes(CHAT, ASK))
                 assert (await client.response()).status == 200
             assert await asyncio.to_thread(serial_seen, running.port, tls) != before
+
+    async def test_fault_of_our_own_ends_no_watch(
+        self, authority: Authority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        context = open_listener(TlsSettings(cert_file=authority.issue("server.pem")))
+        assert context is not None
+        context._build = lambda: 1 / 0  # type: ignore[assignment, return-value]
+        assert not await context.renew()
+        assert "division by zero" in caplog.text
 
     async def test_changed_file_is_noticed_once_it_is_quiet(self, authority: Authority) -> None:
         cert = authority.issue("server.pem")

@@ -31,6 +31,12 @@ async def check_masters(vault: Vault, database: Database, *, at: int) -> None:
     """
     async with database.writing(deadline_s=database.admin_deadline_s) as connection:
         known = await master_versions.list_all(connection)
+        newest = max(known, default=0)
+        if newest > vault.newest:
+            raise SettingsError(
+                f"the database is used with version {newest} of the master secret, which is not here, only "
+                f"{list(vault.versions)}; copy it from the host where it was made"
+            )
         for version in vault.versions:
             fingerprint = vault.fingerprint(version)
             if version not in known:

@@ -77,8 +77,12 @@ class RenewedContext(ssl.SSLContext):
         self._settling = None
         try:
             self._newest = await asyncio.to_thread(self._build)
-        except SettingsError as error:
-            _LOG.error("TLS files were not taken, those read before go on being used: %s", error)
+        except Exception as error:
+            # Whatever is in the files, it must not end who looks at them.
+            seen = None if isinstance(error, SettingsError) else error
+            _LOG.error(
+                "TLS files were not taken, those read before go on being used: %s", error, exc_info=seen
+            )
             return False
         _LOG.info("TLS files were read again: %s", ", ".join(map(str, self._paths)))
         return True
