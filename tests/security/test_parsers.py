@@ -130,7 +130,7 @@ def test_refusals_of_replicas(body: bytes, status: int) -> None:
 def test_streams_of_services_give_the_same_events_however_they_are_cut(data: bytes, size: int) -> None:
     def events(step: int) -> list[str]:
         parser = sse.SSEParser()
-        found: list[str] = []
+        found: list[sse.ServerSentEvent] = []
         for start in range(0, len(data), step):
             found += parser.feed(data[start : start + step])
         return [repr(event) for event in found]
