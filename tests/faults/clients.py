@@ -262,9 +262,11 @@ class History:
         finally:
             await talk.close()
 
-    async def call(self, fields: Mapping[str, Any], *headers: str, within_s: float = 30.0) -> Told:
+    async def call(
+        self, fields: Mapping[str, Any], *headers: str, key: str = KEY, within_s: float = 30.0
+    ) -> Told:
         """Make one call, to its end."""
-        async with self.open(fields, *headers) as talk:
+        async with self.open(fields, *headers, key=key) as talk:
             return await talk.finish(within_s=within_s)
 
     async def calls_of(self, *fields: Mapping[str, Any], within_s: float = 30.0) -> list[Told]:

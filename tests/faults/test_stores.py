@@ -25,6 +25,7 @@ from faults.world import replicas_here, world_of
 from lmaas_gateway.testing.fault_proxy import FaultProxy
 from lmaas_gateway.testing.toxics import Latency, Timeout
 from support.stores import migrated
+from support.stub import ask, request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
     from support.store_servers import PostgresServer, ValkeyServer
 
 _PATIENCE_S = 60.0
+_OPERATOR = "canary-operator-77c0a1d9e2"
 # One connection, so that what a gateway holds is the same before and after.
 _STORAGE: dict[str, Any] = {"connections": 1, "breaker_open_s": 0.5}
 
 
 def _settings(tmp_path: Path, url: str, **storage: Any) -> dict[str, Any]:
     return {
+        "open": False,
         "data_dir": str(tmp_path / "data"),
         "storage": {"url": url, **_STORAGE, **storage},
         "books": {"ship_interval_s": 0.2},
@@ -54,14 +57,14 @@ def _booked_in_postgres(server: PostgresServer) -> dict[str, int]:
     return {request: int(tokens) for request, _, tokens in (line.partition("|") for line in lines)}
 
 
-async def _load(world: World, *, seconds: float, **script: Any) -> list[Told]:
+async def _load(world: World, *, seconds: float, key: str = KEY, **script: Any) -> list[Told]:
     """Calls of eight clients, one after the other."""
     until_s = asyncio.get_running_loop().time() + seconds
     told: list[Told] = []
 
     async def client() -> None:
         while asyncio.get_running_loop().time() < until_s:
-            told.append(await world.history.call(asking(stream=len(told) % 2 == 0, **script)))
+            told.append(await world.history.call(asking(stream=len(told) % 2 == 0, **script), key=key))
 
     await asyncio.gather(*(client() for _ in range(8)))
     return told
@@ -138,6 +141,52 @@ async def test_database_that_dies_or_hangs_under_load_delays_no_call_and_loses_n
         assert _slowest_s(during) < 2 * _slowest_s([*before, *after]) + 0.3
         await _until_booked(told, lambda: _booked_in_postgres(server))
         assert server.run("SELECT sum(calls) FROM usage_days") == server.run("SELECT count(*) FROM ledger")
+
+
+async def _admin(world: World, method: str, path: str, fields: object = b"") -> dict[str, Any]:
+    bearer = f"authorization: Bearer {_OPERATOR}"
+    request = request_bytes(f"/admin/v1{path}", fields, bearer, method=method)
+    reply = await ask(world.gateway.port, request)
+    assert reply.status in {200, 201}, reply.body
+    answer: dict[str, Any] = reply.json
+    return answer
+
+
+@pytest.mark.fault("F26")
+async def test_without_the_database_known_keys_serve_revoked_ones_do_not_and_new_ones_are_told_to_wait(
+    tmp_path: Path, new_postgres: Callable[[], PostgresServer]
+) -> None:
+    server = new_postgres()
+    await asyncio.to_thread(server.start)
+    settings = _settings(tmp_path, server.url()) | {"admin_key": _OPERATOR, "identity": {"cache_s": 1.0}}
+    async with (
+        replicas_here(1) as replicas,
+        world_of(*replicas, process_in=tmp_path, **settings) as world,
+    ):
+        organizations = (await _admin(world, "GET", "/organizations"))["data"]
+        if not organizations:
+            await _admin(world, "POST", "/organizations", {"name": "acme"})
+        project = (await _admin(world, "POST", "/projects", {"name": "web"}))["id"]
+        known, revoked, unseen = [
+            await _admin(world, "POST", "/keys", {"project": project, "name": name})
+            for name in ("known", "revoked", "unseen")
+        ]
+        before = [await world.history.call(asking(), key=one["secret"]) for one in (known, revoked)]
+        await _admin(world, "DELETE", f"/keys/{revoked['id']}")
+        await _settle(world)
+        await asyncio.to_thread(server.kill)
+        during = await _load(world, seconds=4.0, key=known["secret"])
+        assert {one.outcome for one in (*before, *during)} == {"ok"}
+        assert (await world.history.call(asking(), key=revoked["secret"])).status in {401, 503}
+        waiting = await world.history.call(asking(), key=unseen["secret"])
+        assert (waiting.status, waiting.code) == (503, "store_unavailable")
+        assert "retry-after" in waiting.headers
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(_PATIENCE_S):
+            while (await world.history.call(asking(), key=unseen["secret"])).outcome != "ok":
+                await asyncio.sleep(0.2)
+        assert (await world.history.call(asking(), key=revoked["secret"])).status == 401
+        await _until_booked([*before, *during], lambda: _booked_in_postgres(server))
 
 
 @pytest.mark.fault("F26")
