@@ -14,8 +14,8 @@ Metric: TypeAlias = Literal["requests", "tokens", "calls_in_flight", "tokens_in_
 Period: TypeAlias = Literal["minute", "day", "month", "none"]
 Grouping: TypeAlias = Literal["organization", "project", "key", "model", "day"]
 
-# No control characters: names stand in tables on terminals and in logs. Python's `$` also stands before a last
-# newline, which is one.
+# No control characters: names stand in tables on terminals and in logs. Python's `$` also stands before a
+# last newline, which is one.
 Name: TypeAlias = Annotated[
     str,
     Meta(
