@@ -156,6 +156,7 @@ class Tenancy:
                     await self._writer.flush()
         if self._bookkeeper is not None:
             await self._bookkeeper.close(_LAST_SHIPPING_S)
+        await self.identities.close()
         await self.database.close()
 
 

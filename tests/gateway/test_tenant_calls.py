@@ -309,6 +309,30 @@ async def test_key_is_as_it_was_changed_in_another_gateway_on_the_same_database(
             await tenancy.close()
 
 
+async def test_valkey_tells_other_gateways_at_once(
+    sqlite_url: str, tmp_path: Path, replica: FakeReplica, valkey_url: str
+) -> None:
+    storage = {"url": sqlite_url, "deadline_s": 10, "valkey_url": valkey_url}
+    slow = {"poll_s": 5}
+    async with (
+        site_at(sqlite_url, tmp_path / "one", replica, storage=storage, identity=slow) as one,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        settings = one.running.gateway.settings.model_copy(update={"data_dir": tmp_path / "two"})
+        tenancy = await Tenancy.open(settings)
+        stack.push_async_callback(tenancy.close)
+        two = await stack.enter_async_context(run_gateway(settings, tenancy=tenancy))
+        key = await one.key()
+        bearer = f"authorization: Bearer {key.text}"
+        await asyncio.sleep(0.3)  # both have looked once, and listen
+        assert (await two.post(CHAT, ASK, bearer)).status == 200
+        await revoke(one, key)
+        await one.tenancy.identities.announce()
+        async with asyncio.timeout(3):
+            while (await two.post(CHAT, ASK, bearer)).status == 200:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.02)
+
+
 async def test_limits_of_junk_hold_over_sockets(site: Site) -> None:
     junk = [make_key(site.tenancy.vault) for _ in range(40)]
     replies = [

@@ -30,6 +30,7 @@ KNOWN_WITHIN_S = 5.0
 # Transactions are seen when they commit, not in the order of the times that they write.
 _OVERLAP_S = 10.0
 _USED_INTERVAL_S = 60.0
+_MIN_PAUSE_S = 0.02
 
 
 class ChangeSource(Protocol):
@@ -106,6 +107,8 @@ class KeyChanges:
             except TimeoutError:
                 pass
             self._news.clear()
+            # Of news that come in a shower, one look sees them all.
+            await asyncio.sleep(_MIN_PAUSE_S)
 
     async def follow(self) -> None:
         """Find out once what has changed, and act on it."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
+from lmaas_gateway.errors import StoreUnavailableError
 from lmaas_gateway.identity.addresses import Proxies
 from lmaas_gateway.identity.authenticator import Authenticator
 from lmaas_gateway.identity.changes import KeyChanges
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.storage.database import Database
     from lmaas_gateway.storage.holders import KeyHolder
+    from lmaas_gateway.storage.valkey import Valkey
+
+_CHANNEL = "lmaas:keys"
 
 
 class Identities:
@@ -44,6 +50,7 @@ class Identities:
             self._source, peppers, rules, warm=self._warm, principal_of=self._principal_of
         )
         self._tokens = self._build_tokens(settings)
+        self._valkey = self._open_valkey(settings)
         self._changes = KeyChanges(
             self._source, self._keys, self._warm, running=self._running, poll_s=rules.poll_s
         )
@@ -64,6 +71,15 @@ class Identities:
             finish=self._salts.give,
         )
 
+    def _open_valkey(self, settings: Settings) -> Valkey | None:
+        url = settings.storage.valkey_url
+        if url is None:
+            return None
+        from lmaas_gateway.storage.valkey import Valkey  # noqa: PLC0415 - likewise
+
+        rules = settings.storage
+        return Valkey(url.get_secret_value(), rules, deadline_s=rules.deadline_s)
+
     def authenticator(self, settings: Settings) -> Authenticator:
         """Make what tells callers apart, those of the configuration among them."""
         principals = principals_of(settings, self._salts)
@@ -78,11 +94,29 @@ class Identities:
 
     async def run(self) -> None:
         """Follow what becomes of keys, for ever."""
-        await self._changes.run()
+        listening = asyncio.create_task(self._listen())
+        try:
+            await self._changes.run()
+        finally:
+            listening.cancel()
 
     async def announce(self) -> None:
         """Have all processes find out at once what has changed; those that are not told do within seconds."""
         self._changes.wake()
+        if self._valkey is not None:
+            with contextlib.suppress(StoreUnavailableError):
+                await self._valkey.publish(_CHANNEL, b"")
+
+    async def close(self) -> None:
+        """Close what was opened here."""
+        if self._valkey is not None:
+            await self._valkey.close()
+
+    async def _listen(self) -> None:
+        if self._valkey is not None:
+            # What is told is nothing but that there is news: the database alone says what has changed.
+            async for _ in self._valkey.listen(_CHANNEL):
+                self._changes.wake()
 
     def _principal_of(self, holder: KeyHolder) -> Principal:
         return self._salts.give(principal_of_key(holder))

@@ -105,6 +105,8 @@ def place_of(address: str) -> str:
         at = ip_address(address)
     except ValueError:
         return ""
-    if isinstance(at, IPv6Address) and at.ipv4_mapped is None:
-        return str(ip_network((int(at), _BITS_OF_A_PLACE), strict=False).network_address)
-    return str(at)
+    if not isinstance(at, IPv6Address):
+        return str(at)
+    if at.ipv4_mapped is not None:
+        return str(at.ipv4_mapped)
+    return str(ip_network((int(at), _BITS_OF_A_PLACE), strict=False).network_address)
