@@ -106,12 +106,17 @@ class Tenancy:
     def measure(self, metrics: Metrics) -> None:
         """Count how long the stores take, and show whether they are left alone."""
         self.database.observe = partial(metrics.observe_store, "database")
+        if self.identities.valkey is not None:
+            self.identities.valkey.observe = partial(metrics.observe_store, "valkey", "command")
         metrics.watch(STORE_OPEN, self._open_breakers)
 
     def store_states(self) -> dict[str, str]:
         """Tell of each store whether it is asked (`closed`) or left alone since it fails (`open`)."""
         circuits = self.database.circuits.items()
-        return {f"database_{operation}s": circuit.state for operation, circuit in circuits}
+        states: dict[str, str] = {f"database_{operation}s": circuit.state for operation, circuit in circuits}
+        if self.identities.valkey is not None:
+            states["valkey"] = self.identities.valkey.circuit.state
+        return states
 
     def _open_breakers(self) -> list[tuple[tuple[str, str], float]]:
         circuits = self.database.circuits.items()

@@ -37,6 +37,9 @@ class Identities:
         peppers: What MACs of keys are made with.
         salts: Keep the prompts of tenants apart.
         settings: How callers are known; nothing of that changes while the process runs.
+
+    Attributes:
+        valkey: Carries the news of keys, where there is one; closed here.
     """
 
     def __init__(self, database: Database, peppers: Peppers, salts: Salts, settings: Settings) -> None:
@@ -50,7 +53,7 @@ class Identities:
             self._source, peppers, rules, warm=self._warm, principal_of=self._principal_of
         )
         self._tokens = self._build_tokens(settings)
-        self._valkey = self._open_valkey(settings)
+        self.valkey = self._open_valkey(settings)
         self._changes = KeyChanges(
             self._source, self._keys, self._warm, running=self._running, poll_s=rules.poll_s
         )
@@ -103,19 +106,19 @@ class Identities:
     async def announce(self) -> None:
         """Have all processes find out at once what has changed; those that are not told do within seconds."""
         self._changes.wake()
-        if self._valkey is not None:
+        if self.valkey is not None:
             with contextlib.suppress(StoreUnavailableError):
-                await self._valkey.publish(_CHANNEL, b"")
+                await self.valkey.publish(_CHANNEL, b"")
 
     async def close(self) -> None:
         """Close what was opened here."""
-        if self._valkey is not None:
-            await self._valkey.close()
+        if self.valkey is not None:
+            await self.valkey.close()
 
     async def _listen(self) -> None:
-        if self._valkey is not None:
+        if self.valkey is not None:
             # What is told is nothing but that there is news: the database alone says what has changed.
-            async for _ in self._valkey.listen(_CHANNEL):
+            async for _ in self.valkey.listen(_CHANNEL):
                 self._changes.wake()
 
     def _principal_of(self, holder: KeyHolder) -> Principal:

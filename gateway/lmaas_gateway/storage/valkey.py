@@ -77,7 +77,7 @@ class Valkey:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._deadline_s = deadline_s
-        self._observe = observe or _ignore
+        self.observe = observe or _ignore
         self.circuit = Circuit(
             "Valkey", failures=rules.breaker_failures, open_s=rules.breaker_open_s, clock=clock
         )
@@ -165,14 +165,14 @@ class Valkey:
             async with asyncio.timeout(self._deadline_s):
                 answer = await work()
         except (RedisError, OSError, TimeoutError) as error:
-            self._observe("failed", time.perf_counter() - started_s)
+            self.observe("failed", time.perf_counter() - started_s)
             if self.circuit.note_failure():
                 _LOG.warning("Valkey fails and is left alone for a while: %s", type(error).__name__)
             raise StoreUnavailableError(_UNAVAILABLE) from error
         except BaseException:
             self.circuit.release()
             raise
-        self._observe("ok", time.perf_counter() - started_s)
+        self.observe("ok", time.perf_counter() - started_s)
         if self.circuit.state != "closed":
             _LOG.warning("Valkey answers again")
         self.circuit.note_success()
