@@ -326,7 +326,7 @@ class Gateway:
         for pool in self.directory:
             for replica in pool.replicas:
                 replica.look()
-                if seconds := replica.busy.take_seconds():
+                if replica.busy is not None and (seconds := replica.busy.take_seconds()):
                     self.metrics.count(REPLICA_BUSY, (pool.name, replica.name), seconds)
 
     async def _do_chores(self) -> None:

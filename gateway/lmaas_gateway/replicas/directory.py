@@ -14,6 +14,7 @@ from zlib import crc32
 from lmaas_gateway.call import ROUTES, UNBOUND
 from lmaas_gateway.errors import ModelNotFoundError, ModelNotPermittedError, UnsupportedRouteError
 from lmaas_gateway.replicas.breaker import Breaker
+from lmaas_gateway.replicas.busy_clock import BusyClock
 from lmaas_gateway.replicas.client import Address, ReplicaClient
 from lmaas_gateway.replicas.plans import Plan, build_plans
 from lmaas_gateway.replicas.pool import Pool, Replica, SharedLoad
@@ -297,6 +298,7 @@ def _build_replica(
         prefixes=HeldPrefixes(shared=None if board is None else board.marks(f"read {model} {address.url}")),
         seed=crc32(address.url.encode()),
         breaker=Breaker(settings.ejection),
+        busy=None if settings.open else BusyClock(),
     )
 
 

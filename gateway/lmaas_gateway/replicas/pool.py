@@ -75,7 +75,7 @@ class Replica:
         prefixes: Which prompts it has read lately.
         seed: CRC-32 of its address, so that sessions find it again whatever it is called.
         breaker: What its answers to calls say of it.
-        busy: Its time, shared out to its calls.
+        busy: Its time, shared out to its calls; None where nobody keeps books.
         alarm: Set when it stops being ready, or is in doubt, for whoever probes it.
     """
 
@@ -98,7 +98,7 @@ class Replica:
     prefixes: HeldPrefixes = field(default_factory=HeldPrefixes)
     seed: int = 0
     breaker: Breaker = field(default_factory=Breaker)
-    busy: BusyClock = field(default_factory=BusyClock)
+    busy: BusyClock | None = None
     alarm: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -118,7 +118,7 @@ class Replica:
         Returns:
             The reading of its busy clock; that of `leave` tells how much of its time the call had.
         """
-        share_ns = self.look()
+        share_ns = 0 if self.busy is None else self.look()
         self.in_flight += 1
         self.outstanding_tokens += tokens
         if self.shared is not None:
@@ -128,7 +128,7 @@ class Replica:
 
     def leave(self, tokens: int) -> int:
         """Take note of a call that has ended; give the reading of its busy clock."""
-        share_ns = self.look()
+        share_ns = 0 if self.busy is None else self.look()
         self.in_flight -= 1
         self.outstanding_tokens -= tokens
         if self.shared is not None:
@@ -139,6 +139,8 @@ class Replica:
     def look(self) -> int:
         """Share out its time since the last look; give the reading of its busy clock."""
         own = self.in_flight
+        if self.busy is None:
+            return 0
         if self.shared is None:
             return self.busy.advance(own)
         return self.busy.advance(own, max(0, self.shared.calls.total() - own))
