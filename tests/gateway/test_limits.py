@@ -427,7 +427,7 @@ class LimiterModel(RuleBasedStateMachine):
     def holds_what_is_open(self) -> None:
         tokens = sum(one.prompt_tokens + one.completion_tokens for one in self.open)
         assert self.limiter.reserved_tokens == tokens
-        rules = self.limiter._known.get(("k", "mock"))
+        rules = self.limiter._known.get(("k", "", "mock"))
         if rules is not None:
             day, in_flight, calls = rules.counters
             total = self.limiter.store.total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -170,15 +171,31 @@ def test_dead_workers_calls_are_taken_back_and_no_others(tmp_path: Path) -> None
     assert tables[0].total(counters[0][0]) == 1
 
 
+def _hold(path: Path, holding: Any) -> None:
+    table = Table.in_file(path, slot=1, is_shared=True)
+    table._acquire()
+    holding.set()
+    signal.pause()
+
+
 def test_stopped_worker_that_holds_the_lock_stops_nobody(tmp_path: Path) -> None:
     path = tmp_path / "table"
     prepare_table(path, 64)
-    stopped, other = (Table.in_file(path, slot=slot, is_shared=True) for slot in range(2))
+    context = multiprocessing.get_context("fork")
+    holding = context.Event()
+    worker = context.Process(target=_hold, args=(path, holding))
+    worker.start()
+    assert holding.wait(10)
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    other = Table.in_file(path, is_shared=True)
     counters = [other.counter(requests(2))]
-    stopped._acquire()
     assert other.reserve(counters, COST)
     assert other.reserve(counters, COST)
-    stopped._release()
+    assert other.reserve(counters, COST) is None
+    # The system frees the lock of one that dies.
+    worker.kill()
+    worker.join()
     assert other.reserve(counters, COST) is None
 
 
@@ -202,7 +219,6 @@ def test_workers_together_take_exactly_the_limit(tmp_path: Path) -> None:
     assert sum(counts) == 500
     table = Table.in_file(path, is_shared=True)
     assert table.total(table.counter(Limit("key", "k", "calls_in_flight", 1))) == 500
-    os.sync()
 
 
 LIMITS = (

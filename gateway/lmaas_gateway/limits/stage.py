@@ -87,7 +87,7 @@ class Limiter:
         self._configured: tuple[Limit, ...] = ()
         self._chores: asyncio.Task[None] | None = None
         self._book = RuleBook()
-        self._known: dict[tuple[str, str], Rules | None] = {}
+        self._known: dict[tuple[str, str, str], Rules | None] = {}
 
     def follow(self, limits: Iterable[Limit]) -> None:
         """Go by these limits of the configuration from the next call on; what has been counted stays."""
@@ -121,7 +121,8 @@ class Limiter:
         """
         if not self._book:
             return None
-        key = (principal.id, pool.name)
+        # A key of the configuration may be named as another's id is spelled.
+        key = (principal.id, principal.project, pool.name)
         try:
             rules = self._known[key]
         except KeyError:
@@ -223,7 +224,7 @@ class Limiter:
             await asyncio.sleep(_CHORES_INTERVAL_S)
             await self.look_after()
 
-    def _find(self, principal: Principal, model: str, key: tuple[str, str]) -> Rules | None:
+    def _find(self, principal: Principal, model: str, key: tuple[str, str, str]) -> Rules | None:
         limits = self._book.find(principal, model)
         try:
             counters = tuple(map(self.store.counter, limits))

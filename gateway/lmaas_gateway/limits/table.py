@@ -21,13 +21,13 @@ import mmap
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from lmaas_gateway.limits.rules import METRICS, Counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from lmaas_gateway.limits.rules import Limit, Period
 
@@ -42,9 +42,8 @@ MAX_WORKERS = _RECORD - _PARTS
 KINDS: dict[Period, int] = {"minute": 1, "day": 2, "month": 3, "none": 4}
 _LEVEL = 4
 LEVEL_TURN = _LEVEL - 1
-# Who holds the lock for longer has been stopped in the middle of a change of some microseconds.
+# A change takes some microseconds: who holds the lock for longer waits for a processor, or has been stopped.
 _LOCK_WAIT_S = 0.02
-_STUCK_S = 1.0
 
 
 class TableFullError(Exception):
@@ -85,7 +84,7 @@ class Table:
         self._lock = lock
         self._clock = clock
         self._wall = wall
-        self._stuck_until_s = 0.0
+        self._pid = os.getpid()
         self._stamp = Stamp(-1, 0, 0)
         self._places = (0, 0, 0, 0)
 
@@ -302,28 +301,43 @@ class Table:
         return (at for at in range(0, len(self._cells) // _RECORD * _RECORD, _RECORD) if self._cells[at])
 
     def _acquire(self) -> None:
-        """Lock the file; a worker that was stopped while it held the lock stops nobody else."""
+        """Lock the file, and say who holds it."""
         if self._lock is None:
             return
-        deadline_s = 0.0
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                now_s = time.monotonic()
-                if now_s < self._stuck_until_s:
-                    return
-                deadline_s = deadline_s or now_s + _LOCK_WAIT_S
-                if now_s >= deadline_s:
-                    self._stuck_until_s = now_s + _STUCK_S
-                    return
-                os.sched_yield()
-            else:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not self._wait_for_lock(self._lock):
                 return
+        self._cells[-1] = self._pid
+
+    def _wait_for_lock(self, lock: int) -> bool:
+        """Wait until the file is locked; False if who holds it has been stopped, and so stops nobody else."""
+        look_at_s = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            os.sched_yield()
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= look_at_s and _is_stopped(self._cells[-1]):
+                    return False
+            else:
+                return True
 
     def _release(self) -> None:
         if self._lock is not None:
+            if self._cells[-1] == self._pid:
+                self._cells[-1] = 0
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Tell whether a process stands still by a signal: it may be in the middle of a change, for any time."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return status.rpartition(b") ")[2][:1] in {b"T", b"t"}
 
 
 def prepare_table(path: Path, records: int) -> None:
@@ -335,7 +349,8 @@ def prepare_table(path: Path, records: int) -> None:
     fresh = path.with_name(path.name + ".new")
     descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.ftruncate(descriptor, records * _RECORD * _CELL_BYTES)
+        # The last cell says who holds the lock.
+        os.ftruncate(descriptor, (records * _RECORD + 1) * _CELL_BYTES)
         cells = memoryview(mmap.mmap(descriptor, 0)).cast("q")
     finally:
         os.close(descriptor)
