@@ -361,17 +361,19 @@ ROTATING = """
 import asyncio, sys
 from pathlib import Path
 from lmaas_gateway.audit.trail import Trail
-from lmaas_gateway.contents.rotation import rotate
+from lmaas_gateway.contents import rotation
 from lmaas_gateway.settings import Settings, StorageSettings
 from lmaas_gateway.storage.database import Database
 from lmaas_gateway.vault.vault import Vault
+
+rotation._BATCH = 5
 
 async def main():
     vault = Vault.open(Settings(data_dir=Path(sys.argv[2])))
     database = Database(sys.argv[1], StorageSettings(deadline_s=30))
     print("begin", flush=True)
     for _ in range(1000):
-        await rotate(vault, database, Trail(vault), actor="op")
+        await rotation.rotate(vault, database, Trail(vault), actor="op")
 
 asyncio.run(main())
 """
@@ -451,7 +453,7 @@ class TestRotation:
     async def test_killed_rotation_loses_nothing(
         self, database: Database, database_url: str, vault: Vault, tmp_path: Path
     ) -> None:
-        items = await self.fill(database, vault, 120)
+        items = await self.fill(database, vault, 30)
         draws = random.Random(7)
         for _ in range(2):
             process = await asyncio.create_subprocess_exec(
