@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from e2e.live_gateway import CHAT
-from security.worlds import World, bearer, world_at
+from security.worlds import World, world_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +23,11 @@ SECRET = " ".join(f"The password of door {number} is {number * 7919 % 1000}." fo
 
 async def cached_tokens(world: World, path: str, key: str, **fields: Any) -> int:
     """Ask for one token; tell how many of the prompt the engine had read before."""
-    reply = await world.running.post(path, {"model": "mock", "max_tokens": 1, **fields}, bearer(key))
-    assert reply.status == 200, reply.body
-    details = reply.json["usage"]["prompt_tokens_details"] or {}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{world.running.port}", timeout=120) as client:
+        headers = {"authorization": f"Bearer {key}"}
+        reply = await client.post(path, json={"model": "mock", "max_tokens": 1, **fields}, headers=headers)
+    assert reply.status_code == 200, reply.text
+    details = reply.json()["usage"]["prompt_tokens_details"] or {}
     return details.get("cached_tokens") or 0
 
 

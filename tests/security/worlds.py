@@ -103,9 +103,9 @@ class World:
 async def world_at(folder: Path, url: str = "", **fields: Any) -> AsyncIterator[World]:
     """Serve until the end of the block, from a store of its own; what is at `url`, or a fake replica."""
     async with FakeReplica() as replica:
-        settings = settings_for(
-            url or replica, admin_key=OPERATOR_KEY, data_dir=folder, master_key=MASTER_KEY, **fields
-        )
+        # What is tested is what is answered, not how soon.
+        patient = {"storage": {"deadline_s": 10}, "data_dir": folder, "master_key": MASTER_KEY, **fields}
+        settings = settings_for(url or replica, admin_key=OPERATOR_KEY, **patient)
         await prepare(settings, lambda _: None, lambda _: None)
         tenancy = await Tenancy.open(settings)
         try:
