@@ -72,7 +72,11 @@ def check_single_commit(calls: Iterable[Told], attempts: Iterable[Attempt]) -> N
         if told.status != 200 or told.first_byte_s is None:
             continue
         late = [attempt for attempt in by_id[told.request_id] if attempt.at_s > told.first_byte_s]
-        assert not late, f"{told.request_id} was sent again after its first byte: {late}"
+        assert not late, (
+            f"{told.request_id} was sent again after its first byte at {told.first_byte_s}: {late}; "
+            f"all of its attempts: {by_id[told.request_id]}; it began at {told.started_s} and ended at "
+            f"{told.ended_s} as {told.outcome}"
+        )
 
 
 def check_vitals(before: Vitals, after: Vitals) -> None:
