@@ -47,7 +47,6 @@ async def test_what_is_written_is_read_back_whole(database: Database) -> None:
         assert await organizations.find(connection, organization.id) == organization
         assert await projects.find(connection, organization.id, project.id) == project
         assert await members.find(connection, organization.id, member.id) == member
-        assert await members.find_by_subject(connection, "https://issuer|ada") == member
         assert await keys.find(connection, organization.id, key.id) == key
 
 

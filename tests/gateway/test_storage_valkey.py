@@ -11,14 +11,12 @@ import pytest
 
 from lmaas_gateway.errors import StoreUnavailableError
 from lmaas_gateway.settings import StorageSettings
-from lmaas_gateway.storage.valkey import Script, Valkey
+from lmaas_gateway.storage.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from support.store_servers import ValkeyServer
-
-_INCREMENT = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
 
 class _Clock:
@@ -44,11 +42,11 @@ async def _failed(client: Valkey, times: int = 1) -> None:
             await client.execute("PING")
 
 
-async def test_commands_and_scripts_answer_and_are_told_of(valkey_url: str) -> None:
+async def test_commands_answer_and_are_told_of(valkey_url: str) -> None:
     told: list[str] = []
     async with _opened(valkey_url, observe=lambda outcome, _: told.append(outcome)) as client:
         assert await client.execute("PING")
-        assert [await client.run(_INCREMENT, ["n"], [5]) for _ in range(3)] == [5, 10, 15]
+        assert [await client.execute("INCRBY", "n", 5) for _ in range(3)] == [5, 10, 15]
         assert await client.execute("GET", "n") == b"15"
     assert told == ["ok"] * 5
 
@@ -58,16 +56,9 @@ async def test_both_names_of_the_protocol_are_known(valkey_url: str) -> None:
         assert await client.execute("PING")
 
 
-async def test_a_script_is_sent_again_after_it_was_forgotten(valkey_url: str) -> None:
-    async with _opened(valkey_url) as client:
-        await client.run(_INCREMENT, ["n"], [1])
-        await client.execute("SCRIPT", "FLUSH")
-        assert await client.run(_INCREMENT, ["n"], [1]) == 2
-
-
 async def test_many_at_once_count_exactly(valkey_url: str) -> None:
     async with _opened(valkey_url, deadline_s=30) as client:
-        await asyncio.gather(*(client.run(_INCREMENT, ["n"], [1]) for _ in range(500)))
+        await asyncio.gather(*(client.execute("INCR", "n") for _ in range(500)))
         assert await client.execute("GET", "n") == b"500"
 
 
@@ -113,17 +104,17 @@ async def test_what_hangs_is_waited_for_no_longer_than_the_deadline_and_then_not
                 clock.now_s += 5.0
 
 
-async def test_a_restarted_server_knows_no_scripts_and_is_taught_again(
+async def test_a_restarted_server_is_found_again_and_begins_empty(
     new_valkey: Callable[[], ValkeyServer],
 ) -> None:
     server = new_valkey()
     server.start()
     async with _opened(server.url) as client:
-        assert await client.run(_INCREMENT, ["n"], [7]) == 7
+        assert await client.execute("INCRBY", "n", 7) == 7
         server.kill()
         await _failed(client)
         server.start()
-        assert await client.run(_INCREMENT, ["n"], [1]) == 1, "it begins empty"
+        assert await client.execute("INCR", "n") == 1
 
 
 async def test_a_caller_who_leaves_is_no_failure_and_leaves_no_answer_behind(valkey_url: str) -> None:

@@ -38,12 +38,6 @@ async def find(connection: Connection, organization_id: str, member_id: str) -> 
     return await rows.find(connection, Member, statement)
 
 
-async def find_by_subject(connection: Connection, subject: str) -> Member | None:
-    """Give who signs in as `subject`: who that is says which organization is asked for, not the other way."""
-    statement = rows.select_as(Member, members).where(members.c.subject == subject)
-    return await rows.find(connection, Member, statement)
-
-
 async def list_of(
     connection: Connection,
     organization_id: str,

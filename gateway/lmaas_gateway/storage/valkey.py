@@ -1,4 +1,4 @@
-"""Valkey, or Redis: counters that several hosts share, and news that all of them must have at once.
+"""Valkey, or Redis: news that all hosts must have at once. Limits are counted there by a client of their own.
 
 A store that answers late is worse than one that is gone: both are noticed within the deadline, and then it is
 left alone for a while, so that no call waits for it.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import random
 import time
@@ -17,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from lmaas_gateway.errors import StoreUnavailableError
 from lmaas_gateway.storage.circuit import Circuit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from redis.asyncio.client import PubSub
 
@@ -38,22 +37,7 @@ _LISTEN_S = 1.0
 _SILENCE_S = 3.0
 _MIN_PAUSE_S = 0.1
 _MAX_PAUSE_S = 2.0
-_UNAVAILABLE = "The gateway's counters do not answer; retry."
-
-
-class Script:
-    """A Lua script, which runs as one step.
-
-    Args:
-        source: Its text.
-    """
-
-    __slots__ = ("sha", "source")
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        # Names the script; nothing secret hangs on it.
-        self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+_UNAVAILABLE = "Valkey does not answer; retry."
 
 
 class Valkey:
@@ -92,16 +76,6 @@ class Valkey:
             StoreUnavailableError: it failed, or did not answer in time: nobody knows whether it was done.
         """
         return await self._bounded(lambda: self._send(*command))
-
-    async def run(
-        self, script: Script, keys: Sequence[str | bytes], arguments: Sequence[str | bytes | float] = ()
-    ) -> Any:
-        """Run a script; it is sent in full only where it is not known yet.
-
-        Raises:
-            StoreUnavailableError: as `execute`.
-        """
-        return await self._bounded(lambda: self._run(script, keys, arguments))
 
     async def publish(self, channel: str, message: bytes) -> None:
         """Tell all who listen to a channel.
@@ -143,16 +117,6 @@ class Valkey:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(1):
                     await client.aclose()
-
-    async def _run(
-        self, script: Script, keys: Sequence[str | bytes], arguments: Sequence[str | bytes | float]
-    ) -> Any:
-        rest = (len(keys), *keys, *arguments)
-        try:
-            return await self._send("EVALSHA", script.sha, *rest)
-        except NoScriptError:
-            # It was restarted, or this is the first time.
-            return await self._send("EVAL", script.source, *rest)
 
     async def _send(self, *command: str | bytes | float) -> Any:
         return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
