@@ -129,6 +129,14 @@ async def test_known_key_is_recognised_in_any_header_without_asking() -> None:
     assert len(rig.warm) == 1
 
 
+async def test_header_that_was_seen_is_known_without_its_key_being_checked_again() -> None:
+    rig = Rig()
+    key = rig.store.add()
+    found = await rig.call(key)
+    rig.keys.match = None  # type: ignore[assignment, method-assign]
+    assert await rig.call(key) is found
+
+
 async def test_a_thousand_calls_with_one_cold_key_ask_once() -> None:
     rig = Rig()
     key = rig.store.add()

@@ -82,7 +82,8 @@ class Authenticator:
         self._known: dict[Header, Principal] = {}
         self._keys = keys
         self._tokens = tokens
-        self._warm = warm or Warm()
+        # An empty one is false.
+        self._warm = Warm() if warm is None else warm
         self._proxies = proxies or Proxies()
         self._running = running
         self._is_open = keys is None and not principals
