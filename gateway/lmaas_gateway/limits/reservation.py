@@ -179,6 +179,23 @@ class Reservation:
         self._is_held = False
         limiter = self._limiter
         limiter.loose.discard(self)
+        if len(self._grants) > 1 or not self._settle_one(self._grants[0]):
+            self._settle_all()
+
+    def _settle_one(self, grant: tuple[Stamp, int, int]) -> bool:
+        """Settle what was taken at once and was enough, as most is; False if it was not."""
+        stamp, held_tokens, held_nanos = grant
+        used_tokens, used_nanos = self._used(held_tokens, held_nanos)
+        if used_tokens > held_tokens or used_nanos > held_nanos:
+            return False
+        limiter = self._limiter
+        limiter.reserved_tokens -= held_tokens
+        unused = [0, held_tokens - used_tokens, held_nanos - used_nanos, 1, held_tokens]
+        limiter.store.give_back(self.rules.counters, unused, stamp)
+        return True
+
+    def _settle_all(self) -> None:
+        limiter = self._limiter
         held_tokens = sum(grant[1] for grant in self._grants)
         limiter.reserved_tokens -= held_tokens
         held_nanos = sum(grant[2] for grant in self._grants)
