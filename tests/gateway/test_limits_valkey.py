@@ -131,6 +131,17 @@ async def test_call_that_leaves_while_it_waits_holds_nothing(valkey_url: str) ->
         assert await total(store, LIMITS[3]) == [0]
 
 
+async def test_time_for_which_the_loop_stood_still_is_not_the_servers(valkey_url: str) -> None:
+    async with store_at(valkey_url) as store:
+        counters = [store.counter(LIMITS[0])]
+        waiting = [asyncio.ensure_future(store.reserve(counters, COST)) for _ in range(8)]
+        await asyncio.sleep(0)
+        time.sleep(0.2)  # noqa: ASYNC251 - which is what is to be shown
+        taken = await asyncio.gather(*waiting)
+        assert sum(isinstance(one, Stamp) for one in taken) == 5
+        assert store.is_up
+
+
 async def test_stopped_server_holds_no_call_up_and_every_process_lets_its_part_through(
     new_valkey: Callable[[], ValkeyServer],
 ) -> None:

@@ -430,6 +430,18 @@ class TestChanges:
         assert rig.store.used == {key.id: rig.at_us(0)}
         assert idle.id not in rig.store.used
 
+    async def test_key_that_is_said_to_be_revoked_is_not_served_though_the_store_is_away(self) -> None:
+        rig = Rig()
+        revoked, other = rig.store.add(), rig.store.add()
+        await rig.changes.follow()
+        for key in (revoked, other):
+            await rig.call(key)
+        rig.changes.hear([revoked.id])
+        rig.store.is_down = True
+        await rig.call(other)
+        with pytest.raises(StoreUnavailableError):
+            await rig.call(revoked)
+
     async def test_it_follows_at_once_when_there_is_news(self) -> None:
         rig = Rig()
         key = rig.store.add()
@@ -438,7 +450,7 @@ class TestChanges:
         following = asyncio.create_task(rig.changes.run())
         await asyncio.sleep(0)
         rig.store.change(key, revoked_at=NOW_US)
-        rig.changes.wake()
+        rig.changes.hear()
         async with asyncio.timeout(0.9):
             while rig.keys.refusal_of(key.id) is None:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.005)

@@ -152,7 +152,7 @@ class Keys:
                 rotated_to=made.id,
                 overlap_s=wanted.overlap_s,
             )
-        await self._office.announce()
+        await self._office.announce(*(() if wanted.overlap_s else (id_,)))
         return self._issue(made, new)
 
     async def revoke(self, actor: Actor, id_: str) -> objects.Key:
@@ -162,7 +162,7 @@ class Keys:
             if await keys.revoke(connection, actor.tenant, id_, self._office.now_us()):
                 await self._office.note(connection, actor, "keys.revoke", ("key", id_))
             revoked = await _find(connection, actor, id_)
-        await self._office.announce()
+        await self._office.announce(id_)
         return self._show(revoked)
 
     async def _find_to_write(self, connection: Connection, actor: Actor, id_: str) -> Key:

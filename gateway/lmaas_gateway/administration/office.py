@@ -28,7 +28,7 @@ _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_CHARS = 20
 
 
-async def _tell_nobody() -> None:
+async def _tell_nobody(*_: str) -> None:
     """Where there is nobody to be told."""
 
 
@@ -39,13 +39,13 @@ class Office:
     Attributes:
         database: Holds the tenants.
         trail: Takes what was done.
-        announce: Tells all processes at once that something ceased to be valid.
+        announce: Tells all processes at once that something ceased to be valid, and which keys did.
         clock: Unix seconds.
     """
 
     database: Database
     trail: Trail
-    announce: Callable[[], Awaitable[None]] = field(default=_tell_nobody)
+    announce: Callable[..., Awaitable[None]] = field(default=_tell_nobody)
     clock: Callable[[], float] = time.time
 
     def reading(self) -> AbstractAsyncContextManager[Connection]:

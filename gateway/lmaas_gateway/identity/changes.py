@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from lmaas_gateway.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lmaas_gateway.identity.running import RunningCalls
     from lmaas_gateway.identity.stored import StoredKeys
@@ -90,8 +90,13 @@ class KeyChanges:
         self._news = asyncio.Event()
         warm.trusted_until_s = -math.inf
 
-    def wake(self) -> None:
-        """Ask the store at once: somebody says that a key has changed."""
+    def hear(self, revoked: Iterable[str] = ()) -> None:
+        """Ask the store at once: somebody says that there is news.
+
+        Args:
+            revoked: Ids of keys that were revoked, as far as it is said.
+        """
+        self._keys.doubt(revoked)
         self._news.set()
 
     async def run(self) -> None:

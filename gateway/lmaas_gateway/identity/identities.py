@@ -103,12 +103,17 @@ class Identities:
         finally:
             listening.cancel()
 
-    async def announce(self) -> None:
-        """Have all processes find out at once what has changed; those that are not told do within seconds."""
-        self._changes.wake()
+    async def announce(self, *revoked: str) -> None:
+        """Have all processes find out at once what has changed; those that are not told do within seconds.
+
+        Args:
+            revoked: Ids of keys that are valid no more. Whoever hears of them takes them no more unasked, so
+                that they are not served either if the database goes away this moment.
+        """
+        self._changes.hear(revoked)
         if self.valkey is not None:
             with contextlib.suppress(StoreUnavailableError):
-                await self.valkey.publish(_CHANNEL, b"")
+                await self.valkey.publish(_CHANNEL, " ".join(revoked).encode())
 
     async def close(self) -> None:
         """Close what was opened here."""
@@ -117,9 +122,9 @@ class Identities:
 
     async def _listen(self) -> None:
         if self.valkey is not None:
-            # What is told is nothing but that there is news: the database alone says what has changed.
-            async for _ in self.valkey.listen(_CHANNEL):
-                self._changes.wake()
+            # The database alone says what has changed; until it does, what is said to be revoked is in doubt.
+            async for message in self.valkey.listen(_CHANNEL):
+                self._changes.hear((message or b"").decode(errors="replace").split())
 
     def _principal_of(self, holder: KeyHolder) -> Principal:
         return self._salts.give(principal_of_key(holder))
