@@ -17,8 +17,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-ENGINES = ("tests/e2e", "tests/faults/test_real_engines.py")
-"""What drives real vLLM; everything else is the other lane, so that a new test is in exactly one."""
+ENGINES = ("tests/e2e", "tests/faults/test_real_engines.py", "tests/sdk", "tests/security", "tests/drill")
+"""What drives real vLLM, and then as much as makes the lanes equally long.
+
+Everything else is the other lane, so that a new test is in exactly one.
+"""
 
 INTERRUPTED = 130
 ENDS_WITHIN_S = 90.0
@@ -98,6 +101,8 @@ def run(commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> in
 
     Ctrl-C reaches all of them by itself; SIGTERM reaches this process alone, and is passed on as one.
     """
+    # Whatever starts this in the background may have it, and so all that it starts, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = [Running(name, command, say) for name, command in commands.items()]
 
     def end(number: int, frame: object) -> None:

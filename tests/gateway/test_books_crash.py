@@ -64,7 +64,7 @@ async def booked(folder: Path, count: int, within_s: float = 15.0) -> list[dict[
 async def test_calls_are_in_the_ledger_soon_after_they_ended(tmp_path: Path) -> None:
     async with (
         FakeReplica() as replica,
-        served(replica, tmp_path, *settings_lines(tmp_path)) as (process, port),
+        served(replica, tmp_path, *settings_lines(tmp_path), is_open=False) as (process, port),
     ):
         plain = await ask(port, request({**ASK, "max_tokens": 4}, "mine"))
         await ask(port, request({**STREAM, "max_tokens": 5}, "mine"))
@@ -102,7 +102,7 @@ async def call(history: History, fields: dict[str, Any]) -> Told:
 async def test_streams_of_a_killed_gateway_are_billed_by_the_next_to_the_token(tmp_path: Path) -> None:
     told = [3, 0, 11, 7]
     async with FakeReplica() as replica:
-        async with served(replica, tmp_path, *settings_lines(tmp_path)) as (process, port):
+        async with served(replica, tmp_path, *settings_lines(tmp_path), is_open=False) as (process, port):
             history = History(port)
             # Each hangs after so many tokens, an opening event before them.
             calls = [
@@ -119,7 +119,7 @@ async def test_streams_of_a_killed_gateway_are_billed_by_the_next_to_the_token(t
                     await asyncio.sleep(0.01)
             await kill(process)
             await asyncio.gather(*calls)
-        async with served(replica, tmp_path, *settings_lines(tmp_path)) as (process, port):
+        async with served(replica, tmp_path, *settings_lines(tmp_path), is_open=False) as (process, port):
             rows = await booked(tmp_path, len(told))
             await ask(port, request({**ASK, "max_tokens": 2}))
             assert len(await booked(tmp_path, len(told) + 1)) == len(told) + 1
@@ -138,13 +138,13 @@ async def test_gateway_killed_again_and_again_books_every_call_once(tmp_path: Pa
     histories: list[History] = []
     async with FakeReplica() as replica:
         for _ in range(2):
-            async with served(replica, tmp_path, *settings_lines(tmp_path)) as (process, port):
+            async with served(replica, tmp_path, *settings_lines(tmp_path), is_open=False) as (process, port):
                 histories.append(History(port))
                 load = [asyncio.create_task(ask_on(histories[-1], draw)) for _ in range(12)]
                 await asyncio.sleep(draw.uniform(0.3, 1.0))
                 await kill(process)
                 await asyncio.gather(*load)
-        async with served(replica, tmp_path, *settings_lines(tmp_path)) as (process, _):
+        async with served(replica, tmp_path, *settings_lines(tmp_path), is_open=False) as (process, _):
             async with asyncio.timeout(15):
                 while len(list((tmp_path / "data" / "books").iterdir())) > 1:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)

@@ -116,7 +116,7 @@ class TestFile:
         ):
             path = tmp_path / "lmaas.yaml"
             asking = request_bytes(CHAT, ASK)
-            write(path, second.url)
+            write(path, second.url, open=True)
             async with asyncio.timeout(15):
                 while not second.record.calls:
                     assert (await ask(port, asking)).status == 200
@@ -124,7 +124,7 @@ class TestFile:
                 await asyncio.sleep(1.5)
                 assert (await ask(port, asking)).status == 200
                 count = len(first.record.calls)
-                write(path, first.url)
+                write(path, first.url, open=True)
                 process.send_signal(signal.SIGHUP)
                 while len(first.record.calls) == count:
                     assert (await ask(port, asking)).status == 200

@@ -154,7 +154,8 @@ class Prober:
             return
         _take_note(pool, replica, body)
         if replica.is_ready:
-            replica.note_stats(await self._read_stats(replica))
+            calls_before = replica.load()[1]
+            replica.note_stats(await self._read_stats(replica), calls_before)
 
     async def _judge_engine(self, replica: Replica) -> str | None:
         """Tell why a replica's engine must not serve; one that does not tell its version may."""

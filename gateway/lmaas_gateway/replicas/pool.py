@@ -168,15 +168,20 @@ class Replica:
         self.is_ready = False
         self.problem = problem
 
-    def note_stats(self, stats: EngineStats | None) -> None:
-        """Take note of what it says of itself now; None if it tells nothing."""
+    def note_stats(self, stats: EngineStats | None, calls_before: int = 0) -> None:
+        """Take note of what it says of itself now; None if it tells nothing.
+
+        Args:
+            stats: What it says.
+            calls_before: How many calls it had when it was asked: those that have ended since are not others'.
+        """
         old, self.stats = self.stats, stats
         self.foreign_calls, self.queues_above = 0, NEVER
         if stats is None:
             return
         if old is not None and old.started_at != stats.started_at:
             self.prefixes.clear()
-        calls = self.load()[1]
+        calls = max(self.load()[1], calls_before)
         self.foreign_calls = max(0, stats.running + stats.waiting - calls)
         if stats.waiting:
             self.queues_above = calls - stats.waiting
