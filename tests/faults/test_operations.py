@@ -59,6 +59,7 @@ async def test_jumping_wall_clock_moves_no_deadline_and_no_duration(tmp_path: Pa
         assert (await get(world.gateway.port, "/readyz")).status == 200
 
 
+@pytest.mark.alone
 @pytest.mark.fault("F32")
 async def test_sigterm_under_load_ends_every_call_whole_or_retryable(tmp_path: Path) -> None:
     async with (

@@ -442,6 +442,17 @@ class TestChanges:
         with pytest.raises(StoreUnavailableError):
             await rig.call(revoked)
 
+    async def test_key_that_is_said_to_be_revoked_is_known_to_be_once_the_store_has_told(self) -> None:
+        rig = Rig()
+        key = rig.store.add()
+        await rig.changes.follow()
+        await rig.call(key)
+        rig.store.change(key, revoked_at=NOW_US)
+        rig.changes.hear([key.id])
+        await rig.changes.follow()
+        rig.store.is_down = True
+        assert (await rig.refusal(key)).status == 401
+
     async def test_it_follows_at_once_when_there_is_news(self) -> None:
         rig = Rig()
         key = rig.store.add()

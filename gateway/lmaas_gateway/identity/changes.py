@@ -88,6 +88,7 @@ class KeyChanges:
         self._seen_at_s = -math.inf
         self._used_at_s = clock()
         self._news = asyncio.Event()
+        self._doubted: set[str] = set()
         warm.trusted_until_s = -math.inf
 
     def hear(self, revoked: Iterable[str] = ()) -> None:
@@ -96,7 +97,7 @@ class KeyChanges:
         Args:
             revoked: Ids of keys that were revoked, as far as it is said.
         """
-        self._keys.doubt(revoked)
+        self._doubted.update(self._keys.doubt(revoked))
         self._news.set()
 
     async def run(self) -> None:
@@ -137,7 +138,13 @@ class KeyChanges:
         if self._clock() - self._seen_at_s < _OVERLAP_S:
             after = (self._seen[0] - int(_OVERLAP_S * 1e6), "")
         changes = await self._source.list_changed(after)
-        await self._read_again([key_id for at, key_id in changes if self._is_news(key_id, at)])
+        news = {key_id for at, key_id in changes if self._is_news(key_id, at)}
+        doubted, self._doubted = self._doubted, set()
+        try:
+            await self._read_again([*(news | doubted)])
+        except StoreUnavailableError:
+            self._doubted |= doubted
+            raise
         if changes and changes[-1] > self._seen:
             self._seen, self._seen_at_s = changes[-1], self._clock()
 

@@ -177,11 +177,18 @@ class StoredKeys:
         for holder in holders:
             self._learn(holder)
 
-    def doubt(self, key_ids: Iterable[str]) -> None:
-        """Take these keys no more before they were asked for: they have changed, nobody knows how."""
+    def doubt(self, key_ids: Iterable[str]) -> list[str]:
+        """Take these keys no more before they were asked for: they have changed, nobody knows how.
+
+        Returns:
+            Those that were known.
+        """
+        doubted = []
         for key_id in key_ids:
             if (known := self._known.pop(key_id, None)) is not None:
                 self._warm.forget(known)
+                doubted.append(key_id)
+        return doubted
 
     def refusal_of(self, key_id: str) -> GatewayError | None:
         """Tell why a key that is known is not valid; None if it is, or is not known."""

@@ -173,7 +173,7 @@ class Replica:
 
         Args:
             stats: What it says.
-            calls_before: How many calls it had when it was asked: those that have ended since are not others'.
+            calls_before: How many calls it had when it was asked; those that ended since are not of others.
         """
         old, self.stats = self.stats, stats
         self.foreign_calls, self.queues_above = 0, NEVER
