@@ -55,6 +55,7 @@ class Lane:
         self.engine = engine
         self.dialect = dialect
         self.reads = reads
+        self.size = size
         self.places = asyncio.Semaphore(size)
         # What takes long, such as a month's usage, leaves room for what serves.
         self.slow_places = asyncio.Semaphore(max(1, size // 2))
@@ -216,14 +217,17 @@ class Loan:
             ending.add_done_callback(self._lane.endings.discard)
 
     async def _connect(self) -> None:
-        """Connect; one that went stale in the pool, as all do when a server restarts, is replaced at once."""
-        try:
-            await self._begin()
-        except DBAPIError as error:
-            if not error.connection_invalidated or self.reason is not None:
-                raise
-            await self._drop()
-            await self._begin()
+        """Connect; what went stale in the pool, as all do when a server restarts, is replaced at once."""
+        for _ in range(self._lane.size):
+            try:
+                await self._begin()
+            except DBAPIError as error:
+                if not error.connection_invalidated or self.reason is not None:
+                    raise
+                await self._drop()
+            else:
+                return
+        await self._begin()
 
     async def _begin(self) -> None:
         lane = self._lane
@@ -233,8 +237,8 @@ class Loan:
             self._driver = raw.driver_connection
             await inner.execution_options(postgresql_readonly=lane.reads)
             now_s = asyncio.get_running_loop().time()
-            # One that was used just now need not be asked whether it is still there.
-            if now_s - raw.info.get(_USED, -_FRESH_S) >= _FRESH_S:
+            # One that was used just now need not be asked whether it is still there, unless it knows better.
+            if now_s - raw.info.get(_USED, -_FRESH_S) >= _FRESH_S or self._driver.is_closed():
                 await inner.exec_driver_sql("SELECT 1")
             raw.info[_USED] = now_s
             return
