@@ -100,6 +100,7 @@ async def _stores(world: World) -> dict[str, str]:
     return stores
 
 
+@pytest.mark.alone
 @pytest.mark.fault("F26")
 async def test_gateway_starts_without_its_database_and_catches_up_when_it_comes(
     tmp_path: Path, new_postgres: Callable[[], PostgresServer]
