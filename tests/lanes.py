@@ -57,7 +57,6 @@ AT_THE_END = Lane(
         "tests/faults/test_hostile_clients.py",
         "tests/faults/test_load.py",
         "tests/faults/test_operations.py",
-        "tests/faults/test_stores.py",
         "tests/gateway/test_admission.py",
         "-m",
         "alone",
