@@ -104,7 +104,7 @@ def run(commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> in
     """
     # Whatever starts this in the background may have it, and so all that it starts, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    running = [Running(name, command, say) for name, command in commands.items()]
+    running: list[Running] = []
 
     def end(number: int, frame: object) -> None:
         for one in running:
@@ -113,6 +113,8 @@ def run(commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> in
 
     before = signal.signal(signal.SIGTERM, end)
     try:
+        for name, command in commands.items():
+            running.append(Running(name, command, say))
         codes = [one.wait() for one in running]
     except KeyboardInterrupt:
         for one in running:

@@ -65,9 +65,9 @@ def test_interrupted_run_ends_both_and_waits_for_them(number: signal.Signals) ->
     code = f"""
         import sys
         sys.path.insert(0, {str(ROOT / "tests")!r})
-        from lanes import run
+        from lanes import _say, run
         waits = [sys.executable, "-c", {WAITS!r}]
-        sys.exit(run({{"one": waits, "other": waits}}, lambda line: print(line, flush=True)))
+        sys.exit(run({{"one": waits, "other": waits}}, _say))
     """
     with subprocess.Popen(
         python(textwrap.dedent(code)), stdout=subprocess.PIPE, text=True, start_new_session=True
