@@ -1,0 +1,72 @@
+"""Tests of lmaas.evidence: figures that know what they rest on."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+
+from lmaas import ConfigurationError
+from lmaas.evidence import Evidence, Grade
+
+
+def evidence(**changes: Any) -> Evidence:
+    facts: dict[str, Any] = {
+        "metric": "ttft_p95_s",
+        "value": 0.3,
+        "low": 0.2,
+        "high": 0.5,
+        "unit": "s",
+        "grade": Grade.A,
+        "source": "lmaas bench",
+        "as_of": date(2026, 11, 26),
+        "n": 300,
+    }
+    return Evidence(**(facts | changes))
+
+
+def test_grades_are_ordered_and_say_what_they_mean() -> None:
+    assert sorted(Grade) == [Grade.A, Grade.B, Grade.C, Grade.D, Grade.E]
+    assert Grade.A.meaning == "measured here"
+    assert len({grade.meaning for grade in Grade}) == len(Grade)
+
+
+def test_evidence_survives_json() -> None:
+    told = evidence()
+    assert Evidence.from_dict(json.loads(json.dumps(told.to_dict()))) == told
+
+
+def test_what_is_not_known_is_not_written() -> None:
+    bare = evidence(low=None, high=None, as_of=None, n=None)
+    assert set(bare.to_dict()) == {"metric", "value", "unit", "grade", "source"}
+    assert Evidence.from_dict(bare.to_dict()) == bare
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"value": float("nan")}, "finite"),
+        ({"high": float("inf")}, "finite"),
+        ({"low": 0.4}, "low .0.4. is above the value .0.3."),
+        ({"high": 0.1}, "high .0.1. is below"),
+        ({"n": 0}, "n must be 1 or more"),
+        ({"source": ""}, "must be named"),
+        ({"metric": ""}, "a metric without a name"),
+    ],
+)
+def test_a_figure_that_contradicts_itself_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        evidence(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"grade": "F"}, {"colour": "red"}, {"as_of": "yesterday"}, {"n": 0}])
+def test_evidence_of_a_file_that_is_not_evidence_is_refused_by_its_metric(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="ttft_p95_s"):
+        Evidence.from_dict(evidence().to_dict() | changes)
+
+
+def test_evidence_without_a_grade_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="grade"):
+        Evidence.from_dict({"metric": "quality", "value": 1.0, "source": "x"})
