@@ -3,10 +3,10 @@
 Measurements, prices, scores and sizes all become `Evidence` before they are compared, so that a claim never
 passes for a measurement. Metrics that several packages tell of have one name each, with its unit at the end:
 
-    ttft_p50_s ttft_p95_s itl_p95_s e2e_p50_s e2e_p95_s   times to the first token, between tokens, of the whole
+    ttft_p50_s ttft_p95_s itl_p95_s e2e_p50_s e2e_p95_s   to the first token, between tokens, of the whole
     output_tokens_per_s     of one stream, after its first token
     goodput_per_s           calls a second that kept every limit of the workload, at the highest load that did
-    goodput_slope           change of goodput by change of load, both in calls a second: 1 keeps pace, 0 is full
+    goodput_slope           change of goodput by change of load, both in calls a second: 1 keeps pace, 0: full
     error_rate              failed calls of all calls, 0 to 1, without those that were told to slow down
     rate_limited_rate       calls answered 429 of all calls, 0 to 1
     quality                 the task's own metric, 0 to 1, higher is better
