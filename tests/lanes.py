@@ -4,7 +4,8 @@ Real engines compute and other tests mostly wait, so that two lanes fill the cor
 test with the mark `alone` states what a busy neighbour would falsify: it runs when the lanes have ended.
 
 Lines of the lanes are printed as they come, each behind its lane's name. All run to their ends; if one fails,
-so does the run.
+so does the run. What is printed last says what took the time and what failed: whoever sees only the end of
+the output, as in CI, can act on it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from support import outcomes
 
 ENGINES = ("tests/e2e", "tests/faults/test_real_engines.py", "tests/sdk", "tests/security", "tests/drill")
 """What drives real vLLM, and then as much as makes the lanes equally long.
 
 Everything else is the other lane, so that a new test is in exactly one.
 """
+
+SLOWEST_FILES = 5
+"""Of each lane, in the summary."""
 
 INTERRUPTED = 130
 ENDS_WITHIN_S = 90.0
@@ -44,7 +51,13 @@ class Lane:
     def command(self) -> list[str]:
         """What runs it; lanes share no cache of pytest's, where they would overwrite each other's results."""
         cache = f"cache_dir=.pytest_cache/{self.name}"
-        return [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-o", cache, *self.arguments]
+        pytest = (sys.executable, "-m", "coverage", "run", "-m", "pytest", "-o", cache, *self.arguments)
+        return [*pytest, "--durations=30", "-o", "junit_family=xunit1", f"--junitxml={self.report}"]
+
+    @property
+    def report(self) -> Path:
+        """Where it leaves what each of its tests came to."""
+        return Path(".pytest_cache", f"{self.name}.xml")
 
 
 SIDE_BY_SIDE = (
@@ -128,13 +141,31 @@ def run(commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> in
 def main() -> int:
     """Run the suite."""
     began_s, failed = time.monotonic(), 0
+    for lane in (*SIDE_BY_SIDE, AT_THE_END):
+        lane.report.unlink(missing_ok=True)
     for lanes in (SIDE_BY_SIDE, (AT_THE_END,)):
         code = run({lane.name: lane.command for lane in lanes}, _say)
         failed = failed or code
         if code == INTERRUPTED:
             break
-    _say(f"all     | {time.monotonic() - began_s:.0f} s")
+    for line in summary({lane.name: lane.report for lane in (*SIDE_BY_SIDE, AT_THE_END)}):
+        _say(line)
+    _say(f"all     | {'FAILED' if failed else 'passed'} in {time.monotonic() - began_s:.0f} s")
     return failed
+
+
+def summary(reports: Mapping[str, Path]) -> list[str]:
+    """Say what took the time in each lane and then, last, what failed in each."""
+    read = {name: outcomes.read(report) for name, report in reports.items()}
+    lines = [
+        f"{name:7} | {line}"
+        for name, found in read.items()
+        for line in outcomes.slowest_files(found or (), SLOWEST_FILES)
+    ]
+    for name, found in read.items():
+        failed = ["ended before it could report its tests"] if found is None else outcomes.failures(found)
+        lines += [f"{name:7} | FAILED {line}" for line in failed]
+    return lines
 
 
 def _say(line: str) -> None:

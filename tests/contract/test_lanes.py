@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lanes import AT_THE_END, ENGINES, INTERRUPTED, SIDE_BY_SIDE, run
+from lanes import AT_THE_END, ENGINES, INTERRUPTED, SIDE_BY_SIDE, run, summary
 
 ROOT = Path(__file__).parents[2]
 WAITS = "import time\ntry:\n    print('waiting', flush=True); time.sleep(60)\nfinally:\n    print('ended')"
@@ -81,3 +83,38 @@ def test_interrupted_run_ends_both_and_waits_for_them(number: signal.Signals) ->
         out, _ = process.communicate(timeout=30)
         assert process.returncode == INTERRUPTED
         assert {"one     | ended", "other   | ended"} < set(out.splitlines())
+
+
+def test_summary_ends_with_each_failure_and_the_first_line_of_its_error(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        textwrap.dedent("""
+            import pytest, time
+
+            @pytest.fixture
+            def broken():
+                raise OSError("broken")
+
+            def test_passes():
+                time.sleep(0.06)
+
+            @pytest.mark.parametrize("n", [1])
+            def test_fails(n):
+                raise ValueError("wrong by 3\\nand more")
+
+            class TestGroup:
+                def test_never_runs(self, broken):
+                    pass
+        """),
+        encoding="utf-8",
+    )
+    lane = replace(AT_THE_END, name="own", arguments=("test_it.py",))
+    command = [part for part in lane.command if part not in {"coverage", "run"}]
+    command.remove("-m")
+    subprocess.run(command, cwd=tmp_path, check=False, stdout=subprocess.DEVNULL)
+    took, *failed = summary({"own": tmp_path / lane.report, "gone": tmp_path / "none.xml"})
+    assert re.fullmatch(r"own     \| +0\.[0-9] s test_it\.py", took)
+    assert failed == [
+        "own     | FAILED test_it.py::test_fails[1] - ValueError: wrong by 3",
+        'own     | FAILED test_it.py::TestGroup::test_never_runs - failed on setup with "OSError: broken"',
+        "gone    | FAILED ended before it could report its tests",
+    ]
