@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lmaas._aiohttp_client import DefaultAioHttpClient
 from lmaas._client import AsyncLMaaS, LMaaS
-from lmaas._cost import Cost, Price, Prices, Spent, TokenCounts, cost
+from lmaas._cost import Cost, Price, Prices, PriceTier, Spent, TokenCounts, cost
 from lmaas._options import NOT_GIVEN, CircuitBreaker, NotGiven, Timeout
 from lmaas._streaming import AsyncStream, Stream
 from lmaas._version import __version__
@@ -79,6 +79,7 @@ __all__ = [
     "OutputValidationError",
     "PermissionDeniedError",
     "Price",
+    "PriceTier",
     "Prices",
     "RateLimitError",
     "RefusalError",

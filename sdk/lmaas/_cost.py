@@ -6,7 +6,7 @@ A price that is not known is None, never 0, and each price says where it is from
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from threading import Lock
@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from lmaas.errors import ConfigurationError
 
 _MILLION: Final = Decimal(1_000_000)
+_RATES: Final = ("input_per_million", "output_per_million", "cached_per_million")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,27 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceTier:
+    """What a call costs whose prompt is long: then all of its tokens, not only those above.
+
+    Attributes:
+        above_input_tokens: Of prompts with more tokens than this.
+        input_per_million: As in `Price`, and so are the others; None: as without the tier.
+    """
+
+    above_input_tokens: int
+    input_per_million: Decimal | None = None
+    output_per_million: Decimal | None = None
+    cached_per_million: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if self.above_input_tokens < 0:
+            message = f"PriceTier: `above_input_tokens` is {self.above_input_tokens}; give 0 or more."
+            raise ConfigurationError(message)
+        _make_decimal(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """What a model costs.
 
@@ -70,36 +92,49 @@ class Price:
         input_per_million: For a million tokens of input.
         output_per_million: For a million tokens of output.
         source: Where the price is from, such as a contract or the address of a page.
-        as_of: The day on which it was that.
+        as_of: The day on which it was that; None if the source does not tell.
         cached_per_million: For a million cached tokens of input; None: the same as other input.
         currency: ISO 4217.
+        tiers: What calls with longer prompts cost; the highest one that a call reaches counts.
     """
 
     input_per_million: Decimal
     output_per_million: Decimal
     source: str
-    as_of: date
+    as_of: date | None
     cached_per_million: Decimal | None = None
     currency: str = "USD"
+    tiers: tuple[PriceTier, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("input_per_million", "output_per_million", "cached_per_million"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, _decimal(name, value))
+        _make_decimal(self)
+        in_order = sorted(self.tiers, key=lambda tier: tier.above_input_tokens)
+        object.__setattr__(self, "tiers", tuple(in_order))
 
     def of(self, tokens: TokenCounts) -> Cost:
-        """Return the cost of `tokens`."""
-        cached_price = self.cached_per_million
+        """Return the cost of the `tokens` of one call; those of several calls reach no tier together."""
+        rates = self.at(tokens.input_tokens)
+        cached_price = rates.cached_per_million
         if cached_price is None:
-            cached_price = self.input_per_million
+            cached_price = rates.input_per_million
         fresh_tokens = tokens.input_tokens - tokens.cached_tokens
         amount = (
-            fresh_tokens * self.input_per_million
+            fresh_tokens * rates.input_per_million
             + tokens.cached_tokens * cached_price
-            + tokens.output_tokens * self.output_per_million
+            + tokens.output_tokens * rates.output_per_million
         ) / _MILLION
         return Cost(amount, self.currency, self.source, self.as_of)
+
+    def at(self, input_tokens: int) -> Price:
+        """Return the price of a call with so many tokens of input, without tiers."""
+        if not self.tiers:
+            return self
+        rates = {name: getattr(self, name) for name in _RATES}
+        for tier in self.tiers:
+            if input_tokens > tier.above_input_tokens:
+                given = {name: getattr(tier, name) for name in _RATES}
+                rates |= {name: rate for name, rate in given.items() if rate is not None}
+        return replace(self, tiers=(), **rates)
 
 
 class Prices:
@@ -210,6 +245,13 @@ class Tally:
                 cost=money,
                 unpriced_calls=spent.unpriced_calls + (tokens is not None and priced is None),
             )
+
+
+def _make_decimal(price: Price | PriceTier) -> None:
+    for name in _RATES:
+        value = getattr(price, name)
+        if value is not None:
+            object.__setattr__(price, name, _decimal(name, value))
 
 
 def _decimal(name: str, value: object) -> Decimal:
