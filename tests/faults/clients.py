@@ -91,6 +91,13 @@ class Told:
         return msgspec.json.decode(self.body)
 
     @property
+    def has_reply(self) -> bool:
+        """Whether a byte of a model's came: of a stream that nobody answered the only event is an error."""
+        if self.status != 200:
+            return False
+        return not self.is_stream or (bool(self.events) and b'data: {"error"' not in self.events[0])
+
+    @property
     def error(self) -> dict[str, Any]:
         """The error object: of the body, or of the last event of a stream; empty if there is none."""
         text = self.body

@@ -138,6 +138,30 @@ async def test_stopped_replica_costs_its_calls_one_deadline_and_no_error(tmp_pat
 
 
 @pytest.mark.fault("F4")
+async def test_stopped_replica_reads_late_what_was_given_up_and_works_for_nobody(tmp_path: Path) -> None:
+    async with (
+        replica_processes(tmp_path, 2, headers_delay_s=0.1) as (stopped, other),
+        world_of(stopped, other, timeouts={**QUICK, "first_byte_s": 0.5}) as world,
+    ):
+        stopped.stop()
+        told = await world.history.calls_of(*[asking(stream=n % 2 == 0) for n in range(8)])
+        moved = [one for one in told if world.line_of(one)["attempts"] == 2]
+        assert moved
+        assert all(len(world.attempts_of(one)) == 1 for one in moved), "it has read none of them yet"
+        went_on_s = time.monotonic()
+        stopped.go_on()
+        await world.until(lambda: all(len(world.attempts_of(one)) == 2 for one in moved))
+        await world.until(lambda: not stopped.running())
+        for one in moved:
+            late, answered = sorted(world.attempts_of(one), key=lambda attempt: attempt.name)
+            assert one.outcome == "ok"
+            assert one.first_byte_s is not None
+            assert answered.at_s <= one.first_byte_s < went_on_s < late.at_s
+            assert (late.name.number, answered.name.number) == (1, 2)
+            assert (late.outcome, late.tokens) == ("aborted", 0)
+
+
+@pytest.mark.fault("F4")
 async def test_replica_that_never_answers_ends_in_504_and_frees_its_slot() -> None:
     async with (
         replicas_here(1) as replicas,

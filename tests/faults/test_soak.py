@@ -14,6 +14,7 @@ import pytest
 
 from faults.clients import asking
 from faults.driver import break_something, driving
+from faults.invariants import read_late
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +112,12 @@ def table(soak: Soak) -> str:
         minute = (one.at_s - samples[0].at_s) / 60
         lines.append(f"| {minute:.1f} | {one.rss_bytes / 2**20:.1f} | {one.descriptors} | {one.tasks} |")
     calls = ", ".join(f"{count} {outcome}" for outcome, count in soak.outcomes.most_common())
+    world = soak.driver.world
+    late = Counter(
+        f"{one.outcome}, {one.tokens} tokens" for one in read_late(world.history.calls, world.attempts())
+    )
     lines.append(f"\n{sum(soak.outcomes.values())} calls: {calls}; growth {growth(samples) / 2**20:+.2f} MiB")
+    lines.append(f"{late.total()} attempts read after they had been given up: {dict(late)}")
     return "\n".join(lines)
 
 

@@ -131,7 +131,7 @@ class World:
         invariants.check_ends(calls, deadline_s=self.deadline_s)
         invariants.check_one_line_each(calls, log)
         invariants.check_books(calls, log, attempts)
-        invariants.check_single_commit(calls, attempts)
+        invariants.check_single_commit(calls, log, attempts)
         invariants.check_no_secrets(self.gateway.written())
         if not self.is_stopped:
             assert min(self.pulse, default=0.0) >= 0, "the gateway did not answer /livez"

@@ -100,15 +100,18 @@ class TestKeepAlive:
             assert (await call(client))[0] == 200
             assert [seen.connection for seen in replica.calls] == [1, 2]
 
-    async def test_connection_closed_as_the_call_is_written_is_replaced_once(self) -> None:
+    async def test_connection_closed_as_the_call_is_written_is_replaced_once_and_says_so(self) -> None:
+        resent = []
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await read_request(reader)
+            resent.append(b"x-lmaas-resent" in await read_request(reader))
             writer.write(OK)
-            await read_request(reader)
+            resent.append(b"x-lmaas-resent" in await read_request(reader))
 
         async with stub_server(serve) as port, client_of(f"http://127.0.0.1:{port}") as client:
             assert await call(client) == (200, b"ok")
             assert await call(client) == (200, b"ok")
+        assert resent[:3] == [False, False, True]
 
     async def test_call_that_was_sent_before_its_replica_went_is_known_to_have_been_sent(self) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from lmaas_gateway.testing import Journal, read_journal
+from lmaas_gateway.testing import AttemptName, Journal, read_journal
 from support.stub import raw_client, request_bytes
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ async def test_killed_replica_has_written_every_token_that_it_sent(tmp_path: Pat
 def test_restarted_replica_goes_on_in_its_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     first = Journal(path)
-    first.opened(0, "a", 1.0)
+    first.opened(0, AttemptName("a"), 1.0)
     first.generated(0, 3, 1.5)
     first.close()
     second = Journal(path)
-    second.opened(0, "b", 2.0)
+    second.opened(0, AttemptName("b", 2, is_resent=True), 2.0)
     second.settled(0, "finished", 3.0)
     second.close()
     with path.open("ab") as file:
@@ -63,4 +63,6 @@ def test_restarted_replica_goes_on_in_its_journal(tmp_path: Path) -> None:
         ("b", 0, "finished"),
     ]
     assert [one.sent_s for one in read_journal(path)] == [[1.5, 1.5, 1.5], []]
-    assert [one.request_id for one in read_journal(path, current_only=True)] == ["b"]
+    assert [one.name for one in read_journal(path, current_only=True)] == [
+        AttemptName("b", 2, is_resent=True)
+    ]

@@ -145,6 +145,10 @@ class TestFailover:
             # A kept connection that closes without a word may just have been stale: it is replaced once.
             assert first.requests in ({1, 2} if reason == "closed" else {1})
             assert second.requests == 1
+            assert {seen.request.name.number for seen in first.calls} == {1}
+            assert second.calls[0].request.name == (line["request_id"], 2, False), (
+                "it is told that it is the second"
+            )
         assert (
             f'lmaas_replica_failures_total{{model="mock",reason="{reason}",replica="mock-0"}} 1.0' in metrics
         )

@@ -32,6 +32,7 @@ _MAX_HEAD_BYTES = 64 * 1024
 _MAX_REPLY_BYTES = 256 * 2**20
 _SWEEP_INTERVAL_S = 0.25
 _READ_FIRST_S = 0.01
+_RESENT = b"x-lmaas-resent: true\r\n\r\n"
 # A peer that is gone is noticed in 10 s: asked after 4 s of silence, then every 2 s; and what was sent to it
 # must be acknowledged in 8 s. Linux knows all of these, other systems some.
 _KEEP_ALIVE_OPTIONS = tuple(
@@ -417,6 +418,7 @@ class ReplicaClient:
 
         A kept connection that the replica closed while we wrote is replaced once by a new one, if no byte
         of a reply had come. One that closes later has been at work on the request, which may have killed it.
+        What is sent again says so: `x-lmaas-resent`.
 
         Source: RFC 9112 §9.3.1, on retrying after a connection closed between requests.
 
@@ -477,8 +479,11 @@ class ReplicaClient:
         return await self._run(await self._connect(deadline_s), request, deadline_s)
 
     async def _send_again(self, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
+        head, body = request
+        # Should the replica have read the first one after all, it can tell them apart.
+        again = (head[:-2] + _RESENT, body)
         try:
-            return await self._run(await self._connect(deadline_s), request, deadline_s)
+            return await self._run(await self._connect(deadline_s), again, deadline_s)
         except ReplicaError as error:
             error.was_sent_before = True
             raise

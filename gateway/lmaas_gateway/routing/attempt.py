@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.pool import Pool, Replica
 
 
-async def attempt(call: Call, pool: Pool, replica: Replica, report: Report) -> Forwarded:
+async def attempt(call: Call, pool: Pool, replica: Replica, report: Report, number: int = 1) -> Forwarded:
     """Send `call` to `replica`; give what it began to answer.
 
     That is a reply that has begun well, or a refusal that is about the request.
@@ -29,6 +29,7 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report) -> F
         pool: That of the replica.
         replica: Who is asked.
         report: Told if the reply breaks after it was given.
+        number: Which of the call's attempts this is, from 1; the replica is told of any but the first.
 
     Raises:
         ReplicaError: it failed, and nothing of it was shown to the client.
@@ -43,6 +44,8 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report) -> F
     exchange = None
     try:
         headers = _with_deadline(call) if call.is_deadline_given else call.headers
+        if number > 1:
+            headers += b"x-lmaas-attempt: %d\r\n" % number
         exchange = await replica.client.post(call.route.replica_path, body, headers, call.deadline_s)
         first = None if call.is_stream else opening.take_whole(exchange)
         if first is None:

@@ -6,9 +6,11 @@ from lmaas_gateway.testing.journal import Attempt, Journal, read_journal
 from lmaas_gateway.testing.model import FakeModel
 from lmaas_gateway.testing.script import Ending, Fault, Framing, Point, Script
 from lmaas_gateway.testing.seen import Outcome, Seen
+from lmaas_gateway.testing.wire import AttemptName
 
 __all__ = [
     "Attempt",
+    "AttemptName",
     "Ending",
     "FakeModel",
     "FakeReplica",

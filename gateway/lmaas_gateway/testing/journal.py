@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from lmaas_gateway.testing.wire import AttemptName
+
 
 class _Line(msgspec.Struct, omit_defaults=True):
     """One piece of news about call number `call`: it came, it sent tokens, or it ended."""
@@ -18,6 +20,8 @@ class _Line(msgspec.Struct, omit_defaults=True):
     tokens: int = 0
     outcome: str | None = None
     at_s: float = 0.0
+    number: int = 1
+    is_resent: bool = False
 
 
 class Journal:
@@ -31,9 +35,9 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._append(_Line(_START))
 
-    def opened(self, call: int, request_id: str, at_s: float) -> None:
+    def opened(self, call: int, name: AttemptName, at_s: float) -> None:
         """Note a call that came."""
-        self._append(_Line(call, id=request_id, at_s=at_s))
+        self._append(_Line(call, name.request_id, at_s=at_s, number=name.number, is_resent=name.is_resent))
 
     def generated(self, call: int, tokens: int, at_s: float) -> None:
         """Note tokens that went out."""
@@ -56,7 +60,8 @@ class Attempt:
     """One call as its replica saw it.
 
     Attributes:
-        request_id: Its `x-request-id`.
+        name: What its gateway calls it; of a call's attempts, the greater was sent later, though not
+            always read later.
         at_s: When it was complete, in seconds of the system's monotonic clock.
         tokens: Generated tokens that were sent.
         sent_s: When each of them was.
@@ -64,12 +69,17 @@ class Attempt:
         ended_at_s: When that was known.
     """
 
-    request_id: str
+    name: AttemptName
     at_s: float
     tokens: int = 0
     outcome: str | None = None
     ended_at_s: float | None = None
     sent_s: list[float] = field(default_factory=list)
+
+    @property
+    def request_id(self) -> str:
+        """The call's."""
+        return self.name.request_id
 
 
 def read_journal(path: Path, *, current_only: bool = False) -> Iterator[Attempt]:
@@ -86,7 +96,7 @@ def read_journal(path: Path, *, current_only: bool = False) -> Iterator[Attempt]
             yield from () if current_only else attempts.values()
             attempts = {}
         elif line.id is not None:
-            attempts[line.call] = Attempt(line.id, line.at_s)
+            attempts[line.call] = Attempt(AttemptName(line.id, line.number, line.is_resent), line.at_s)
         elif line.outcome is not None:
             attempts[line.call].outcome, attempts[line.call].ended_at_s = line.outcome, line.at_s
         else:

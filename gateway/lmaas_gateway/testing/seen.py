@@ -98,7 +98,7 @@ class Record:
         self._changed.set()
         index = len(self._calls) - 1
         if self._journal is not None:
-            self._journal.opened(index, request.headers.get("x-request-id", ""), call.at_s)
+            self._journal.opened(index, request.name, call.at_s)
         return index
 
     def sent(self, index: int, count: int) -> None:

@@ -15,6 +15,20 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 LAST_CHUNK = b"0\r\n\r\n"
 
 
+class AttemptName(NamedTuple):
+    """What a gateway calls one sending of a call: of one call's, the greater was sent later.
+
+    Attributes:
+        request_id: The call's (`x-request-id`).
+        number: Which attempt it is, from 1 (`x-lmaas-attempt`).
+        is_resent: Whether it was sent again, on a new connection after a kept one (`x-lmaas-resent`).
+    """
+
+    request_id: str
+    number: int = 1
+    is_resent: bool = False
+
+
 @dataclass(frozen=True)
 class Request:
     """One request as it came; header names are in lower case.
@@ -28,6 +42,16 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     keeps_alive: bool = True
+
+    @property
+    def name(self) -> AttemptName:
+        """What its sender calls it."""
+        number = self.headers.get("x-lmaas-attempt", "")
+        return AttemptName(
+            self.headers.get("x-request-id", ""),
+            int(number) if number.isdecimal() else 1,
+            "x-lmaas-resent" in self.headers,
+        )
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
