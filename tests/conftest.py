@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.greenlets import follow_greenlets
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest_plugins = ["support.stores"]
+
+follow_greenlets()
 
 
 @pytest.fixture(scope="session", autouse=True)
