@@ -108,9 +108,7 @@ def test_summary_ends_with_each_failure_and_the_first_line_of_its_error(tmp_path
         encoding="utf-8",
     )
     lane = replace(AT_THE_END, name="own", arguments=("test_it.py",))
-    command = [part for part in lane.command if part not in {"coverage", "run"}]
-    command.remove("-m")
-    subprocess.run(command, cwd=tmp_path, check=False, stdout=subprocess.DEVNULL)
+    subprocess.run(lane.command, cwd=tmp_path, check=False, stdout=subprocess.DEVNULL)
     took, *failed = summary({"own": tmp_path / lane.report, "gone": tmp_path / "none.xml"})
     assert re.fullmatch(r"own     \| +0\.[0-9] s test_it\.py", took)
     assert failed == [
@@ -118,3 +116,9 @@ def test_summary_ends_with_each_failure_and_the_first_line_of_its_error(tmp_path
         'own     | FAILED test_it.py::TestGroup::test_never_runs - failed on setup with "OSError: broken"',
         "gone    | FAILED ended before it could report its tests",
     ]
+
+
+def test_coverage_is_of_the_lane_that_mirrors_the_code() -> None:
+    engines, others = (lane.command for lane in SIDE_BY_SIDE)
+    assert "coverage" in others
+    assert "coverage" not in [*engines, *AT_THE_END.command]
