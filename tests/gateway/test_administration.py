@@ -140,6 +140,7 @@ async def test_key_is_changed_rotated_and_revoked(bureau: Bureau) -> None:
     revoked = await services.keys.revoke(owner, successor.id)
     assert (revoked.state, revoked.revoked_at) == ("revoked", NOW_S + 60)
     assert bureau.announced == announced + 1
+    assert bureau.revoked[-1:] == [successor.id]
     assert await services.keys.revoke(owner, successor.id) == revoked, "again changes nothing"
     with pytest.raises(ConflictError, match="nothing undoes"):
         await services.keys.change(owner, successor.id, requests.ChangeKey(name="x"))

@@ -30,6 +30,7 @@ class Bureau:
     def __init__(self, database: Database, folder: Path, settings: Settings | None = None) -> None:
         self.now_s = NOW_S
         self.announced = 0
+        self.revoked: list[str] = []
         self.settings = settings or Settings.model_validate({"data_dir": folder, "master_key": MASTER_KEY})
         vault = Vault.open(self.settings)
         self.trail = Trail(vault, clock=lambda: self.now_s)
@@ -38,8 +39,9 @@ class Bureau:
         self.database, self.notary = database, notary
         self.services = Services.open(office, peppers=vault, notary=notary, settings=self.settings)
 
-    async def _announce(self) -> None:
+    async def _announce(self, *revoked: str) -> None:
         self.announced += 1
+        self.revoked += revoked
 
     async def actions(self) -> list[str]:
         """What stands in the audit trail, by name."""
