@@ -1,0 +1,55 @@
+"""Candidates side by side: who passes, in which order, how surely, and what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lmaas.selection._assessment import Assessed
+from lmaas.selection._preferences import Preferences
+from lmaas.selection._robustness import Robustness, robustness
+from lmaas.selection._row import Domination, Limit, dominations
+from lmaas.selection._rules import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What there is to decide from.
+
+    Attributes:
+        ranked: Those that pass, by score, best first; equal scores by name.
+        missed: The others, nearest misses first.
+        robust: How often each won.
+        dominated: Of those that pass, which another one dominates.
+    """
+
+    ranked: tuple[Assessed, ...]
+    missed: tuple[Assessed, ...]
+    robust: Robustness
+    dominated: Mapping[str, Domination]
+
+
+def compare(
+    assessed: Sequence[Assessed], preferences: Preferences, limits: Sequence[Limit], *, draws: int, seed: int
+) -> Comparison:
+    """Rank candidates by their score, which no other candidate can change, and count how often each wins."""
+    ranked = sorted((one for one in assessed if one.passes), key=lambda one: _by_score(one, preferences))
+    missed = sorted((one for one in assessed if not one.passes), key=lambda one: _by_misses(one, preferences))
+    drawn = sorted((one.row for one in assessed if one.is_drawn), key=lambda row: row.name)
+    return Comparison(
+        tuple(ranked),
+        tuple(missed),
+        robustness(drawn, preferences, limits, draws=draws, seed=seed),
+        dominations([one.row for one in ranked], preferences),
+    )
+
+
+def _by_score(one: Assessed, preferences: Preferences) -> tuple[float, str]:
+    return -one.row.value(preferences), one.row.name
+
+
+def _by_misses(one: Assessed, preferences: Preferences) -> tuple[int, int, float, str]:
+    """Order by rules broken, then by rules that nobody could check: missing data never improves a place."""
+    failed = sum(check.status is Status.FAIL for check in one.checks)
+    unknown = sum(check.status is Status.UNKNOWN for check in one.checks)
+    return failed + unknown, failed, *_by_score(one, preferences)

@@ -1,0 +1,253 @@
+"""A choice as a file: what `lmaas choose FILE` reads. The schema is closed; errors name the line.
+
+task: {kind: chat, minimum_quality: 0.8}
+workload: workload.yaml                     # or what such a file says; its `slo` are the limits
+rules: {regions: [eu], needs: [tools], max_usd_per_month: 500}
+preferences: {weights: {performance: 3, scalability: 1, ease of use: 1, cost: 2}}
+catalogue: overrides.yaml                   # or what such a file says
+candidates:
+  - {platform: groq, model: llama-3.1-8b-instant}
+evidence: [bench.json]                      # reports of `lmaas bench` and the like
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lmaas.errors import ConfigurationError
+from lmaas.evidence import Evidence
+from lmaas.measuring import Workload
+from lmaas.measuring._workload_file import workload_of
+from lmaas.platforms import Catalogue, Offer, Platform, Price, Sourced
+from lmaas.platforms._files import read_mapping
+from lmaas.selection._candidate import Candidate, Fleet, Overheads
+from lmaas.selection._evidence_files import read_evidence
+from lmaas.selection._metrics import Score
+from lmaas.selection._places import line_of
+from lmaas.selection._preferences import Certainty, Criterion, Preferences
+from lmaas.selection._rules import Feature, Rules
+from lmaas.selection._select import Options, select
+from lmaas.selection._selection import Selection
+from lmaas.selection._task import TaskSpec
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Task(_Closed):
+    kind: str = "chat"
+    minimum_quality: float | None = None
+    metric: str = ""
+
+
+class _Rules(_Closed):
+    regions: tuple[str, ...] = ()
+    max_retention_days: int | None = None
+    no_training: bool = False
+    licences: tuple[str, ...] = ()
+    min_context_tokens: int | None = None
+    modalities: tuple[str, ...] = ()
+    needs: tuple[Feature, ...] = ()
+    routes: tuple[str, ...] = ()
+    self_hosted: bool = False
+    max_usd_per_month: float | None = None
+    attested: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
+class _Criterion(_Closed):
+    metric: str
+    best: float
+    worst: float
+    weight: float | None = None
+    worth_usd_per_month: float | None = None
+    between: tuple[tuple[float, float], ...] = ()
+
+
+class _Anchor(_Closed):
+    best: float
+    worst: float
+    between: tuple[tuple[float, float], ...] = ()
+
+
+class _Preferences(_Closed):
+    certainty: Certainty = "rough"
+    weights: dict[Literal["performance", "scalability", "ease of use", "cost"], float] | None = None
+    anchors: dict[str, _Anchor] = Field(default_factory=dict)
+    criteria: tuple[_Criterion, ...] = ()
+
+
+class _Price(_Closed):
+    input_per_million: Decimal
+    output_per_million: Decimal
+    cached_per_million: Decimal | None = None
+    source: str = ""
+    as_of: date | None = None
+
+
+class _Fleet(_Closed):
+    usd_per_gpu_hour: float
+    gpus: int = 1
+    spares: int = 0
+    max_replicas: int = 1
+    engine_args: tuple[str, ...] = ()
+
+
+class _Overheads(_Closed):
+    ops_hours_per_month: float | None = None
+    ops_usd_per_hour: float = 0.0
+    egress_usd_per_gb: float = 0.0
+    fixed_usd_per_month: float = 0.0
+
+
+class _Candidate(_Closed):
+    platform: str
+    model: str
+    name: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    price: _Price | None = None
+    fleet: _Fleet | None = None
+    overheads: _Overheads = _Overheads()
+    attested: dict[str, bool] = Field(default_factory=dict)
+    evidence: tuple[dict[str, Any], ...] = ()
+
+
+class _Choice(_Closed):
+    task: _Task = _Task()
+    workload: str | dict[str, Any]
+    rules: _Rules = _Rules()
+    preferences: _Preferences = _Preferences()
+    catalogue: str | dict[str, Any] | None = None
+    candidates: tuple[_Candidate, ...] = Field(min_length=1)
+    evidence: tuple[str, ...] = ()
+    draws: int = 10_000
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Everything that `select` takes, as a file says it."""
+
+    task: TaskSpec
+    workload: Workload
+    rules: Rules
+    preferences: Preferences
+    candidates: tuple[Candidate, ...]
+    evidence: Mapping[str, tuple[Evidence, ...]]
+    options: Options
+
+    @classmethod
+    def load(cls, path: str | Path, *, today: date | None = None) -> Choice:
+        """Read a file; others that it names lie beside it.
+
+        Raises:
+            ConfigurationError: it cannot be read, or something in it cannot be; says where.
+        """
+        return _load(Path(path), today)
+
+    def select(self) -> Selection:
+        """Choose."""
+        return select(
+            self.task,
+            self.workload,
+            None,
+            self.rules,
+            self.preferences,
+            self.candidates,
+            self.evidence,
+            self.options,
+        )
+
+
+def _load(path: Path, today: date | None) -> Choice:
+    content = read_mapping(path)
+    told = _validated(content, path)
+    catalogue = Catalogue.load(
+        path.parent / told.catalogue if isinstance(told.catalogue, str) else told.catalogue, today=today
+    )
+    candidates = tuple(_candidate(one, catalogue, path) for one in told.candidates)
+    measured = read_evidence([path.parent / name for name in told.evidence], candidates)
+    own = {
+        candidate.name: tuple(Evidence.from_dict(each) for each in one.evidence)
+        for candidate, one in zip(candidates, told.candidates, strict=True)
+    }
+    return Choice(
+        task=TaskSpec(**told.task.model_dump()),
+        workload=_workload(told.workload, path),
+        rules=Rules(**told.rules.model_dump()),
+        preferences=_preferences(told.preferences, path),
+        candidates=candidates,
+        evidence={name: own[name] + measured.get(name, ()) for name in own},
+        options=Options(
+            draws=told.draws, seed=told.seed, today=today, command=f"lmaas choose {path} --seed {told.seed}"
+        ),
+    )
+
+
+def _validated(content: Mapping[str, Any], path: Path) -> _Choice:
+    try:
+        return _Choice.model_validate(content)
+    except ValidationError as error:
+        text = path.read_text("utf-8") if path.suffix in {".yaml", ".yml"} else ""
+        problems = [_explain(problem, path.name, text) for problem in error.errors(include_url=False)]
+        raise ConfigurationError("; ".join(dict.fromkeys(problems))) from None
+
+
+def _explain(problem: Any, name: str, text: str) -> str:
+    place = [part for part in problem["loc"] if part not in {"str", "dict[str,any]"}]
+    line = line_of(text, place) if text else None
+    where = f"{name}, line {line}" if line else name
+    reason = "there is no such field" if problem["type"] == "extra_forbidden" else problem["msg"]
+    return f"{where}: {'.'.join(map(str, place))}: {reason}"
+
+
+def _workload(told: str | Mapping[str, Any], path: Path) -> Workload:
+    return Workload.load(path.parent / told) if isinstance(told, str) else workload_of(told, path)
+
+
+def _preferences(told: _Preferences, path: Path) -> Preferences:
+    if told.criteria:
+        if told.weights is not None or told.anchors:
+            raise ConfigurationError(
+                f"{path.name}: preferences: give either criteria, or weights of the four scores with anchors"
+            )
+        return Preferences(tuple(Criterion(**one.model_dump()) for one in told.criteria), told.certainty)
+    weights = {Score(name): weight for name, weight in (told.weights or {}).items()}
+    anchors = [
+        Criterion(metric=metric, weight=1.0, **anchor.model_dump()) for metric, anchor in told.anchors.items()
+    ]
+    return Preferences.weighing(weights or dict.fromkeys(Score, 1.0), anchors, told.certainty)
+
+
+def _candidate(told: _Candidate, catalogue: Catalogue, path: Path) -> Candidate:
+    known = {platform.id for platform in catalogue.platforms}
+    if told.platform not in known and told.base_url is not None:
+        platform = Platform(id=told.platform, name=told.platform)
+        offer = Offer(platform=told.platform, model=told.model)
+        base = Candidate(name=offer.id, platform=platform, offer=offer)
+    else:
+        base = Candidate.of(catalogue, told.platform, told.model)
+    offer = base.offer
+    if told.price is not None:
+        given = told.price.model_dump() | {"source": told.price.source or path.name}
+        offer = replace(offer, price=Price(**given), other_prices=())  # a contract is no matter of opinion
+    return Candidate(
+        name=told.name or base.name,
+        platform=base.platform,
+        offer=offer,
+        base_url=told.base_url,
+        api_key_env=told.api_key_env,
+        fleet=None if told.fleet is None else Fleet(**told.fleet.model_dump()),
+        overheads=Overheads(**told.overheads.model_dump()),
+        attested={name: Sourced(value, path.name) for name, value in told.attested.items()},
+    )

@@ -1,0 +1,146 @@
+"""The answer as something that runs: a client of the winner, and a gateway's configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from lmaas import LMaaS
+from lmaas.errors import ConfigurationError
+from lmaas.selection._candidate import Candidate
+from lmaas.selection._spending import replicas
+
+if TYPE_CHECKING:
+    from lmaas.selection._selection import Option, Selection
+
+_ALIAS: Final = "chosen"
+_NANO: Final = Decimal("1e-9")
+
+
+def client_of(selection: Selection, options: Mapping[str, Any]) -> LMaaS:
+    """Return a client of the winner; `options` are further arguments of `LMaaS`, and come before ours."""
+    candidate = _winner(selection).candidate
+    if candidate.url is None or "{" in candidate.url:
+        raise ConfigurationError(f"{candidate.name}: nobody knows where its calls go; give it a base_url")
+    return LMaaS(**{"base_url": candidate.url, "api_key": _key(candidate), **options})
+
+
+def _key(candidate: Candidate) -> str | None:
+    variable = candidate.key_variable
+    if variable is None:
+        return None
+    key = os.environ.get(variable)
+    if key is None and not candidate.is_self_hosted:
+        raise ConfigurationError(f"{candidate.name}: set {variable} to its key, or give client(api_key=…)")
+    return key
+
+
+def _winner(selection: Selection) -> Option:
+    if selection.winner is None:
+        raise ConfigurationError("no candidate passes the rules, so there is none to call")
+    return selection.winner
+
+
+def gateway_config_of(selection: Selection) -> str:
+    """Return YAML: the winner as a model with the alias `chosen`, the runner-up as its fallback.
+
+    Deadlines are those beyond which a limit is broken anyway. Comments say where keys go.
+    """
+    import yaml  # noqa: PLC0415 - an extra
+
+    options = [option for option in (_winner(selection), selection.runner_up) if option is not None]
+    problems = {option.name: problem for option in options if (problem := _unreachable(option.candidate))}
+    if options[0].name in problems:
+        raise ConfigurationError(f"{options[0].name}: {problems[options[0].name]}")
+    usable = [option for option in options if option.name not in problems]
+    models = [_model(option, selection) for option in usable]
+    models[0]["aliases"] = [_ALIAS]
+    if len(models) > 1:
+        if models[1]["name"] == models[0]["name"]:
+            models[1]["name"] += f"@{usable[1].candidate.platform.id}"
+        models[0]["fallbacks"] = [models[1]["name"]]
+    settings: dict[str, Any] = {"models": models}
+    waits = _bounds(selection, "ttft")
+    if waits:
+        settings["queue"] = {"timeout_s": min(waits)}
+    head = "".join(f"# {line}\n" for line in _remarks(selection, usable, problems))
+    return head + str(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+
+def _remarks(selection: Selection, usable: list[Option], problems: Mapping[str, str]) -> Iterator[str]:
+    yield selection.answer.headline
+    yield f"Of {selection.today}, good until {selection.expires}; again: {selection.command}"
+    for number, option in enumerate(usable):
+        variable = option.candidate.key_variable
+        if variable is not None and not _is_launched(option.candidate):
+            yield f"models[{number}].replicas[0].api_key: the value of {variable}, if it asks for a key"
+    for name, problem in problems.items():
+        yield f"left out as a fallback: {name}: {problem}"
+
+
+def _unreachable(candidate: Candidate) -> str | None:
+    if _is_launched(candidate):
+        return None
+    if candidate.url is None or "{" in candidate.url:
+        return "nobody knows where its calls go; give it a base_url"
+    if urlsplit(candidate.url).path.strip("/") not in {"", "v1"}:
+        return f"the gateway calls replicas below /v1, and its calls go to {candidate.url}"
+    return None
+
+
+def _is_launched(candidate: Candidate) -> bool:
+    return candidate.fleet is not None and candidate.base_url is None
+
+
+def _model(option: Option, selection: Selection) -> dict[str, Any]:
+    candidate = option.candidate
+    model: dict[str, Any] = {"name": candidate.offer.model}
+    if _is_launched(candidate) and candidate.fleet is not None:
+        model |= {"model": candidate.offer.model, "replicas": _replicas(option, selection)}
+        if candidate.fleet.engine_args:
+            model["engine_args"] = list(candidate.fleet.engine_args)
+    else:
+        parts = urlsplit(candidate.url or "")
+        model["replicas"] = [{"url": f"{parts.scheme}://{parts.netloc}"}]
+    if not candidate.is_self_hosted:
+        model["cache_salt"] = False
+    ends = _bounds(selection, "e2e")
+    if ends:
+        model["first_byte_s"] = min(ends)
+    price = _price(candidate)
+    if price:
+        model["price"] = price
+    return model
+
+
+def _replicas(option: Option, selection: Selection) -> int:
+    fleet, peak = option.candidate.fleet, selection.workload.peak_calls_per_s
+    goodput = option.row.cells.get("goodput_per_s")
+    if fleet is None or peak is None or goodput is None or goodput.value <= 0:
+        return 1
+    return min(replicas(fleet, peak, goodput.value), fleet.max_replicas, 64)
+
+
+def _bounds(selection: Selection, latency: str) -> list[float]:
+    """Return the limits of a latency, whatever their percentile."""
+    return [limit.bound for limit in selection.limits if limit.metric.startswith(f"{latency}_")]
+
+
+def _price(candidate: Candidate) -> dict[str, float | int]:
+    """Return what the gateway's books count with, to the nano-dollar as they do."""
+    if candidate.fleet is not None:
+        second = Decimal(repr(candidate.fleet.usd_per_gpu_hour)) / 3600
+        return {"gpu_second": float(second.quantize(_NANO)), "gpus": ceil(candidate.fleet.gpus)}
+    price = candidate.offer.price
+    if price is None or price.currency != "USD":
+        return {}
+    rates = {
+        "input_per_million": price.input_per_million,
+        "cached_input_per_million": price.cached_per_million,
+        "output_per_million": price.output_per_million,
+    }
+    return {name: float(rate.quantize(_NANO)) for name, rate in rates.items() if rate is not None}

@@ -1,0 +1,218 @@
+"""Hard rules: what a candidate must have. Each passes, fails with the reason, or is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal, TypeAlias
+
+from lmaas.evidence import Evidence
+from lmaas.platforms import Sourced
+from lmaas.selection._candidate import Candidate
+from lmaas.selection._metrics import METRICS
+from lmaas.selection._row import Limit, Row
+from lmaas.selection._uncertainty import interval_of
+
+Feature: TypeAlias = Literal["tools", "json_schema", "logprobs", "stream_usage", "prompt_cache", "batches"]
+_OF_MODELS_TOO: Final = ("tools", "json_schema")
+
+
+class Status(StrEnum):
+    """What came of a rule; only `PASS` passes."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule held against one candidate.
+
+    Attributes:
+        rule: The rule in words.
+        status: What came of it.
+        reason: What the candidate has; of an unknown one, what to ask or verify.
+        metric: Of a limit, its metric; "" otherwise.
+    """
+
+    rule: str
+    status: Status
+    reason: str
+    metric: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a candidate must have. What is left out is not asked for.
+
+    Attributes:
+        regions: It can keep calls in one of these.
+        max_retention_days: Prompts are kept no longer by default; where 0 is asked, need not be kept.
+        no_training: Nothing is trained on prompts.
+        licences: The weights' licence is one of these.
+        min_context_tokens: Prompt and answer may have as many.
+        modalities: A prompt may hold all of these.
+        needs: All of these work.
+        routes: All of these routes of the OpenAI API are there.
+        self_hosted: It runs on machines of one's own, with no way out.
+        max_usd_per_month: It costs no more at the expected load.
+        attested: The candidate is known to have all of these, such as `soc2`.
+        only: One of these platforms.
+        never: None of these.
+    """
+
+    regions: tuple[str, ...] = ()
+    max_retention_days: int | None = None
+    no_training: bool = False
+    licences: tuple[str, ...] = ()
+    min_context_tokens: int | None = None
+    modalities: tuple[str, ...] = ()
+    needs: tuple[Feature, ...] = ()
+    routes: tuple[str, ...] = ()
+    self_hosted: bool = False
+    max_usd_per_month: float | None = None
+    attested: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
+def check_facts(rules: Rules, candidate: Candidate) -> tuple[Check, ...]:
+    """Hold all rules that the catalogue can answer against a candidate."""
+    return tuple(_facts(rules, candidate))
+
+
+def check_limits(limits: Iterable[Limit], row: Row) -> tuple[Check, ...]:
+    """Hold figures against limits: the whole interval must keep a limit to pass, and break it to fail."""
+    return tuple(_limit(limit, row.cells.get(limit.metric)) for limit in limits)
+
+
+def _limit(limit: Limit, evidence: Evidence | None) -> Check:
+    metric = METRICS[limit.metric]
+    if evidence is None:
+        return Check(limit.text, Status.UNKNOWN, f"{metric.label} is not known: measure it", limit.metric)
+    interval = interval_of(evidence)
+    ends = (metric.keeps(interval.low, limit.bound), metric.keeps(interval.high, limit.bound))
+    said = (
+        f"{metric.format(evidence.value)} ({metric.format(interval.low)} to {metric.format(interval.high)}, "
+        f"grade {evidence.grade})"
+    )
+    if all(ends):
+        return Check(limit.text, Status.PASS, said, limit.metric)
+    if any(ends):
+        return Check(limit.text, Status.UNKNOWN, f"{said} is too close to tell: measure more", limit.metric)
+    return Check(limit.text, Status.FAIL, said, limit.metric)
+
+
+def _facts(rules: Rules, candidate: Candidate) -> Iterator[Check]:
+    yield from _listed(rules, candidate)
+    yield from _place(rules, candidate)
+    yield from _model(rules, candidate)
+    for feature in rules.needs:
+        yield _feature(feature, candidate)
+    for name in rules.attested:
+        yield _sourced(name, candidate.attested.get(name), bool)
+
+
+def _place(rules: Rules, candidate: Candidate) -> Iterator[Check]:
+    platform = candidate.platform
+    if rules.self_hosted:
+        yield _plain("runs on own machines", candidate.is_self_hosted, "hosted by others")
+    if rules.regions:
+        yield _sourced("calls stay in " + _or(rules.regions), platform.regions, _any_of(rules.regions))
+    if rules.max_retention_days is not None:
+        yield _retention(rules.max_retention_days, candidate)
+    if rules.no_training:
+        yield _training(candidate)
+    if rules.routes:
+        yield _sourced("routes " + _and(rules.routes), platform.routes, set(rules.routes).issubset)
+
+
+def _model(rules: Rules, candidate: Candidate) -> Iterator[Check]:
+    offer = candidate.offer
+    if rules.licences:
+        yield _sourced("licence " + _or(rules.licences), offer.licence, lambda own: own in rules.licences)
+    if (least := rules.min_context_tokens) is not None:
+        yield _sourced(f"context of {least:,} tokens", offer.context_tokens, lambda own: own >= least)
+    if rules.modalities:
+        wanted = set(rules.modalities)
+        yield _sourced("prompts of " + _and(rules.modalities), offer.input_modalities, wanted.issubset)
+
+
+def _listed(rules: Rules, candidate: Candidate) -> Iterator[Check]:
+    name = candidate.platform.id
+    if rules.only:
+        yield _plain("platform " + _or(rules.only), name in rules.only, name)
+    if rules.never:
+        yield _plain("platform not " + _or(rules.never), name not in rules.never, name)
+    if candidate.fit is not None:
+        status = Status.PASS if candidate.fit.fits else Status.FAIL
+        yield Check("fits the machines", status, candidate.fit.reason)
+
+
+def _retention(days: int, candidate: Candidate) -> Check:
+    rule = f"keeps prompts for {days} days at most" if days else "keeps no prompts"
+    if candidate.is_self_hosted:
+        return Check(rule, Status.PASS, "on own machines")
+    known = candidate.platform.retention
+    if known is not None and days == 0 and known.value.zero_retention and known.value.days != 0:
+        return Check(rule, Status.PASS, f"if zero retention is asked for; {known.value.note or known.source}")
+    kept = None if known is None or known.value.days is None else Sourced(known.value.days, known.source)
+    return _sourced(rule, kept, lambda own: own <= days)
+
+
+def _training(candidate: Candidate) -> Check:
+    rule = "trains nothing on prompts"
+    if candidate.is_self_hosted:
+        return Check(rule, Status.PASS, "on own machines")
+    known = candidate.platform.retention
+    told = known is not None and known.value.trains_on_data is not None
+    fact = Sourced(known.value.trains_on_data, known.source) if known is not None and told else None
+    return _sourced(rule, fact, lambda trains: not trains)
+
+
+def _feature(feature: str, candidate: Candidate) -> Check:
+    """A feature of the model must work on the platform too; what only one of them tells counts."""
+    told: list[Sourced[bool] | None] = [getattr(candidate.platform, feature)]
+    if feature in _OF_MODELS_TOO:
+        told.insert(0, getattr(candidate.offer, feature))
+    known = [fact for fact in told if fact is not None]
+    refusing = next((fact for fact in known if not fact.value), None)
+    return _sourced(feature, refusing or next(iter(known), None), bool)
+
+
+def _sourced(rule: str, fact: Sourced[Any] | None, passes: Callable[[Any], bool]) -> Check:
+    if fact is None:
+        return Check(rule, Status.UNKNOWN, "nobody told: ask the platform, or verify it yourself")
+    disputed = [other for other in fact.conflicts if passes(other.value) != passes(fact.value)]
+    if passes(fact.value) and disputed:
+        said = [f"{one.source} says {_say(one.value)}" for one in (fact, disputed[0])]
+        return Check(rule, Status.UNKNOWN, f"{', '.join(said)}: verify")
+    status = Status.PASS if passes(fact.value) else Status.FAIL
+    return Check(rule, status, f"{_say(fact.value)} ({fact.source})")
+
+
+def _plain(rule: str, passes: bool, otherwise: str) -> Check:  # noqa: FBT001 - what came of it
+    return Check(rule, Status.PASS if passes else Status.FAIL, "yes" if passes else otherwise)
+
+
+def _any_of(wanted: Sequence[str]) -> Callable[[Iterable[str]], bool]:
+    lowered = {name.lower() for name in wanted}
+    return lambda own: any(name.lower() in lowered for name in own)
+
+
+def _say(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names)
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,210 @@
+"""Tests of lmaas.selection's costs against cases worked by hand, and of what facts come to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from lmaas.evidence import Grade
+from lmaas.measuring import UniformLengths, Workload
+from lmaas.platforms import Auth, Offer, Platform, Price, PriceTier, RateLimits, Sourced
+from lmaas.selection import Bill, Candidate, Fleet, Overheads, Spending
+from lmaas.selection._spending import LINES, spending
+from lmaas.selection._traits import ease_of_use, ease_points, headroom, locations
+from sdk.selection_worlds import TODAY, candidate, figure, workload
+
+_CALLS = 730 * 3600  # a month of one call a second
+
+
+def priced(price: Price, *others: Price, caches: bool | None = None) -> Candidate:
+    known = None if caches is None else Sourced(caches, "a page")
+    return candidate(
+        "priced",
+        platform=Platform(id="priced", name="priced", prompt_cache=known),
+        offer=Offer(platform="priced", model="m", price=price, other_prices=others),
+    )
+
+
+def price(inputs: str, outputs: str, **more: object) -> Price:
+    rates = {"cached_per_million": None} | more
+    return Price(Decimal(inputs), Decimal(outputs), "a contract", TODAY, **rates)  # type: ignore[arg-type]
+
+
+def bill(spent: Spending, load: str = "expected") -> Bill:
+    found = spent.bill(load)
+    assert found is not None
+    return found
+
+
+def test_hosted_calls_cost_their_tokens() -> None:
+    # 1,000 prompt tokens at $2 and 1,000 of the answer at $6 a million: 0.2 + 0.6 cents a call.
+    spent = spending(priced(price("2", "6")), workload(), {})
+    lines = bill(spent).lines_usd
+    assert lines["prompt tokens"] == pytest.approx(0.002 * _CALLS)
+    assert lines["answer tokens"] == pytest.approx(0.006 * _CALLS)
+    assert bill(spent).total_usd == pytest.approx(21_024)
+    assert spent.call_evidence is not None
+    assert spent.call_evidence.value == pytest.approx(0.008)
+    assert spent.assumes == ("nothing for retries, since the error rate is not known",)
+
+
+def test_every_line_is_there_even_if_it_is_0() -> None:
+    assert tuple(bill(spending(candidate("plain"), workload(), {})).lines_usd) == LINES
+
+
+def test_the_common_prefix_is_cheaper_only_where_it_is_known_to_be_cached() -> None:
+    # Half of the prompt at a tenth of the price: 0.1 + 0.01 cents instead of 0.2.
+    offered, asked = price("2", "0", cached_per_million=Decimal("0.2")), workload(shared_prefix_share=0.5)
+    cached = bill(spending(priced(offered, caches=True), asked, {})).lines_usd
+    assert cached["prompt tokens"] == pytest.approx(0.001 * _CALLS)
+    assert cached["cached prompt tokens"] == pytest.approx(0.0001 * _CALLS)
+    for caches in (False, None):
+        fresh = bill(spending(priced(offered, caches=caches), asked, {})).lines_usd
+        assert fresh["prompt tokens"] == pytest.approx(0.002 * _CALLS)
+
+
+def test_failed_calls_are_paid_again() -> None:
+    # A fifth fails: 1 / (1 - 0.2) = 1.25 calls for each that is answered.
+    spent = spending(priced(price("2", "6")), workload(), {"error_rate": figure("error_rate", 0.2)})
+    assert bill(spent).lines_usd["retries"] == pytest.approx(0.25 * 0.008 * _CALLS)
+    assert spent.assumes == ()
+
+
+def test_long_prompts_pay_their_tier() -> None:
+    # Half of the prompts, uniform from 0 to 2,000, are above 1,000 and pay $4: their mean is 1,500.
+    tiers = (PriceTier(1000, input_per_million=Decimal(4)),)
+    asked = workload(prompt_tokens=UniformLengths(1, 1999))
+    lines = bill(spending(priced(price("2", "0", tiers=tiers)), asked, {})).lines_usd
+    by_hand = (0.5 * 500 * 2 + 0.5 * 1500 * 4) * 1e-6
+    assert lines["prompt tokens"] == pytest.approx(by_hand * _CALLS, rel=0.01)
+
+
+def test_overheads_are_lines_of_their_own() -> None:
+    # 1,000 tokens of 4 bytes a call, 2,628,000 calls: 10.512 GB at $0.1; 5 hours at $80; $20.
+    beside = Overheads(
+        ops_hours_per_month=5, ops_usd_per_hour=80, egress_usd_per_gb=0.1, fixed_usd_per_month=20
+    )
+    lines = bill(spending(replace(candidate("x"), overheads=beside), workload(), {})).lines_usd
+    assert (lines["egress"], lines["people"], lines["fixed"]) == pytest.approx((1.0512, 400, 20))
+
+
+def test_catalogues_that_disagree_are_an_interval() -> None:
+    spent = spending(priced(price("2", "6"), price("1", "3"), price("3", "6")), workload(), {})
+    assert spent.evidence is not None
+    assert (spent.evidence.low, spent.evidence.high) == pytest.approx((0.004 * _CALLS, 0.009 * _CALLS))
+    assert spent.evidence.grade is Grade.C
+
+
+def test_low_expected_and_peak_load_follow_the_day() -> None:
+    day = (0.0, 0.5, 2.5, *[1.0] * 21)
+    bills = spending(candidate("x"), workload(day=day), {}).bills
+    assert [(each.load, each.calls_per_s) for each in bills[1:]] == [("expected", 1.0), ("peak", 2.5)]
+    assert bills[0].total_usd == 0
+    assert bills[1].total_usd < bills[2].total_usd
+
+
+def own(**changes: object) -> Candidate:
+    fleet = Fleet(usd_per_gpu_hour=2.0, gpus=2, spares=1, max_replicas=4, **changes)  # type: ignore[arg-type]
+    return replace(candidate("own", None), fleet=fleet)
+
+
+def test_own_machines_are_paid_for_the_peak_whatever_the_load() -> None:
+    # A peak of 3/s at 2/s a replica: 2 and a spare, of 2 GPUs at $2, 730 hours: $8,760. A call takes half a
+    # second of one replica: 1/s keeps half a replica busy, $1,460 a month.
+    asked = workload(day=(3.0, *[21 / 23] * 23))
+    spent = spending(own(), asked, {"goodput_per_s": figure("goodput_per_s", 2.0)})
+    lines = bill(spent).lines_usd
+    assert lines["machines, busy"] == pytest.approx(1460)
+    assert lines["machines, idle"] == pytest.approx(8760 - 1460)
+    assert [each.total_usd for each in spent.bills] == pytest.approx([8760] * 3)
+    assert spent.assumes == ("3 replicas, paid all month",)
+    assert spent.evidence is not None
+    assert spent.evidence.grade is Grade.A
+
+
+def test_the_interval_of_goodput_is_one_of_money() -> None:
+    told = figure("goodput_per_s", 1.1, low=0.9, high=1.3)  # 1 replica, or 2 at the low end
+    spent = spending(own(), workload(), {"goodput_per_s": told})
+    assert spent.evidence is not None
+    assert (spent.evidence.low, spent.evidence.high) == pytest.approx((2 * 2920, 3 * 2920))
+
+
+@pytest.mark.parametrize(
+    ("one", "asked", "missing"),
+    [
+        (candidate("x", None), workload(), "a price in US dollars"),
+        (priced(price("1", "1", currency="CNY")), workload(), "a price in US dollars"),
+        (own(), workload(), "goodput_per_s of one replica"),
+        (candidate("x"), workload(calls_per_s=None), "the workload's calls_per_s"),
+    ],
+)
+def test_what_a_cost_lacks_is_named_and_nothing_is_guessed(
+    one: Candidate, asked: Workload, missing: str
+) -> None:
+    spent = spending(one, asked, {})
+    assert (spent.missing, spent.bills, spent.evidence) == ((missing,), (), None)
+
+
+def test_ease_is_made_of_facts_and_what_is_not_known_counts_nothing() -> None:
+    def fact(value: object) -> Sourced[object]:
+        return Sourced(value, "a page", TODAY)
+
+    platform = Platform(
+        id="easy",
+        name="Easy",
+        routes=fact(("chat/completions",)),  # type: ignore[arg-type]
+        auth=fact(Auth(kind="bearer")),  # type: ignore[arg-type]
+        tools=fact(True),  # type: ignore[arg-type]
+        json_schema=fact(False),  # type: ignore[arg-type]
+    )
+    told = ease_of_use(ease_points(candidate("easy", platform=platform)))
+    assert told.value == pytest.approx(0.15 + 0.15 + 0.13 + 0.20)
+    assert told.source == "5 of 8 facts of the catalogue"
+    assert sum(point.share for point in ease_points(candidate("bare"))) == pytest.approx(1)
+
+
+def test_hours_of_people_make_a_candidate_less_easy() -> None:
+    def ease(hours: float | None, one: Candidate) -> float:
+        return ease_of_use(ease_points(replace(one, overheads=Overheads(ops_hours_per_month=hours)))).value
+
+    assert ease(None, candidate("hosted")) == pytest.approx(0.20)
+    assert ease(None, own()) == 0.0
+    assert ease(10, own()) == pytest.approx(0.15)
+    assert ease(80, own()) == 0.0
+
+
+def test_headroom_is_the_tightest_of_what_was_measured_and_what_is_allowed() -> None:
+    limits = Sourced(RateLimits(requests_per_minute=600, tokens_per_minute=240_000), "a page")
+    platform = Platform(id="limited", name="limited", rate_limits=limits)
+    limited = candidate("limited", platform=platform)
+    allowed = headroom(limited, workload(), {})  # 240,000 tokens a minute are 2 calls of 2,000 a second
+    assert allowed is not None
+    assert allowed.value == pytest.approx(2.0)
+    assert allowed.grade is Grade.C
+    measured = headroom(limited, workload(), {"goodput_per_s": figure("goodput_per_s", 1.5)})
+    assert measured is not None
+    assert measured.value == pytest.approx(1.5)
+    assert measured.grade is Grade.A
+    assert headroom(candidate("bare"), workload(), {}) is None
+    assert headroom(limited, workload(calls_per_s=None), {}) is None
+
+
+def test_own_machines_have_room_up_to_as_many_replicas_as_there_can_be() -> None:
+    cells = {"goodput_per_s": figure("goodput_per_s", 0.5)}
+    room = headroom(own(), workload(), cells)
+    assert room is not None
+    assert (room.value, room.low, room.high) == pytest.approx((2.0, 1.8, 2.2))
+    places = locations(own(), workload(), cells)
+    assert places is not None
+    assert places.value == 3
+    assert locations(own(), workload(), {}) is None
+
+
+def test_regions_are_places() -> None:
+    platform = Platform(id="wide", name="wide", regions=Sourced(("eu", "us", "ap"), "a page"))
+    places = locations(candidate("wide", platform=platform), workload(), {})
+    assert places is not None
+    assert places.value == 3
+    assert locations(candidate("bare"), workload(), {}) is None

@@ -1,0 +1,208 @@
+"""Tests of lmaas.selection's hard rules: pass, fail with the reason, or unknown, which never passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from lmaas import ConfigurationError
+from lmaas.measuring import SLO
+from lmaas.platforms import Offer, Platform, Retention, Sourced
+from lmaas.selection import Candidate, Fleet, Kind, Overheads, Rules, Status, TaskSpec
+from lmaas.selection._rules import check_facts
+from sdk.selection_worlds import candidate, choose, figure, preferences
+
+_KNOWN = Candidate(
+    name="known",
+    platform=Platform(
+        id="known",
+        name="Known",
+        regions=Sourced(("EU", "us"), "a page"),
+        retention=Sourced(Retention(days=30, trains_on_data=False), "a page"),
+        routes=Sourced(("chat/completions",), "a page"),
+        tools=Sourced(value=True, source="a page"),
+        logprobs=Sourced(value=False, source="a page"),
+    ),
+    offer=Offer(
+        platform="known",
+        model="m",
+        context_tokens=Sourced(8000, "a page"),
+        input_modalities=Sourced(("text",), "a page"),
+        licence=Sourced("apache-2.0", "a page"),
+    ),
+    attested={"soc2": Sourced(value=True, source="their auditor")},
+)
+_BARE = candidate("bare")
+
+
+@pytest.mark.parametrize(
+    ("rules", "status"),
+    [
+        (Rules(regions=("eu",)), Status.PASS),
+        (Rules(regions=("cn",)), Status.FAIL),
+        (Rules(max_retention_days=30), Status.PASS),
+        (Rules(max_retention_days=0), Status.FAIL),
+        (Rules(no_training=True), Status.PASS),
+        (Rules(licences=("mit", "apache-2.0")), Status.PASS),
+        (Rules(licences=("mit",)), Status.FAIL),
+        (Rules(min_context_tokens=8000), Status.PASS),
+        (Rules(min_context_tokens=8001), Status.FAIL),
+        (Rules(modalities=("text",)), Status.PASS),
+        (Rules(modalities=("text", "image")), Status.FAIL),
+        (Rules(needs=("tools",)), Status.PASS),
+        (Rules(needs=("logprobs",)), Status.FAIL),
+        (Rules(needs=("batches",)), Status.UNKNOWN),
+        (Rules(routes=("chat/completions",)), Status.PASS),
+        (Rules(routes=("embeddings",)), Status.FAIL),
+        (Rules(self_hosted=True), Status.FAIL),
+        (Rules(attested=("soc2",)), Status.PASS),
+        (Rules(attested=("iso27001",)), Status.UNKNOWN),
+        (Rules(only=("known",)), Status.PASS),
+        (Rules(only=("other",)), Status.FAIL),
+        (Rules(never=("known",)), Status.FAIL),
+    ],
+)
+def test_rules_are_held_against_what_is_known(rules: Rules, status: Status) -> None:
+    (check,) = check_facts(rules, _KNOWN)
+    assert check.status is status
+    assert check.reason
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(regions=("eu",)),
+        Rules(max_retention_days=30),
+        Rules(no_training=True),
+        Rules(licences=("mit",)),
+        Rules(min_context_tokens=1),
+        Rules(modalities=("text",)),
+        Rules(needs=("tools",)),
+        Rules(routes=("chat/completions",)),
+        Rules(attested=("soc2",)),
+    ],
+)
+def test_what_nobody_told_is_unknown_and_says_to_ask(rules: Rules) -> None:
+    (check,) = check_facts(rules, _BARE)
+    assert check.status is Status.UNKNOWN
+    assert "ask the platform" in check.reason
+
+
+def test_own_machines_keep_and_train_nothing() -> None:
+    own = replace(_BARE, fleet=Fleet(usd_per_gpu_hour=2))
+    rules = Rules(max_retention_days=0, no_training=True, self_hosted=True)
+    assert [check.status for check in check_facts(rules, own)] == [Status.PASS] * 3
+
+
+def test_zero_retention_on_request_passes_and_says_so() -> None:
+    platform = replace(_KNOWN.platform, retention=Sourced(Retention(days=30, zero_retention=True), "a page"))
+    (check,) = check_facts(Rules(max_retention_days=0), replace(_KNOWN, platform=platform))
+    assert check.status is Status.PASS
+    assert "asked for" in check.reason
+
+
+def test_sources_that_disagree_on_a_rule_are_to_be_verified() -> None:
+    disputed = Sourced(8000, "one page", others=(Sourced(4000, "another page"),))
+    offer = replace(_KNOWN.offer, context_tokens=disputed)
+    (check,) = check_facts(Rules(min_context_tokens=6000), replace(_KNOWN, offer=offer))
+    assert check.status is Status.UNKNOWN
+    assert check.reason == "one page says 8,000, another page says 4,000: verify"
+
+
+def test_a_feature_of_the_model_must_work_on_the_platform_too() -> None:
+    offer = replace(_KNOWN.offer, json_schema=Sourced(value=True, source="a card"))
+    platform = replace(_KNOWN.platform, json_schema=Sourced(value=False, source="a page"))
+    (check,) = check_facts(Rules(needs=("json_schema",)), replace(_KNOWN, offer=offer, platform=platform))
+    assert check.status is Status.FAIL
+
+
+@dataclass(frozen=True)
+class Sized:
+    fits: bool
+    reason: str
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_what_does_not_fit_the_machines_fails(fits: bool) -> None:
+    own = replace(_BARE, fit=Sized(fits, "needs 80 GB, has 24 GB"))
+    (check,) = check_facts(Rules(), own)
+    assert check.status is (Status.PASS if fits else Status.FAIL)
+    assert check.reason == "needs 80 GB, has 24 GB"
+
+
+def _status(value: float, low: float, high: float) -> Status:
+    told = figure("ttft_p95_s", value, low=low, high=high)
+    selection = choose([_BARE], {"bare": [told]}, preferences(ttft_p95_s=1), slo=SLO(ttft_s=1.0))
+    (check,) = selection.options[0].checks
+    return check.status
+
+
+def test_a_limit_is_kept_or_broken_by_the_whole_interval_and_else_too_close_to_tell() -> None:
+    assert _status(0.8, 0.7, 0.95) is Status.PASS
+    assert _status(0.8, 0.7, 1.05) is Status.UNKNOWN
+    assert _status(1.2, 0.95, 1.5) is Status.UNKNOWN
+    assert _status(1.2, 1.1, 1.5) is Status.FAIL
+
+
+def test_every_kind_of_limit_is_held() -> None:
+    told = [
+        figure("quality", 0.9, 0.01),
+        figure("ttft_p95_s", 0.5, 0.01),
+        figure("tpot_p95_s", 0.05, 0.01),
+        figure("e2e_p95_s", 5.0, 0.01),
+        figure("error_rate", 0.001, 0.01),
+    ]
+    slo = SLO(ttft_s=1, itl_s=0.1, e2e_s=10, availability=0.99)
+    rules = Rules(max_usd_per_month=10_000)
+    selection = choose([_BARE], {"bare": told}, slo=slo, rules=rules, task=TaskSpec(minimum_quality=0.8))
+    assert {check.metric for check in selection.options[0].checks} == {
+        "quality",
+        "ttft_p95_s",
+        "tpot_p95_s",
+        "e2e_p95_s",
+        "error_rate",
+        "usd_per_month",
+    }
+    assert selection.winner is not None
+
+
+def test_unknown_never_passes_and_none_names_the_nearest_misses() -> None:
+    rules = Rules(regions=("eu",), min_context_tokens=16_000)
+    other = replace(_BARE, name="other", offer=replace(_BARE.offer, context_tokens=Sourced(4000, "a page")))
+    selection = choose([other, _KNOWN, _BARE], {}, rules=rules)
+    assert selection.answer.kind is Kind.NONE
+    assert selection.winner is None
+    assert selection.answer.names == ("known", "bare", "other")
+    assert "fails “context of 16,000 tokens”: 8,000 (a page)" in selection.option("known").why_not
+    assert "unknown “calls stay in eu”" in selection.option("bare").why_not
+    assert selection.answer.headline.startswith("None passes the rules; nearest misses: known")
+
+
+@pytest.mark.parametrize(
+    ("names", "evidence", "said"),
+    [
+        ([], {}, "no candidate"),
+        (["a", "a"], {}, "two candidates are called 'a'"),
+        (["a"], {"b": []}, "evidence of 'b'"),
+    ],
+)
+def test_candidates_and_evidence_that_do_not_match_are_refused(
+    names: list[str], evidence: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        choose([candidate(name) for name in names], evidence)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Fleet(usd_per_gpu_hour=-1),
+        lambda: Overheads(egress_usd_per_gb=-1),
+        lambda: TaskSpec(minimum_quality=2),
+    ],
+)
+def test_inputs_that_cannot_be_are_refused(make: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        make()
