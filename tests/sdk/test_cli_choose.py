@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,9 +14,6 @@ from lmaas.cli import _interview, main
 from lmaas.cli._errors import CommandError
 from lmaas.selection import Choice, Kind
 from sdk.selection_worlds import TODAY
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _CHOICE: dict[str, Any] = {
     "task": {"kind": "chat"},
@@ -148,6 +146,7 @@ def test_evidence_of_a_report_that_is_none_is_refused_by_file(tmp_path: Path) ->
         ({"evidence": {"here/small": [1]}}, "measured.json: evidence is a mapping"),
         ({"evidence": {"here/small": [{"metric": "quality"}]}}, "measured.json: evidence of quality"),
         ({"results": []}, "measured.json: holds no `evidence`"),
+        ({"evidence": {"far/large": []}}, "measured.json: is about far/large, and none of these"),
     ):
         (tmp_path / "measured.json").write_text(json.dumps(content))
         with pytest.raises(ConfigurationError, match=said):
@@ -229,3 +228,14 @@ def test_a_terminal_gets_tables(
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["choose", str(write(tmp_path))]) == 0
     assert "--output report.html" in capsys.readouterr().out
+
+
+def test_the_file_of_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "choosing.md").read_text("utf-8")
+    (tmp_path / "choice.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
+    told = {"metric": "quality", "value": 0.9, "grade": "A", "source": "evaluate"}
+    for name in ("bench.json", "quality.json"):
+        (tmp_path / name).write_text(json.dumps({"evidence": {"smollm2-135m-instruct": [told]}}))
+    choice = Choice.load(tmp_path / "choice.yaml")
+    assert len(choice.candidates) == 2
+    assert choice.rules.max_usd_per_month == 2000

@@ -135,6 +135,7 @@ class Report:
             "rows": [_plain_row(row) for row in self.rows],
             "comparisons": [_plain_comparison(one) for one in self.comparisons],
             "cautions": self.cautions,
+            "evidence": {name: [one.to_dict() for one in told] for name, told in self.evidence().items()},
         }
 
     def to_json(self) -> str:

@@ -15,22 +15,30 @@ from lmaas.selection._candidate import Candidate
 def read_evidence(paths: Iterable[Path], candidates: Sequence[Candidate]) -> dict[str, tuple[Evidence, ...]]:
     """Return the evidence of all files by candidate.
 
-    A file says `{"evidence": {NAME: [{metric, value, …}]}}`, where NAME is a candidate's name, or its
-    platform and model as in `groq/llama-3.1-8b-instant`. What is about nobody here is left out.
+    A file says `{"evidence": {NAME: [{metric, value, …}]}}`, as reports of `lmaas bench` and `lmaas evaluate`
+    do. NAME is a candidate's name, its platform and model as in `groq/llama-3.1-8b-instant`, or a model,
+    wherever it runs. What is about others than the candidates is left out.
 
     Raises:
-        ConfigurationError: a file cannot be read, or holds no evidence.
+        ConfigurationError: a file cannot be read, or holds no evidence of any candidate.
     """
     found: dict[str, tuple[Evidence, ...]] = {}
     for path in paths:
         content = read_mapping(path).get("evidence")
         if not isinstance(content, Mapping):
             raise ConfigurationError(f"{path.name}: holds no `evidence`; give a report as JSON")
-        for candidate in candidates:
-            for name in dict.fromkeys((candidate.name, candidate.offer.id)):
-                told = tuple(_read(one, path) for one in content.get(name, ()))
-                found[candidate.name] = found.get(candidate.name, ()) + told
+        names = {candidate.name: _names(candidate) for candidate in candidates}
+        if not any(name in content for known in names.values() for name in known):
+            about = ", ".join(map(str, content)) or "nobody"
+            raise ConfigurationError(f"{path.name}: is about {about}, and none of these is a candidate")
+        for candidate, known in names.items():
+            told = tuple(_read(one, path) for name in known for one in content.get(name, ()))
+            found[candidate] = found.get(candidate, ()) + told
     return found
+
+
+def _names(candidate: Candidate) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((candidate.name, candidate.offer.id, candidate.offer.model)))
 
 
 def _read(told: Any, path: Path) -> Evidence:
