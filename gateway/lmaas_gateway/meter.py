@@ -30,6 +30,10 @@ class OpenCall(Protocol):
         """Take note of the tokens that the replica counted, before the reply's last bytes go out."""
         ...
 
+    def note_busy(self, busy_ns: int) -> None:
+        """Take note of its share of its replica's time so far."""
+        ...
+
     def rewrite(self, entry: bytes) -> None:
         """Put another entry in."""
         ...
@@ -49,6 +53,14 @@ class Share(Protocol):
     busy_ns: int
 
 
+class Clocked(Protocol):
+    """A replica, whose time is shared out to its calls."""
+
+    def look(self) -> int:
+        """Give the reading of its busy clock; the difference of two is one call's part, in nanoseconds."""
+        ...
+
+
 class Meter:
     """What is learned of one call on its way.
 
@@ -62,6 +74,7 @@ class Meter:
         entry: The call in the books, once it is there.
         open_call: Where the books keep track of it while it is in flight.
         share: Its part of the time of the replica that answered.
+        stay: The replica that works on it now, and the reading of its clock when the call came there.
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
         cache: Whether the reply comes from a store; empty where none was asked.
@@ -98,6 +111,7 @@ class Meter:
         "route",
         "share",
         "status",
+        "stay",
         "usage",
         "verdict",
     )
@@ -115,6 +129,7 @@ class Meter:
         self.entry: Entry | None = None
         self.open_call: OpenCall | None = None
         self.share: Share | None = None
+        self.stay: tuple[Clocked, int] | None = None
         self.attempts = self.prompt_tokens = 0
         self.status = 0
         self.outcome: Outcome = "ok"

@@ -32,6 +32,9 @@ CALLER = Principal("web", organization="org_1", project="proj_1", member="user_1
 PRICED = ModelSettings.model_validate(
     {"name": "mock", "model": "x", "price": {"input_per_million": 1, "output_per_million": 2}}
 )
+BY_THE_SECOND = ModelSettings.model_validate(
+    {"name": "mock", "model": "x", "price": {"gpu_second": "0.0007", "gpus": 2}}
+)
 CALL = Call(
     id="req_1",
     route=ROUTES[0],
@@ -303,6 +306,52 @@ async def test_process_that_dies_is_billed_by_the_next(make_keeper: Callable[...
     assert entry.cost_nanos == 10 * 1000 + 41 * 2000
     assert left.count("lmaas_books_recovered_calls_total") == 1
     assert len(left.ledger.calls) == 2
+
+
+class Replica:
+    """The clock of a replica."""
+
+    reading_ns = 0
+
+    def look(self) -> int:
+        return self.reading_ns
+
+
+async def test_call_whose_process_dies_costs_the_time_that_was_known(
+    make_keeper: Callable[..., Keeper],
+) -> None:
+    keeper = make_keeper()
+    keeper.prices.follow([BY_THE_SECOND])
+    replica, other = Replica(), Replica()
+    meters = [make_meter(f"req_{number}") for number in range(3)]
+    for meter in meters:
+        keeper.books.open(CALL, CALLER, meter)
+    # One is at work, one waits in the queue, one has ended.
+    meters[0].stay = (replica, 10**9)
+    replica.reading_ns = 3 * 10**9
+    keeper.books.note_busy()
+    replica.reading_ns = 4 * 10**9
+    meters[2].stay = (other, 0)
+    keeper.books.close(meters[2])
+    other.reading_ns = 10**9
+    keeper.books.note_busy()
+    replica.reading_ns = 5 * 10**9
+    entries = {entry.request_id: entry for entry in await shipped(die(keeper))}
+    assert entries["req_0"].outcome == entries["req_1"].outcome == "gateway_lost"
+    assert [entries[f"req_{number}"].busy_ns for number in range(3)] == [3 * 10**9, 0, 0]
+    assert entries["req_0"].cost_nanos == 3 * 2 * 7 * 10**5
+
+
+async def test_slot_forgets_the_time_of_the_call_before(make_keeper: Callable[..., Keeper]) -> None:
+    keeper = make_keeper()
+    for stay in ((Replica(), -5), None):
+        meter = make_meter()
+        keeper.books.open(CALL, CALLER, meter)
+        meter.stay = stay
+        keeper.books.note_busy()
+        if stay is not None:
+            keeper.books.close(meter)
+    assert sorted(entry.busy_ns for entry in await shipped(die(keeper))) == [0, 0]
 
 
 async def test_call_that_had_ended_when_its_process_died_is_billed_as_it_ended(

@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from faults.clients import History, Told
+from lmaas_gateway.books.open_calls import NAME, read_open_calls
 from lmaas_gateway.testing import FakeReplica, Outcome
 from support.processes import served
 from support.serving import ASK, CHAT, STREAM
@@ -131,6 +132,30 @@ async def test_streams_of_a_killed_gateway_are_billed_by_the_next_to_the_token(t
     assert all(row["is_estimated"] and row["prompt_tokens"] > 0 for row in rows)
     assert {row["replica"] for row in rows} == {"mock-0"}
     assert days(tmp_path) == {"calls": 5, "completion_tokens": sum(told) + 2}
+
+
+async def test_calls_of_a_killed_gateway_cost_their_replicas_time(tmp_path: Path) -> None:
+    async with FakeReplica() as replica:
+        async with served(replica, tmp_path, *settings_lines(tmp_path), is_open=False) as (process, port):
+            history = History(port)
+            hangs = [
+                stream(20, fault="hang", fault_at="after_events", fault_events=3),
+                {**ASK, "fake": {"fault": "hang"}},
+            ]
+            calls = [asyncio.create_task(call(history, fields)) for fields in hangs]
+            (folder,) = (tmp_path / "data" / "books").iterdir()
+            known: list[int] = []
+            async with asyncio.timeout(15):
+                while len(known) < 2 or not all(known):
+                    await asyncio.sleep(0.05)
+                    known = [entry.busy_ns for entry, _ in read_open_calls(folder / NAME)]
+            await kill(process)
+            await asyncio.gather(*calls)
+        async with served(replica, tmp_path, *settings_lines(tmp_path), is_open=False):
+            rows = await booked(tmp_path, 2)
+    assert {row["outcome"] for row in rows} == {"gateway_lost"}
+    assert {row["is_stream"] for row in rows} == {0, 1}
+    assert all(min(known) <= row["busy_ns"] < 15e9 for row in rows)
 
 
 async def test_gateway_killed_again_and_again_books_every_call_once(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import BooksSettings
 
 _DRAIN_INTERVAL_S = 0.25
+_BUSY_INTERVAL_S = 1.0
 FOLDER = "books"
 """Of the books, in the data folder."""
 
@@ -78,7 +79,7 @@ class Bookkeeper:
 
     def start(self) -> None:
         """Begin to ship."""
-        work = [self._shipper.run(), self._drain()]
+        work = [self._shipper.run(), self._drain(), self._note_busy()]
         if self._retention is not None:
             work.append(self._retention.run())
         self._tasks = [asyncio.create_task(one) for one in work]
@@ -104,6 +105,11 @@ class Bookkeeper:
         while True:
             await asyncio.sleep(_DRAIN_INTERVAL_S)
             self.books.drain()
+
+    async def _note_busy(self) -> None:
+        while True:
+            await asyncio.sleep(_BUSY_INTERVAL_S)
+            self.books.note_busy()
 
     def _waiting(self) -> list[tuple[tuple[str], float]]:
         return [

@@ -61,6 +61,7 @@ class Books:
         self._metrics = metrics
         self._clock = clock
         self._sequences = count()
+        self._running: dict[OpenCall, Meter] = {}
         self._held: deque[tuple[bytes, OpenCall | None]] = deque()
         self.held_bytes = 0
 
@@ -79,7 +80,9 @@ class Books:
         entry.prompt_tokens = len(call.prompt) // _BYTES_PER_TOKEN
         entry.outcome, entry.code = LOST, LOST
         entry.price = self._prices.find(meter.model)[1]
-        meter.open_call = self._open_calls.take(encode(entry))
+        open_call = meter.open_call = self._open_calls.take(encode(entry))
+        if open_call is not None:
+            self._running[open_call] = meter
 
     def note_answer(self, meter: Meter) -> None:
         """Take note of who answers, if that is not who was asked, or answers for long."""
@@ -100,12 +103,21 @@ class Books:
             entry = meter.entry = self._begin(meter.caller, meter)
         self._finish(entry, meter)
         payload = encode(entry)
+        if meter.open_call is not None:
+            self._running.pop(meter.open_call, None)
         if self._held:
             self.drain()
         if self._held or not self._journal.append(payload):
             self._hold(payload, meter.open_call)
         elif meter.open_call is not None:
             meter.open_call.free()
+
+    def note_busy(self) -> None:
+        """Take note of what the calls in flight have had of their replicas' time so far."""
+        for open_call, meter in self._running.items():
+            if meter.stay is not None:
+                replica, entered_ns = meter.stay
+                open_call.note_busy(replica.look() - entered_ns)
 
     def drain(self) -> None:
         """Write down what had to be held in memory, as far as there is room."""

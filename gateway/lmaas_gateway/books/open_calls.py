@@ -3,7 +3,7 @@
 If the process is killed, the next one reads here what to bill. A slot is written before the bytes that it
 tells of go out, so that what a client has had is never more than what is billed.
 
-    slot = length of the entry (0: free) · the entry's CRC · tokens · usage, once it is told · entry
+    slot = length of the entry (0: free) · the entry's CRC · tokens · usage, once it is told · busy · entry
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _SLOT_BYTES = 1024
 _CELL_BYTES = 8
 _CELLS = _SLOT_BYTES // _CELL_BYTES
 # Cells of a slot: whole numbers of eight bytes, each written in one step.
-_LENGTH, _CRC, _RELAYED, _IS_TOLD, _PROMPT, _CACHED, _COMPLETION, _REASONING = range(8)
-_ENTRY = 8 * _CELL_BYTES
+_LENGTH, _CRC, _RELAYED, _IS_TOLD, _PROMPT, _CACHED, _COMPLETION, _REASONING, _BUSY = range(9)
+_ENTRY = 9 * _CELL_BYTES
 _MAX_ENTRY_BYTES = _SLOT_BYTES - _ENTRY
 NAME = "open.calls"
 
@@ -58,6 +58,10 @@ class OpenCall:
         cells[at + _COMPLETION] = usage.completion_tokens
         cells[at + _REASONING] = usage.reasoning_tokens
         cells[at + _IS_TOLD] = 1
+
+    def note_busy(self, busy_ns: int) -> None:
+        """Take note of its share of its replica's time so far."""
+        self._table.cells[self._at + _BUSY] = busy_ns
 
     def rewrite(self, entry: bytes) -> None:
         """Put another entry in; one that is too long is left."""
@@ -100,7 +104,7 @@ class OpenCalls:
             return None
         at = self.free.pop()
         cells = self.cells
-        cells[at + _RELAYED] = cells[at + _IS_TOLD] = 0
+        cells[at + _RELAYED] = cells[at + _IS_TOLD] = cells[at + _BUSY] = 0
         self.put(at, entry)
         return OpenCall(self, at)
 
@@ -125,6 +129,8 @@ class OpenCalls:
 def read_open_calls(path: Path) -> Iterator[tuple[Entry, Usage]]:
     """Give the calls that were in flight when their process died, and what each had been given.
 
+    An entry's `busy_ns` is what was known of it.
+
     Raises:
         OSError: the file cannot be read.
     """
@@ -140,6 +146,7 @@ def read_open_calls(path: Path) -> Iterator[tuple[Entry, Usage]]:
             continue
         with contextlib.suppress(msgspec.DecodeError):
             entry = decode(text)
+            entry.busy_ns = cells[at + _BUSY]
             yield entry, _usage_of(entry, cells[at : at + _CELLS])
 
 

@@ -171,10 +171,13 @@ def _read(boot: str, payloads: Sequence[bytes]) -> list[Named]:
 
 
 def _bill(entry: Entry, usage: Usage) -> Entry:
-    """Make the entry of a call whose gateway died: what its client had been given is what it costs."""
+    """Make the entry of a call whose gateway died: what its client had been given is what it costs.
+
+    Its share of its replica's time is in the entry already, as far as it was known.
+    """
     entry.prompt_tokens, entry.cached_tokens = usage.prompt_tokens, usage.cached_tokens
     entry.completion_tokens, entry.reasoning_tokens = usage.completion_tokens, usage.reasoning_tokens
     entry.is_estimated = usage.is_estimated
     if entry.price:
-        entry.cost_nanos = Price.parse(entry.price).cost_nanos(usage)
+        entry.cost_nanos = Price.parse(entry.price).cost_nanos(usage, entry.busy_ns)
     return entry

@@ -14,12 +14,13 @@ from lmaas_gateway.routing.failures import ReplicaStatusError, is_about_replica
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
+    from lmaas_gateway.meter import Meter
     from lmaas_gateway.replicas.client import Exchange
     from lmaas_gateway.replicas.forwarded import Report
     from lmaas_gateway.replicas.pool import Pool, Replica
 
 
-async def attempt(call: Call, pool: Pool, replica: Replica, report: Report, number: int = 1) -> Forwarded:
+async def attempt(call: Call, pool: Pool, replica: Replica, report: Report, meter: Meter) -> Forwarded:
     """Send `call` to `replica`; give what it began to answer.
 
     That is a reply that has begun well, or a refusal that is about the request.
@@ -29,7 +30,7 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report, numb
         pool: That of the replica.
         replica: Who is asked.
         report: Told if the reply breaks after it was given.
-        number: Which of the call's attempts this is, from 1; the replica is told of any but the first.
+        meter: Knows which of the call's attempts this is; the replica is told of any but the first.
 
     Raises:
         ReplicaError: it failed, and nothing of it was shown to the client.
@@ -41,17 +42,19 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report, numb
     if not pool.has_salts:
         body = envelope.without_salt(body)
     entered_ns = replica.enter(call.tokens)
+    meter.stay = (replica, entered_ns)
     exchange = None
     try:
         headers = _with_deadline(call) if call.is_deadline_given else call.headers
-        if number > 1:
-            headers += b"x-lmaas-attempt: %d\r\n" % number
+        if meter.attempts > 1:
+            headers += b"x-lmaas-attempt: %d\r\n" % meter.attempts
         exchange = await replica.client.post(call.route.replica_path, body, headers, call.deadline_s)
         first = None if call.is_stream else opening.take_whole(exchange)
         if first is None:
             first = await _read_first(call, exchange)
     except BaseException:
         replica.leave(call.tokens)
+        meter.stay = None
         if exchange is not None:
             exchange.close()
         raise

@@ -96,7 +96,7 @@ class Router:
             tried.append(replica)
             meter.attempts += 1
             try:
-                forwarded = await attempt(call, pool, replica, self._report, meter.attempts)
+                forwarded = await attempt(call, pool, replica, self._report, meter)
             except ReplicaError as error:
                 failure = error
                 words = self._note_failure(pool, replica, error)
