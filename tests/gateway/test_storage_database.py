@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from lmaas_gateway.errors import SettingsError, StoreUnavailableError
 from lmaas_gateway.settings import StorageSettings
 from lmaas_gateway.storage import ledger, organizations
 from lmaas_gateway.storage.database import Database, database_url
+from lmaas_gateway.storage.loan import Lane, Loan
 from lmaas_gateway.storage.records import LedgerEntry, Organization
 from lmaas_gateway.testing.fault_proxy import FaultProxy
 from lmaas_gateway.testing.toxics import Timeout
@@ -173,6 +175,51 @@ async def test_a_server_that_hangs_costs_nobody_more_than_the_deadline_nor_threa
             assert len(left) <= 2 * StorageSettings().connections
             proxy.heal()
             await _comes_back(database, clock)
+
+
+async def test_time_in_which_our_own_loop_stood_still_is_not_the_databases() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def answer() -> str:
+        for _ in range(5):
+            loop.call_soon(time.sleep, 0.04)
+            # The answer is there long before the loop goes on.
+            await loop.run_in_executor(None, time.sleep, 0.001)
+        return "answer"
+
+    began_s = loop.time()
+    assert await _loan(0.05).bounded(answer()) == "answer"
+    assert loop.time() - began_s > 0.1
+
+
+async def test_loop_that_stands_still_again_and_again_keeps_nobody_for_ever() -> None:
+    loop = asyncio.get_running_loop()
+    is_over = False
+
+    def stand_still() -> None:
+        time.sleep(0.03)
+        if not is_over:
+            loop.call_soon(stand_still)
+
+    stand_still()
+    began_s = loop.time()
+    hangs = loop.create_task(asyncio.sleep(3600))
+    with pytest.raises(StoreUnavailableError):
+        await _loan(0.05).bounded(_result_of(hangs))
+    took_s = loop.time() - began_s
+    is_over = True
+    hangs.cancel()
+    assert 0.1 < took_s < 4 * 0.05 + 5 * 0.03 + 0.5
+
+
+async def _result_of(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})
+
+
+def _loan(given_s: float) -> Loan:
+    """A loan whose connection nobody needs."""
+    lane = Lane(create_async_engine("sqlite+aiosqlite://"), "sqlite", size=1, reads=True)
+    return Loan(lane, asyncio.get_running_loop().time() + given_s, is_slow=False)
 
 
 async def test_a_server_that_stops_dead_and_goes_on_is_found_again(
