@@ -2,6 +2,7 @@
 
     python tests/bench/instructions.py               # instructions a call and an event, by C function
     python tests/bench/instructions.py --python      # bytecodes a plain call, by Python function
+    python tests/bench/instructions.py --streams     # the same of events that come one by one; or --python
 
 The first runs the gateway under valgrind's callgrind (Debian: `valgrind`), the second under a trace function.
 Run it before and after a change and compare; counts repeat to about one per cent.
@@ -33,7 +34,10 @@ from bench.processes import Process, ServerError, free_port, serving, wait_until
 from bench.running import answers, mock_replica, run_load
 
 _TRACED = Path(__file__).with_name("traced.py")
+_COUNTS = "counts.json"
 _IDLE_S = 4.0
+# So few and so slow that a gateway under valgrind keeps up, and no two events of a stream come together.
+_STREAMS, _SHORT, _LONG, _PACE_MS = 8, 8, 136, 40.0
 _LINE = re.compile(r"^\s*([\d,]+)\s+\(\s*([\d.]+)%\)\s+(.*)$")
 
 
@@ -41,24 +45,31 @@ def main() -> None:
     """Count and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--python", action="store_true", help="by Python function, in bytecodes")
+    parser.add_argument("--streams", action="store_true", help="of streamed events that come one by one")
     parser.add_argument("--bare", action="store_true", help="with every feature as it comes")
     parser.add_argument("--calls", type=int, default=400, help="how many calls are counted")
     parser.add_argument("--rows", type=int, default=40, help="how many functions are listed")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        if options.streams:
+            _of_lone_events(Path(name), options.rows, is_bare=options.bare, is_python=options.python)
+            return
         count = _by_python_function if options.python else _by_c_function
         count(Path(name), options.calls, options.rows, is_bare=options.bare)
 
 
 @contextmanager
-def _gateway(folder: Path, prefix: Sequence[str], *, is_bare: bool) -> Iterator[tuple[Load, Process]]:
+def _gateway(
+    folder: Path, prefix: Sequence[str], *, is_bare: bool, pace: Sequence[str] = ()
+) -> Iterator[tuple[Load, Process]]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with mock_replica() as replica, mock_replica() as other:
+    with mock_replica(*pace) as replica, mock_replica(*pace) as other:
         config = write_config(folder / "lmaas.yaml", [replica, other], is_bare=is_bare)
         program = str(Path(sys.executable).with_name("lmaas"))
         command = [*prefix, *lmaas_command(program, port, config)]
-        with serving("lmaas-counted", command) as process:
+        env = {"LMAAS_TRACED_COUNTS": str(folder / _COUNTS)}
+        with serving("lmaas-counted", command, env=env) as process:
             wait_until(lambda: answers(f"{address}/readyz"), process, within_s=180)
             # Some calls at once, as in use: what is done for several of them together costs less.
             load = Load(address=address, key=KEY, connections=8, requests=100)
@@ -68,11 +79,7 @@ def _gateway(folder: Path, prefix: Sequence[str], *, is_bare: bool) -> Iterator[
 
 
 def _by_c_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> None:
-    valgrind = [
-        *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"),
-        *(f"--callgrind-out-file={folder}/out", sys.executable),
-    ]
-    with _gateway(folder, valgrind, is_bare=is_bare) as (load, process):
+    with _gateway(folder, _valgrind(folder), is_bare=is_bare) as (load, process):
         idle = _collected(process, folder, None)
         plain = _collected(process, folder, replace(load, requests=calls))
         streams = replace(load, requests=max(calls // 16, 8), stream=True)
@@ -86,6 +93,33 @@ def _by_c_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> Non
     _say("by function, timers included:")
     for count, function in plain.by_function[:rows]:
         _say(f"{count / calls:12,.0f}  {function}")
+
+
+def _of_lone_events(folder: Path, rows: int, *, is_bare: bool, is_python: bool) -> None:
+    """Count what long streams cost more than short ones."""
+    prefix = [sys.executable, str(_TRACED)] if is_python else _valgrind(folder)
+    with _gateway(folder, prefix, is_bare=is_bare, pace=["--itl-ms", f"{_PACE_MS:g}"]) as (load, process):
+        collect = _traced if is_python else _collected
+        idle = collect(process, folder, None)
+        short = collect(process, folder, replace(load, stream=True, requests=_STREAMS, tokens=_SHORT))
+        long = collect(process, folder, replace(load, stream=True, requests=_STREAMS, tokens=_LONG))
+    events = _STREAMS * (_LONG - _SHORT)
+    per_second = idle.total / idle.seconds
+    of_events = long.total - short.total - per_second * (long.seconds - short.seconds)
+    unit = "bytecodes" if is_python else "instructions"
+    _say(f"{of_events / events:12,.1f} {unit} an event that comes alone")
+    _say("by function, timers included:")
+    before = {function: count for count, function in short.by_function}
+    more = [(count - before.get(function, 0), function) for count, function in long.by_function]
+    for count, function in sorted(more, reverse=True)[:rows]:
+        _say(f"{count / events:12,.1f}  {function}")
+
+
+def _valgrind(folder: Path) -> list[str]:
+    return [
+        *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"),
+        *(f"--callgrind-out-file={folder}/out", sys.executable),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +156,28 @@ def _collected(process: Process, folder: Path, load: Load | None) -> _Count:
 
 
 def _by_python_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> None:
-    counts = folder / "counts.json"
-    os.environ["LMAAS_TRACED_COUNTS"] = str(counts)
     with _gateway(folder, [sys.executable, str(_TRACED)], is_bare=is_bare) as (load, process):
-        os.kill(process.pid, signal.SIGUSR1)
-        run_load(replace(load, requests=calls))
-        os.kill(process.pid, signal.SIGUSR2)
-        wait_until(counts.exists, process, within_s=30)
-        time.sleep(0.2)
-        found: dict[str, int] = json.loads(counts.read_text())
-    _say(f"{sum(found.values()) / calls:10,.1f} bytecodes a plain call")
-    for function, count in sorted(found.items(), key=lambda item: -item[1])[:rows]:
+        counted = _traced(process, folder, replace(load, requests=calls))
+    _say(f"{counted.total / calls:10,.1f} bytecodes a plain call")
+    for count, function in counted.by_function[:rows]:
         _say(f"{count / calls:10,.1f}  {function}")
+
+
+def _traced(process: Process, folder: Path, load: Load | None) -> _Count:
+    """Count the bytecodes of one load, or of some idle seconds."""
+    counts, begun_s = folder / _COUNTS, time.monotonic()
+    os.kill(process.pid, signal.SIGUSR1)
+    if load is None:
+        time.sleep(_IDLE_S)
+    else:
+        run_load(load)
+    seconds = time.monotonic() - begun_s
+    os.kill(process.pid, signal.SIGUSR2)
+    wait_until(counts.exists, process, within_s=30)
+    found: dict[str, int] = json.loads(counts.read_text())
+    counts.unlink()
+    by_function = sorted(((count, function) for function, count in found.items()), reverse=True)
+    return _Count(sum(found.values()), seconds, by_function)
 
 
 def _say(text: str) -> None:

@@ -24,6 +24,7 @@ def _trace(frame: FrameType, event: str, argument: object) -> object:
 
 
 def _begin(*_: object) -> None:
+    _COUNTS.clear()
     sys.settrace(_trace)  # type: ignore[arg-type]  # the declared type cannot name itself
 
 
