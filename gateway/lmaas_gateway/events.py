@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Dialect, Usage
 
 _MAX_EVENT_BYTES = 4 * 2**20
+# Of a chunk that holds one event: the empty line and its own line end.
+_CHUNK_END = len(b"\n\n\r\n")
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
 _AFTER_VALUE = frozenset({b"", b" ", b"\n", b"\r"})
@@ -137,6 +139,26 @@ class EventTap:
             if data.rfind(terminal) >= 0:
                 data = self._close(data, terminal)
         return data
+
+    def pass_on(self, chunk: bytes) -> bool:
+        """Count an event with text that came alone, and may pass; tell whether it is that.
+
+        Args:
+            chunk: The event as one chunk of HTTP: between its size and a line end.
+        """
+        # An event with text ends no stream and reports no error; it can finish a choice, and bring usage.
+        if (
+            chunk.rfind(self._token) < 0
+            or chunk.find(b"\n\n") != len(chunk) - _CHUNK_END
+            or (self._finish is not None and chunk.rfind(self._finish) >= 0)
+            or chunk.rfind(b'"usage"') >= 0
+            or self.tokens >= self._most_tokens
+            or self._pending
+            or not self._is_spacing_known
+        ):
+            return False
+        self.tokens += 1
+        return True
 
     def pass_up_to(self, tokens: float) -> bytes:
         """Let so many events with text through in all; give those that were held and may go."""

@@ -170,6 +170,16 @@ class StreamReply:
             outlet.write(data)
         return not (self.is_over or self.is_held)
 
+    def pass_on(self, chunk: bytes) -> bool:
+        """Write a chunk to the outlet as it came, if it holds one event with text and nothing else."""
+        outlet, tap = self._outlet, self._tap
+        if outlet is None or not outlet.is_free() or not tap.pass_on(chunk):
+            return False
+        if self._open_call is not None:
+            self._open_call.note_tokens(tap.tokens)
+        outlet.write_chunk(chunk)
+        return True
+
     def _go_on(self, data: bytes) -> bytes:
         if self.is_over or self.is_held:
             return b""  # the outlet has had it all, or all that it may have

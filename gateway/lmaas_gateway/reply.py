@@ -19,6 +19,15 @@ class Outlet(Protocol):
         """Write a piece; only while it is free."""
         ...
 
+    def write_chunk(self, chunk: bytes) -> None:
+        """Write a piece that is one chunk of HTTP already, with its size; only while it is free."""
+        ...
+
+
+def data_of(chunk: bytes) -> bytes:
+    """Give what one whole chunk of HTTP holds, between its size and its line end."""
+    return chunk[chunk.index(b"\n") + 1 : -2]
+
 
 class Allowance(Protocol):
     """How many tokens a stream may have, where more must be had as it goes.

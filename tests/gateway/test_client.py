@@ -20,6 +20,7 @@ from lmaas_gateway.replicas.client import (
     ReplicaConnectError,
     ReplicaDeadlineError,
     ReplicaProtocolError,
+    _is_chunk,
 )
 from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
 from lmaas_gateway.testing import FakeReplica, Fault, Framing, Listen, Outcome, Point, Script
@@ -393,6 +394,96 @@ class TestSilence:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 10_000
 
 
+class _Taker:
+    """Takes a stream in its reader's place: chunks as they stand, as long as it is willing."""
+
+    is_over = is_held = False
+
+    def __init__(self, exchange: Exchange, *, is_willing: bool = True) -> None:
+        self._exchange = exchange
+        self._is_willing = is_willing
+        self.taken = b""
+        self.passed: list[bytes] = []
+
+    def take(self) -> bool:
+        self.taken += self._exchange.take()
+        return True
+
+    def pass_on(self, chunk: bytes) -> bool:
+        if self._is_willing:
+            self.passed.append(chunk)
+            self.taken += chunk[chunk.index(b"\n") + 1 : -2]
+        return self._is_willing
+
+
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+async def taken_of(*pieces: bytes, is_willing: bool = True) -> _Taker:
+    """Have a taker take a reply that comes in these pieces, one after the other; then make another call."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(CHUNKED_HEAD + b"6\r\nfirst\n\r\n")
+        for piece in (*pieces, b"0\r\n\r\n"):
+            await asyncio.sleep(0.02)
+            writer.write(piece)
+        await read_request(reader)
+        writer.write(OK)
+
+    async with stub_server(serve) as port, client_of(f"http://127.0.0.1:{port}") as client:
+        exchange = await client.post(PATH, STREAM)
+        taker = _Taker(exchange, is_willing=is_willing)
+        taker.taken = await exchange.read()
+        while not exchange.is_whole:
+            data = await exchange.read(taker)
+            taker.taken += data
+        assert exchange.is_drained
+        exchange.close()
+        assert await call(client) == (200, b"ok")
+    return taker
+
+
+class TestPassing:
+    async def test_whole_chunks_are_offered_as_they_stand(self) -> None:
+        chunks = [b"3\r\na\n\n\r\n", b"14\r\n" + b"b" * 18 + b"\n\n\r\n"]
+        taker = await taken_of(*chunks)
+        assert taker.passed == chunks
+        assert taker.taken == b"first\na\n\n" + b"b" * 18 + b"\n\n"
+
+    async def test_what_is_not_wanted_as_it_stands_is_taken_apart(self) -> None:
+        taker = await taken_of(b"3\r\na\n\n\r\n", b"3\r\nb\n\n\r\n", is_willing=False)
+        assert taker.taken == b"first\na\n\nb\n\n"
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            [b"3\r\na\n\n\r\n3\r\nb\n\n\r\n"],
+            [b"8\r\na\n\n\r\n", b"b\n\n\r\n"],
+            [b"3\r\na\n\n\r\n3\r\n", b"b\n\n\r\n"],
+            [b"3\r\na\n\n", b"\r\n3\r\nb\n\n\r\n"],
+            [b"03\r\na\n\n\r\n", b"3;x=1\r\nb\n\n\r\n"],
+        ],
+    )
+    async def test_all_else_is_not(self, pieces: list[bytes]) -> None:
+        taker = await taken_of(*pieces)
+        assert taker.passed == []
+        assert taker.taken.replace(b"\r", b"").replace(b"\n", b"") == b"firstab"
+
+    async def test_data_that_looks_like_a_chunk_inside_of_one_is_taken_for_data(self) -> None:
+        inner = b"3\r\nx\n\n\r\n"
+        taker = await taken_of(b"%x\r\n\n\r\n" % (3 + len(inner)), inner, b"\r\n")
+        assert taker.passed == []
+        assert taker.taken == b"first\n\n\r\n" + inner
+
+    @pytest.mark.parametrize("length", [1, 15, 16, 17, 255, 256, 4095, 4096, 70_000])
+    async def test_chunks_of_any_length(self, length: int) -> None:
+        chunk = b"%x\r\n%b\n\r\n" % (length, b"x" * (length - 1))
+        assert _is_chunk(chunk)
+        assert not _is_chunk(chunk[1:])
+        assert not _is_chunk(chunk[:-3] + b"\n\n\r\n")
+
+
 class TestBackPressure:
     async def test_reader_that_does_not_read_holds_the_replica_back_without_idling(self) -> None:
         size = 16 * 2**20
@@ -403,7 +494,7 @@ class TestBackPressure:
             await asyncio.sleep(0.8)
             (connection,) = client._busy
             assert connection.is_reading_paused
-            assert connection.received_bytes - connection._taken_bytes < 2**20
+            assert connection._waiting_bytes < 2**20
             assert len(await read_all(exchange)) == size
             exchange.close()
 

@@ -9,6 +9,7 @@ import pytest
 
 from lmaas_gateway.contents.archive import Exchange
 from lmaas_gateway.contents.stage import KeptReply
+from lmaas_gateway.reply import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,11 @@ class Stream:
     async def read(self, outlet: Outlet | None = None) -> bytes:
         await asyncio.sleep(0)
         while outlet is not None and len(self._pieces) > 1 and outlet.is_free():
-            outlet.write(self._pieces.pop(0))
+            piece = self._pieces.pop(0)
+            if len(self._pieces) % 2:
+                outlet.write(piece)
+            else:
+                outlet.write_chunk(b"%x\r\n%b\r\n" % (len(piece), piece))
         return self._pieces.pop(0) if self._pieces else b""
 
     def note_usage(self) -> None:
@@ -57,6 +62,9 @@ class Taken:
 
     def write(self, data: bytes) -> None:
         self.pieces.append(data)
+
+    def write_chunk(self, chunk: bytes) -> None:
+        self.pieces.append(data_of(chunk))
 
 
 async def passed(reply: KeptReply, outlet: Taken) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,21 @@ def watch(
         if tap.is_broken:
             break
     return Verdict(forwarded, tap.is_complete, tap.is_broken, tap.usage())
+
+
+def watch_chunks(pieces: Sequence[bytes], dialect: Dialect = "chat") -> tuple[Verdict, int]:
+    """Let pass as it is what may, as the relay does; give what came of it, and how many pieces passed so."""
+    tap = EventTap(dialect, choices=1, is_usage_hidden=True)
+    forwarded, passed = b"", 0
+    for piece in pieces:
+        if tap.pass_on(b"%x\r\n%b\r\n" % (len(piece), piece)):
+            forwarded += piece
+            passed += 1
+        else:
+            forwarded += tap.feed(piece)
+        if tap.is_broken:
+            break
+    return Verdict(forwarded, tap.is_complete, tap.is_broken, tap.usage()), passed
 
 
 def chunk(separators: tuple[str, str] = COMPACT, **fields: Any) -> str:
@@ -167,6 +183,16 @@ class TestAnySlicing:
         assert verdict.forwarded == text.encode()
         assert verdict.is_complete
 
+    @given(stream=st.sampled_from(STREAMS + BROKEN), places=st.lists(st.integers(0, 5000), max_size=30))
+    def test_events_that_pass_as_they_came_change_neither(
+        self, stream: tuple[Dialect, str], places: list[int]
+    ) -> None:
+        dialect, text = stream
+        ends = [found.end() for found in re.finditer("\n\n", text)]
+        for pieces in (cut(text.encode(), places), cut(text.encode(), ends), cut(text.encode(), ends[::2])):
+            verdict, _ = watch_chunks(pieces, dialect)
+            assert verdict == watch(pieces, dialect, is_usage_hidden=True)
+
     @given(text=st.text(), places=st.lists(st.integers(0, 5000), max_size=10))
     def test_any_text_passes_untouched(self, text: str, places: list[int]) -> None:
         data = chat_stream(text).encode()
@@ -276,3 +302,50 @@ def test_only_events_that_bring_text_count_as_tokens(ending: str) -> None:
     opening = chunk(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
     tap.feed((opening + token("a") + token("b") + ending).encode())
     assert tap.tokens == 2
+
+
+class TestEventsThatComeAlone:
+    def tap_of(self, first: str, dialect: Dialect = "chat") -> EventTap:
+        tap = EventTap(dialect, choices=1, is_usage_hidden=True)
+        tap.feed(first.encode())
+        return tap
+
+    @pytest.mark.parametrize("text", ["a", "", "\n", 'he said "no"', *FOOLING])
+    @pytest.mark.parametrize("separators", [COMPACT, SPACED])
+    def test_pass_as_they_are_and_count(self, text: str, separators: tuple[str, str]) -> None:
+        tap = self.tap_of(token("first", separators=separators))
+        assert tap.pass_on(framed(token(text, separators=separators)))
+        assert tap.tokens == 2
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            token("a") + token("b"),
+            token("a")[:-1],
+            token("a").replace("\n", "\r\n"),
+            token("a", end="stop"),
+            chunk(choices=[{"index": 0, "delta": {"content": "a"}}], usage={"completion_tokens": 1}),
+            usage_event(),
+            DONE,
+            'data: {"error":{"message":"dead"}}\n\n',
+            ": ping\n\n",
+        ],
+    )
+    def test_all_else_is_looked_into(self, data: str) -> None:
+        tap = self.tap_of(token("first"))
+        assert not tap.pass_on(framed(data))
+        assert tap.tokens == 1
+
+    def test_do_not_overtake_what_is_held_back(self) -> None:
+        tap = self.tap_of(token("first") + token("half")[:20])
+        assert not tap.pass_on(framed(token("a")))
+
+    def test_wait_where_no_more_may_pass(self) -> None:
+        tap = self.tap_of(token("first"))
+        tap.pass_up_to(2)
+        assert tap.pass_on(framed(token("a")))
+        assert not tap.pass_on(framed(token("b")))
+
+
+def framed(data: str) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data.encode()), data.encode())

@@ -297,6 +297,10 @@ class _Outlet:
         self._watch.pieces += 1
         self._cycle.write(data)
 
+    def write_chunk(self, chunk: bytes) -> None:
+        self._watch.pieces += 1
+        self._cycle.transport.write(chunk)
+
 
 async def _send_reply(reply: Reply, meter: Meter, scope: Scope, send: Send, watch: ClientWatch) -> None:
     data = reply.begin()

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.contents.archive import Exchange, Kept
+from lmaas_gateway.reply import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,13 +129,19 @@ class KeptReply:
 class _Tap:
     """The outlet of a stream's events, as the reply sees it."""
 
-    __slots__ = ("_reply", "_write", "is_free")
+    __slots__ = ("_reply", "_write", "_write_chunk", "is_free")
 
     def __init__(self, outlet: Outlet, reply: KeptReply) -> None:
         self._reply = reply
         self._write = outlet.write
+        self._write_chunk = outlet.write_chunk
         self.is_free = outlet.is_free
 
     def write(self, data: bytes) -> None:
         """Write a piece, and remember it."""
         self._write(self._reply.remember(data))
+
+    def write_chunk(self, chunk: bytes) -> None:
+        """Write a piece that is a chunk already, and remember what is in it."""
+        self._reply.remember(data_of(chunk))
+        self._write_chunk(chunk)

@@ -12,6 +12,7 @@ import errno
 import math
 import socket
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
@@ -132,6 +133,13 @@ class Sink(Protocol):
         """Take what has come, or leave it; tell whether that was all that is to be done for now."""
         ...
 
+    def pass_on(self, chunk: bytes) -> bool:
+        """Take one whole chunk as it stands on the wire, or leave it; tell whether it was taken.
+
+        Nothing that came earlier waits to be taken.
+        """
+        ...
+
 
 class _Connection(asyncio.Protocol):
     """One socket. Parser callbacks fill it; the exchange that holds it empties it."""
@@ -139,14 +147,19 @@ class _Connection(asyncio.Protocol):
     def __init__(self, client: ReplicaClient, loop: asyncio.AbstractEventLoop) -> None:
         self._client = client
         self._loop = loop
+        # Body bytes that wait to be taken, and an empty piece where a chunk ends. The parser appends them
+        # by itself: a function of ours would cost each more than all else.
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append
+        self.on_chunk_complete = partial(self._pieces.append, b"")
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
-        self._chunks: list[bytes] = []
-        self._taken_bytes = 0
+        self._waiting_bytes = 0
+        self._is_between_chunks = False
         self._error: ReplicaError | None = None
-        self._head_bytes = 0
+        self._seen_bytes = 0
         self._body_ends_at_eof = False
         self._keep_alive = True
         self.received_bytes = 0
@@ -154,7 +167,6 @@ class _Connection(asyncio.Protocol):
         self.is_reading_paused = False
         self.is_head_complete = False
         self.is_complete = False
-        self.has_data = False
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.deadline_s = 0.0
@@ -169,9 +181,9 @@ class _Connection(asyncio.Protocol):
         now = self._loop.time()
         self.deadline_s = now + timeouts.first_byte_s
         self.total_deadline_s = min(now + timeouts.total_s, deadline_s)
-        self._chunks = []
-        self.received_bytes = self._taken_bytes = self._head_bytes = 0
-        self.is_head_complete = self.is_complete = self.has_data = False
+        self._pieces.clear()
+        self.received_bytes = self._seen_bytes = self._waiting_bytes = 0
+        self.is_head_complete = self.is_complete = self._is_between_chunks = False
         self.headers = {}
         head, body = request
         if len(body) < 65536:
@@ -196,23 +208,29 @@ class _Connection(asyncio.Protocol):
 
     def take(self) -> bytes:
         """Hand over the body bytes that have come so far, maybe none."""
-        chunks = self._chunks
-        if not chunks:
+        pieces = self._pieces
+        if not pieces:
             return b""
-        self._chunks = []
-        self._taken_bytes = self.received_bytes
+        data = b"".join(pieces)
+        pieces.clear()
+        self._waiting_bytes = 0
         if self.is_reading_paused:
             self.is_reading_paused = False
             if self.is_open:
                 # The replica was made to wait: that was no idleness of its own.
                 self.deadline_s = self._loop.time() + self._client.timeouts.idle_s
                 self._transport.resume_reading()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return data
 
     @property
     def has_body(self) -> bool:
         """Whether body bytes wait to be taken."""
-        return bool(self._chunks)
+        return any(self._pieces)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether any byte of the reply has come."""
+        return self.received_bytes > 0
 
     def is_reusable(self) -> bool:
         """Whether another request may follow on this connection."""
@@ -223,6 +241,12 @@ class _Connection(asyncio.Protocol):
             and not self.is_reading_paused
             and not self._transport.is_closing()
         )
+
+    def note_progress(self, now_s: float) -> None:
+        """Give the replica new time if anything has come since the last look."""
+        if self.received_bytes != self._seen_bytes:
+            self._seen_bytes = self.received_bytes
+            self.deadline_s = now_s + self._client.timeouts.idle_s
 
     def fail(self, error: ReplicaError) -> None:
         """End the exchange with `error`, and the connection with it."""
@@ -253,22 +277,25 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     def data_received(self, data: bytes) -> None:
-        self.has_data = True
-        self.deadline_s = self._loop.time() + self._client.timeouts.idle_s
-        if not self.is_head_complete:
-            self._head_bytes += len(data)
+        self.received_bytes += len(data)
+        sink = self._sink
+        if self._is_between_chunks and sink is not None and _is_chunk(data) and sink.pass_on(data):
+            return
+        self._waiting_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.fail(ReplicaProtocolError(f"not an HTTP reply: {type(error).__name__}"))
             return
-        if not self.is_head_complete and self._head_bytes > _MAX_HEAD_BYTES:
+        if not self.is_head_complete and self.received_bytes > _MAX_HEAD_BYTES:
             self.fail(ReplicaProtocolError("the reply's head is too long"))
             return
-        if self.received_bytes - self._taken_bytes > _HIGH_WATER_BYTES and not self.is_reading_paused:
+        pieces = self._pieces
+        if self._waiting_bytes > _HIGH_WATER_BYTES and pieces and not self.is_reading_paused:
             self.is_reading_paused = True
             self._transport.pause_reading()
-        sink = self._sink
+        # Bytes after a chunk are the beginning of the next one's size: they do not end like this.
+        self._is_between_chunks = bool(pieces) and not pieces[-1] and data.endswith(b"\n\r\n")
         if sink is None or self.is_complete or not sink.take():
             self._wake()
 
@@ -293,10 +320,6 @@ class _Connection(asyncio.Protocol):
         self._body_ends_at_eof = (
             b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
         )
-
-    def on_body(self, body: bytes) -> None:
-        self._chunks.append(body)
-        self.received_bytes += len(body)
 
     def on_message_complete(self) -> None:
         if self.is_head_complete:
@@ -563,6 +586,7 @@ class ReplicaClient:
         for connection in tuple(self._busy):
             if connection.is_complete:
                 continue
+            connection.note_progress(now)
             if connection.received_bytes > self._max_reply_bytes:
                 connection.fail(ReplicaProtocolError("its reply does not end"))
             elif now > connection.total_deadline_s:
@@ -570,6 +594,24 @@ class ReplicaClient:
             elif now > connection.deadline_s and not connection.is_reading_paused:
                 connection.fail(ReplicaDeadlineError("idle" if connection.has_data else "first_byte"))
         self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep) if self._busy else None
+
+
+def _is_chunk(data: bytes) -> bool:
+    """Tell whether this is one whole chunk as servers write it, its data ending in a line end."""
+    return data.endswith(b"\n\r\n") and data.startswith(_size_line(len(data)))
+
+
+@lru_cache(maxsize=4096)
+def _size_line(chunk_bytes: int) -> bytes:
+    """Write the first line of a chunk that is so long as a whole, and not the last one, which is empty.
+
+    Source: RFC 9112 §7.1.
+    """
+    for digits in range(1, 8):
+        data_bytes = chunk_bytes - len(b"\r\n\r\n") - digits
+        if data_bytes > 0 and len(line := b"%x\r\n" % data_bytes) == digits + 2:
+            return line
+    return b"\n"  # no chunk is so long, and none begins like this
 
 
 def _notice_silence(sock: socket.socket) -> None:
