@@ -154,6 +154,12 @@ class TestSection:
         assert {verdict.word for verdict in open_streams.judge(rows)} == {"not measured"}
         assert "lmaas (not all events came)" in open_streams.describe(rows)
 
+    def test_rounds_are_told_by_their_median_but_what_must_not_happen_by_its_worst(self) -> None:
+        rounds = [row("lmaas", 54, 4), row("lmaas", 90, 117, unfinished=1), row("lmaas", 55, 5, opened=999)]
+        figures = open_streams.together(rounds).figures
+        assert (figures.gap_p99_ms, figures.delay_p99_ms) == (55, 5)
+        assert (figures.unfinished, figures.opened) == (1, 999)
+
     def test_page_tells_what_one_core_carries(self) -> None:
         text = open_streams.describe(open_streams.Rows((row("direct", 52, 1), row("lmaas", 54, 4))))
         assert "| 1,000 of 20/s | lmaas |" in text
