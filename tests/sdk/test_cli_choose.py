@@ -100,6 +100,7 @@ def test_file_can_state_criteria_machines_and_a_catalogue_of_its_own(tmp_path: P
         candidates=[own | {"name": "ours", "overheads": {"ops_hours_per_month": 2}}],
         preferences={"criteria": [criterion], "certainty": "firm"},
         rules={"needs": ["tools"], "self_hosted": True},
+        evidence=[],
     )
     selection = Choice.load(path, today=TODAY).select()
     assert selection.answer.kind is Kind.WINNER

@@ -9,7 +9,20 @@ from dataclasses import replace
 import pytest
 
 from lmaas.evidence import Evidence, Grade
-from lmaas.selection import Kind, Preferences, Selection
+from lmaas.selection import (
+    Criterion,
+    Kind,
+    Preferences,
+    Selection,
+    _robustness,
+    _row,
+    _scores,
+    _sensitivity,
+    _spending,
+    _traits,
+    _uncertainty,
+)
+from lmaas.selection._uncertainty import Interval
 from sdk.selection_worlds import World, candidate, choose, figure, preferences, random_world
 
 _DRAWS = 200
@@ -170,3 +183,29 @@ def test_no_stated_weights_find_a_winner_only_where_every_mixture_agrees() -> No
 
     assert answer(0.9) is Kind.WINNER  # better in both
     assert answer(0.5) is Kind.TWO
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        Criterion,
+        Preferences._raw,
+        Interval.draw,
+        _uncertainty._margin_at_zero,
+        _robustness.robustness,
+        _robustness._weights,
+        _robustness._Normals,
+        _row.dominations,
+        _scores.four_scores,
+        _sensitivity.flips,
+        _sensitivity.tornado,
+        _spending._hosted_lines,
+        _spending._machine_lines,
+        _spending.replicas,
+        _traits.ease_points,
+        _traits.headroom,
+    ],
+    ids=lambda formula: formula.__qualname__,
+)
+def test_every_formula_names_its_source(formula: object) -> None:
+    assert "Source: " in (formula.__doc__ or "")

@@ -63,7 +63,7 @@ def robustness(
     weights = _weights(preferences, draws, seed)
     scores = np.empty((len(rows), draws), np.float32)
     for index, row in enumerate(rows):
-        scores[index] = _scores(row, preferences, limits, weights, _normals(row.name, seed))
+        scores[index] = _scores(row, preferences, limits, weights, _Normals(row.name, seed))
     wins = _wins(scores)
     both = wins * _wins(_without_noise(rows, preferences, limits, weights))
     spread = weights.std(axis=1, dtype=np.float64)
@@ -92,7 +92,7 @@ def _weights(preferences: Preferences, draws: int, seed: int) -> Draws:
     return weights
 
 
-class _normals:  # noqa: N801 - a function with a memory
+class _Normals:
     """Standard normal draws of one candidate, made when a metric first asks for them.
 
     Source: antithetic variates, Hammersley and Morton (1956): each draw with its mirror image.
@@ -112,7 +112,7 @@ class _normals:  # noqa: N801 - a function with a memory
 
 
 def _scores(
-    row: Row, preferences: Preferences, limits: Sequence[Limit], weights: Draws, normals: _normals
+    row: Row, preferences: Preferences, limits: Sequence[Limit], weights: Draws, normals: _Normals
 ) -> Draws:
     draws = weights.shape[1]
     figures = {
@@ -146,7 +146,7 @@ def _without_noise(
     return scores
 
 
-def _drawn(interval: Interval, metric: str, normals: _normals, draws: int) -> Draws | float:
+def _drawn(interval: Interval, metric: str, normals: _Normals, draws: int) -> Draws | float:
     return interval.value if interval.low == interval.high else interval.draw(normals(metric, draws))
 
 
@@ -162,7 +162,7 @@ def _values(criterion: Criterion, figures: Draws | float) -> Draws | float:
     return straight
 
 
-def _keeps(limit: Limit, figures: Mapping[str, Interval], normals: _normals, draws: int) -> NDArray[np.bool_]:
+def _keeps(limit: Limit, figures: Mapping[str, Interval], normals: _Normals, draws: int) -> NDArray[np.bool_]:
     if limit.metric not in figures:
         return np.zeros(draws, np.bool_)
     drawn = np.asarray(_drawn(figures[limit.metric], limit.metric, normals, draws))
