@@ -123,6 +123,7 @@ class ToolRunner:
             except BaseException:
                 with suppress(PermissionError):  # a child of sudo is root's; the terminal has told it already
                     process.kill()
+                process.wait()
                 raise
         if process.returncode != 0:
             raise ToolError(command.title, process.returncode, tail, self.log)
