@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 @pytest.mark.fault("F1")
 async def test_replica_killed_before_the_first_byte_is_seen_by_no_client(tmp_path: Path) -> None:
     async with (
-        replica_processes(tmp_path, 3, headers_delay_s=1.5) as replicas,
-        world_of(*replicas, timeouts={**QUICK, "first_byte_s": 5.0}) as world,
+        # Long enough for a slow machine to have many calls under way before the first reply.
+        replica_processes(tmp_path, 3, headers_delay_s=3.0) as replicas,
+        world_of(*replicas, timeouts={**QUICK, "first_byte_s": 8.0, "total_s": 20.0}, deadline_s=25) as world,
     ):
         asked = asyncio.create_task(world.history.calls_of(*[asking(stream=n % 2 == 0) for n in range(200)]))
         await world.until(lambda: replicas[0].running() >= 30, within_s=20)

@@ -105,7 +105,7 @@ async def test_second_sigterm_ends_at_once(tmp_path: Path) -> None:
 async def test_killed_worker_is_replaced_and_only_its_own_calls_are_lost(tmp_path: Path) -> None:
     async with (
         replicas_here(2) as replicas,
-        world_of(*replicas, process_in=tmp_path, workers=2, deadline_s=30) as world,
+        world_of(*replicas, process_in=tmp_path, workers=2, deadline_s=60, timeouts={"idle_s": 30}) as world,
     ):
         world.is_stopped = True  # its parts come and go, so descriptors and tasks say nothing
         asked = [

@@ -77,7 +77,7 @@ class World:
             },
         )
 
-    async def until(self, condition: Any, *, within_s: float = 5.0) -> None:
+    async def until(self, condition: Any, *, within_s: float = 15.0) -> None:
         """Wait for what happens elsewhere."""
         async with asyncio.timeout(within_s):
             while not condition():

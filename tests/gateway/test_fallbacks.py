@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def big_and_small(**big: Any) -> AsyncIterator[tuple[FakeReplica, FakeReplica, Running]]:
+async def big_and_small(
+    first_byte_s: float | None = None, **big: Any
+) -> AsyncIterator[tuple[FakeReplica, FakeReplica, Running]]:
     """The model `mock` at one replica; `small`, which has another name for it, stands in for it."""
     async with FakeReplica() as first, FakeReplica(FakeModel(name="org/small")) as second:
         fields = {"fallbacks": ["small"], "aliases": ["gpt"], **big}
         settings = settings_of({"mock": [first], "small": [second]}, mock=fields)
-        settings = settings.model_copy(
-            update={"timeouts": settings.timeouts.model_copy(update={"first_byte_s": 0.2})}
-        )
+        if first_byte_s is not None:
+            timeouts = settings.timeouts.model_copy(update={"first_byte_s": first_byte_s})
+            settings = settings.model_copy(update={"timeouts": timeouts})
         async with run_gateway(settings) as running:
             yield first, second, running
 
@@ -46,7 +48,8 @@ async def big_and_small(**big: Any) -> AsyncIterator[tuple[FakeReplica, FakeRepl
 async def test_model_that_fails_before_its_first_byte_is_stood_in_for(
     script: Script, fields: dict[str, Any]
 ) -> None:
-    async with big_and_small() as (first, second, running):
+    # The model that stands in has as long: a deadline only where one is waited for.
+    async with big_and_small(1.0 if script.fault is Fault.HANG else None) as (first, second, running):
         first.script = script
         reply = await running.post(CHAT, fields)
         line = await running.logged()
@@ -85,7 +88,7 @@ async def test_nothing_stands_in_after_the_first_byte() -> None:
 
 
 async def test_where_all_fail_the_first_models_reason_is_told() -> None:
-    async with big_and_small() as (first, second, running):
+    async with big_and_small(0.2) as (first, second, running):
         first.script, second.script = Script(fault=Fault.HANG), Script(fault=Fault.RESET)
         reply = await running.post(CHAT, ASK)
         assert (reply.status, reply.error["code"]) == (504, "replica_timeout")

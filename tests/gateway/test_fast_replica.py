@@ -90,8 +90,9 @@ class TestFastReplica:
         for reply in replies:
             sent = [int(text) for text in re.findall(r'"content":" (\d{15})"', reply.text)]
             assert len(sent) == 3  # the last token ends the stream, and has no time
-            assert begun_us < sent[0]
-            assert all(later - earlier > 10_000 for earlier, later in itertools.pairwise(sent))
+            assert sent == sorted(set(sent))
+            # On a busy machine a token may be late, and the next in time: no gap is promised, only no hurry.
+            assert all(at_us - begun_us > number * 19_000 for number, at_us in enumerate(sent))
 
     async def test_calls_beyond_slots_and_queue_are_refused_as_vllm_does(self) -> None:
         async with self.serving(Timing(0.05), slots=2, queue=1) as url, httpx.AsyncClient() as client:
