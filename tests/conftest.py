@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.greenlets import follow_greenlets
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 pytest_plugins = ["support.stores"]
 
 follow_greenlets()
+
+# No property is about time, and a busy machine takes a second for what takes a millisecond.
+settings.register_profile("lmaas", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lmaas")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,7 +40,7 @@ async def test_urgent_call_overtakes_those_that_wait_in_the_engine(one_at_a_time
 
     async with AsyncLMaaS(base_url=one_at_a_time.base_url, max_retries=0) as client:
 
-        async def ask(priority: str, tokens: int = 16) -> None:
+        async def ask(priority: str, tokens: int = 4) -> None:
             await client.chat.completions.create(
                 model=CHAT,
                 messages=[{"role": "user", "content": "Count."}],
@@ -55,7 +55,7 @@ async def test_urgent_call_overtakes_those_that_wait_in_the_engine(one_at_a_time
                 until, lambda: one_at_a_time.engine_metric(CHAT, "vllm:num_requests_waiting") == count
             )
 
-        first = asyncio.create_task(ask("normal", tokens=256))
+        first = asyncio.create_task(ask("normal", tokens=128))
         await asyncio.to_thread(
             until, lambda: one_at_a_time.engine_metric(CHAT, "vllm:num_requests_running") == 1
         )

@@ -99,7 +99,7 @@ class Running:
         await self.until(lambda: len(self.lines) >= count)
         return self.log[count - 1]
 
-    async def until(self, condition: Any, *, within_s: float = 2.0) -> None:
+    async def until(self, condition: Any, *, within_s: float = 10.0) -> None:
         """Wait for what happens in this process, beside the test."""
         async with asyncio.timeout(within_s):
             while not condition():  # noqa: ASYNC110 - nothing tells
