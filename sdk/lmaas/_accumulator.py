@@ -29,6 +29,10 @@ class ChatAccumulator(Generic[T]):
 
     def __init__(self, output: OutputType[T] | None = None) -> None:
         self._output = output
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew, as a stream does that goes on from another platform."""
         self._head: dict[str, Any] = {"id": "", "created": 0, "model": ""}
         self._usage: Usage | None = None
         self._choices: dict[int, _ChoiceSoFar] = {}
@@ -45,6 +49,10 @@ class ChatAccumulator(Generic[T]):
         Raises:
             AnswerError: a choice is finished, and is not what was asked for.
         """
+        if not chunk.choices and getattr(chunk, "lmaas_restart", None) is not None:
+            self._forget()
+            yield events.ChunkEvent(chunk)
+            return
         if not self._head["id"]:
             self._head = _head_of(chunk)
         self._usage = chunk.usage or self._usage

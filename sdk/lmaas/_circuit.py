@@ -63,6 +63,11 @@ class Circuit:
             return "closed"
         return "open" if self._clock() < self._open_until else "half-open"
 
+    @property
+    def wait_s(self) -> float:
+        """Seconds until a call may pass; 0 if one may now."""
+        return 0.0 if self._open_until is None else max(0.0, self._open_until - self._clock())
+
     @contextmanager
     def guard(self) -> Iterator[None]:
         """Let one request pass, and learn from how it ends.

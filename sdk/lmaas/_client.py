@@ -9,12 +9,13 @@ types or errors does not pay for a network, nor who chats for files and batches.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
+from lmaas._budget import RESERVE
 from lmaas._cost import Spent
 from lmaas._options import DEFAULT_MAX_RETRIES, NOT_GIVEN, ClientOptions, NotGiven, Timeout, from_environment
 from lmaas._pipeline import (
@@ -29,6 +30,7 @@ from lmaas._pipeline import (
     watcher_of,
 )
 from lmaas._request import RequestBuilder
+from lmaas.errors import ConfigurationError
 from lmaas.resources import (
     AsyncChat,
     AsyncCompletions,
@@ -63,6 +65,9 @@ if TYPE_CHECKING:
         Scores,
         Tokenize,
     )
+    from lmaas.routing import Endpoint, Strategy
+    from lmaas.routing._network import AsyncPlatforms, Platforms
+    from lmaas.routing._strategy import Order
 
 
 class _Changes(TypedDict, total=False):
@@ -74,12 +79,36 @@ class _Changes(TypedDict, total=False):
     default_query: Mapping[str, object]
 
 
+class _Platforms(TypedDict, total=False):
+    """Several places to send calls to.
+
+    Attributes:
+        platforms: In place of `base_url` and `api_key`.
+        strategy: "order", "cheapest", "fastest", "most_reliable", or a `lmaas.routing.Strategy`.
+    """
+
+    platforms: Sequence[Endpoint]
+    strategy: Order | Strategy | None
+
+
+class ClientExtras(Extras, _Platforms, total=False):
+    """`Extras`, `platforms` and `strategy`."""
+
+
+class AsyncClientExtras(AsyncExtras, _Platforms, total=False):
+    """The asynchronous twin of `ClientExtras`."""
+
+
 class OptionChanges(_Changes, Extras, total=False):
     """What `with_options` may change; what is left out stays, and headers and query are added to."""
+
+    strategy: Order | Strategy | None
 
 
 class AsyncOptionChanges(_Changes, AsyncExtras, total=False):
     """The asynchronous twin of `OptionChanges`."""
+
+    strategy: Order | Strategy | None
 
 
 class LMaaS:
@@ -95,7 +124,8 @@ class LMaaS:
         default_headers: Sent with each call.
         default_query: Sent with each call.
         http_client: An `httpx.Client` of your own, for proxies or certificates; it stays yours to close.
-        **extras: See `Extras`: circuit breaker, hedging, middleware, telemetry, prices.
+        **extras: See `ClientExtras`: circuit breaker, hedging, middleware, telemetry, prices; several
+            `platforms` in place of `base_url` and `api_key`, and the `strategy` that one is chosen by.
 
     Attributes:
         chat: Conversations.
@@ -119,16 +149,21 @@ class LMaaS:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, object] | None = None,
         http_client: HttpClient | None = None,
-        **extras: Unpack[Extras],
+        **extras: Unpack[ClientExtras],
     ) -> None:
         from lmaas import _transport
 
         options = _options(api_key, base_url, timeout, max_retries, default_headers, default_query, extras)
+        if options.platforms:
+            from lmaas.routing._network import Platforms
+
+            self._set_up(options, Platforms(options, http_client), _shared(options), is_owner=True)
+            return
         network = _transport.HttpxTransport(options.base_url, http_client)
         self._set_up(options, network, Shared(), is_owner=True)
 
     def _set_up(
-        self, options: ClientOptions, transport: HttpxTransport, shared: Shared, *, is_owner: bool
+        self, options: ClientOptions, transport: HttpxTransport | Platforms, shared: Shared, *, is_owner: bool
     ) -> None:
         self._options = options
         self._transport = transport
@@ -141,9 +176,13 @@ class LMaaS:
         self.models = Models(caller)
 
     def _caller_for(self, options: ClientOptions) -> Caller:
+        network: Any = self._transport
+        if options.platforms:
+            caller: Caller = network.caller(options, self._shared)
+            return caller
         return Caller(
             RequestBuilder(options, time.monotonic),
-            around(self._transport, options, self._shared),
+            around(network, options, self._shared),
             watcher_of(options, self._shared),
         )
 
@@ -283,13 +322,23 @@ class AsyncLMaaS:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, object] | None = None,
         http_client: AnyAsyncHttpClient | None = None,
-        **extras: Unpack[AsyncExtras],
+        **extras: Unpack[AsyncClientExtras],
     ) -> None:
         options = _options(api_key, base_url, timeout, max_retries, default_headers, default_query, extras)
+        if options.platforms:
+            from lmaas.routing._network import AsyncPlatforms
+
+            self._set_up(options, AsyncPlatforms(options, http_client), _shared(options), is_owner=True)
+            return
         self._set_up(options, async_network(options.base_url, http_client), Shared(), is_owner=True)
 
     def _set_up(
-        self, options: ClientOptions, transport: AsyncNetwork, shared: Shared, *, is_owner: bool
+        self,
+        options: ClientOptions,
+        transport: AsyncNetwork | AsyncPlatforms,
+        shared: Shared,
+        *,
+        is_owner: bool,
     ) -> None:
         self._options = options
         self._transport = transport
@@ -302,9 +351,13 @@ class AsyncLMaaS:
         self.models = AsyncModels(caller)
 
     def _caller_for(self, options: ClientOptions) -> AsyncCaller:
+        network: Any = self._transport
+        if options.platforms:
+            caller: AsyncCaller = network.caller(options, self._shared)
+            return caller
         return AsyncCaller(
             RequestBuilder(options, time.monotonic),
-            async_around(self._transport, options, self._shared),
+            async_around(network, options, self._shared),
             watcher_of(options, self._shared),
         )
 
@@ -424,11 +477,13 @@ def _options(
     max_retries: int | NotGiven,
     default_headers: Mapping[str, str] | None,
     default_query: Mapping[str, object] | None,
-    extras: Extras | AsyncExtras,
+    extras: ClientExtras | AsyncClientExtras,
 ) -> ClientOptions:
     """Put together what was given, what the environment says, and the defaults."""
+    if extras.get("platforms") is not None:
+        _check_platforms(base_url, api_key, extras)
     env_base_url, env_api_key = from_environment()
-    return ClientOptions(
+    made = ClientOptions(
         base_url=base_url or env_base_url,
         api_key=env_api_key if isinstance(api_key, NotGiven) else api_key,
         timeout=Timeout() if isinstance(timeout, NotGiven) else Timeout.of(timeout),
@@ -437,12 +492,35 @@ def _options(
         default_query=default_query or {},
         **extras,
     )
+    if not made.platforms:
+        return made
+    from lmaas.routing._network import first_options
+
+    return first_options(made)
+
+
+def _check_platforms(
+    base_url: str | NotGiven | None, api_key: str | NotGiven | None, extras: ClientExtras | AsyncClientExtras
+) -> None:
+    if base_url or api_key:
+        raise ConfigurationError("platforms: each has its own base_url and api_key; leave the client's out.")
+    if not extras.get("platforms"):
+        raise ConfigurationError("platforms: give one or more lmaas.routing.Endpoint(...).")
+
+
+def _shared(options: ClientOptions) -> Shared:
+    """Return what the calls of a client of several platforms share: a reserve of retries for each of them."""
+    return Shared(reserve=RESERVE * len(options.platforms))
 
 
 def _changed(options: ClientOptions, changes: OptionChanges | AsyncOptionChanges) -> ClientOptions:
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not NOT_GIVEN}
     if "timeout" in given:
         given["timeout"] = Timeout.of(given["timeout"])
+    if options.platforms and given.keys() & {"base_url", "api_key", "platforms"}:
+        raise ConfigurationError(
+            "with_options: platforms, their addresses and keys stay; make another client."
+        )
     for name in given.keys() & {"default_headers", "default_query"}:
         given[name] = {**getattr(options, name), **given[name]}
     return replace(options, **given)

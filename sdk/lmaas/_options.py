@@ -135,6 +135,8 @@ class ClientOptions:
     telemetry: object = False
     prices: object = field(default=None, repr=False)
     admin_key: str | None = field(default=None, repr=False)
+    platforms: Sequence[Any] = ()
+    strategy: object = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "circuit_breaker", CircuitBreaker.of(self.circuit_breaker))
@@ -159,7 +161,13 @@ class ClientOptions:
         """Return the same options for calls to `/admin/v1`, with the admin key as the key.
 
         Without an `admin_key` it is that of LMAAS_ADMIN_KEY, else the `api_key`.
+
+        Raises:
+            ConfigurationError: there are several platforms.
         """
+        if self.platforms:
+            message = "client.admin is of one gateway; make a client for it: LMaaS(base_url=...).admin."
+            raise ConfigurationError(message)
         key = self.admin_key or environ.get("LMAAS_ADMIN_KEY") or self.api_key
         root = self.base_url.removesuffix("/v1")
         return replace(self, base_url=f"{root}/admin/v1", api_key=key)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from lmaas._aiohttp_client import DefaultAioHttpClient, is_aiohttp
-from lmaas._budget import RetryBudget
+from lmaas._budget import RESERVE, RetryBudget
 from lmaas._circuit import AsyncCircuitTransport, Circuit, CircuitTransport
 from lmaas._cost import Price, Prices, Tally
 from lmaas._log import CallLog, set_up
@@ -72,8 +72,8 @@ class AsyncExtras(CommonExtras, total=False):
 class Shared:
     """What all calls of a client have in common, whichever options they are made with."""
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self.budget = RetryBudget(clock=clock)
+    def __init__(self, clock: Clock = time.monotonic, *, reserve: int = RESERVE) -> None:
+        self.budget = RetryBudget(reserve=reserve, clock=clock)
         self.tally = Tally()
         self._clock = clock
         self._circuits: dict[tuple[str, CircuitBreaker], Circuit] = {}
@@ -89,37 +89,51 @@ class Shared:
 
 def around(network: Transport, options: ClientOptions, shared: Shared) -> Transport:
     """Return a transport that sends through all of the above to `network`."""
-    transport = network
-    circuit = shared.circuit(options)
-    if circuit is not None:
-        transport = CircuitTransport(transport, circuit)
-    if options.hedge_after_s is not None:
-        from lmaas._hedging import HedgingTransport  # noqa: PLC0415 - few need it
-
-        transport = HedgingTransport(transport, shared.budget, options.hedge_after_s)
-    if options.attempt_middleware:
-        transport = MiddlewareTransport(transport, options.attempt_middleware)
+    transport = tries(network, options, shared.budget, shared.circuit(options))
     transport = RetryTransport(transport, budget=shared.budget)
     if options.middleware:
         transport = MiddlewareTransport(transport, options.middleware)
     return transport
 
 
+def tries(
+    network: Transport, options: ClientOptions, budget: RetryBudget, circuit: Circuit | None
+) -> Transport:
+    """Return a transport that sends single tries, through what surrounds each of them."""
+    transport = network
+    if circuit is not None:
+        transport = CircuitTransport(transport, circuit)
+    if options.hedge_after_s is not None:
+        from lmaas._hedging import HedgingTransport  # noqa: PLC0415 - few need it
+
+        transport = HedgingTransport(transport, budget, options.hedge_after_s)
+    if options.attempt_middleware:
+        transport = MiddlewareTransport(transport, options.attempt_middleware)
+    return transport
+
+
 def async_around(network: AsyncTransport, options: ClientOptions, shared: Shared) -> AsyncTransport:
     """Return the asynchronous twin of `around`."""
+    transport = async_tries(network, options, shared.budget, shared.circuit(options))
+    transport = AsyncRetryTransport(transport, budget=shared.budget)
+    if options.middleware:
+        transport = AsyncMiddlewareTransport(transport, options.middleware)
+    return transport
+
+
+def async_tries(
+    network: AsyncTransport, options: ClientOptions, budget: RetryBudget, circuit: Circuit | None
+) -> AsyncTransport:
+    """Return the asynchronous twin of `tries`."""
     transport = network
-    circuit = shared.circuit(options)
     if circuit is not None:
         transport = AsyncCircuitTransport(transport, circuit)
     if options.hedge_after_s is not None:
         from lmaas._hedging import AsyncHedgingTransport  # noqa: PLC0415 - few need it
 
-        transport = AsyncHedgingTransport(transport, shared.budget, options.hedge_after_s)
+        transport = AsyncHedgingTransport(transport, budget, options.hedge_after_s)
     if options.attempt_middleware:
         transport = AsyncMiddlewareTransport(transport, options.attempt_middleware)
-    transport = AsyncRetryTransport(transport, budget=shared.budget)
-    if options.middleware:
-        transport = AsyncMiddlewareTransport(transport, options.middleware)
     return transport
 
 

@@ -18,7 +18,9 @@ from lmaas._timer import Clock, Timer
 from lmaas._version import __version__
 from lmaas.types.params import CallOptions
 
-_KEY_HEADERS = ("authorization", "api-key", "x-api-key")
+KEY_HEADERS = ("authorization", "api-key", "x-api-key")
+"""Headers that may carry a key."""
+
 _OPTION_NAMES = frozenset(CallOptions.__annotations__)
 _WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
 
@@ -37,7 +39,7 @@ class Request:
     @property
     def secret(self) -> str:
         """The key that the call carries, so that it can be struck out of anything shown; "" for none."""
-        for name in _KEY_HEADERS:
+        for name in KEY_HEADERS:
             if value := self.headers.get(name):
                 return value.partition(" ")[2] or value  # "Bearer" and "Basic" are no secret
         return ""

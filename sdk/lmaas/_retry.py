@@ -57,10 +57,13 @@ class RetryPolicy:
 
     def wait_s(self, state: RetryCallState) -> float:
         """Return how long to wait before the next try."""
-        error = _error_of(state)
+        return self.delay_s(_error_of(state), state.attempt_number)
+
+    def delay_s(self, error: APIError | None, tries: int) -> float:
+        """Return how long to wait after `error`, the end of so many tries."""
         if error is not None and error.retry_after_s is not None:
             return error.retry_after_s
-        longest_s = min(self.cap_s, self.base_s * 2.0 ** min(state.attempt_number - 1, 30))
+        longest_s = min(self.cap_s, self.base_s * 2.0 ** min(tries - 1, 30))
         return longest_s * self.jitter()
 
     @staticmethod
@@ -117,7 +120,8 @@ class RetryTransport:
         return self._transport.send(tries.next_request())
 
 
-async def _sleep(seconds: float) -> None:
+async def sleep_async(seconds: float) -> None:
+    """Wait for so many seconds."""
     import asyncio  # noqa: PLC0415 - 15 ms that a synchronous program need not spend
 
     await asyncio.sleep(seconds)
@@ -132,7 +136,7 @@ class AsyncRetryTransport:
         policy: RetryPolicy | None = None,
         budget: RetryBudget | None = None,
         *,
-        sleep: Callable[[float], Awaitable[None]] = _sleep,
+        sleep: Callable[[float], Awaitable[None]] = sleep_async,
     ) -> None:
         self._transport = transport
         self._policy = policy or RetryPolicy()

@@ -70,7 +70,7 @@ class ChunkReader(Generic[ChunkT]):
     """
 
     def __init__(self, model: type[ChunkT], text_of: Callable[[Any], str | None], reply: Exchange) -> None:
-        self._model = model
+        self.model = model
         self._text_of = text_of
         self._reply = reply
         self._parser = SSEParser()
@@ -112,7 +112,7 @@ class ChunkReader(Generic[ChunkT]):
         if event.event == "error":
             raise self._error_in(event)
         try:
-            chunk: ChunkT = self._model.model_validate_json(event.data)  # type: ignore[assignment]  # mypy loses the bound
+            chunk: ChunkT = self.model.model_validate_json(event.data)  # type: ignore[assignment]  # mypy loses the bound
         except ValidationError as exc:
             raise self._error_in(event) from exc
         if chunk.model_extra and chunk.model_extra.get("error"):
@@ -142,7 +142,7 @@ class ChunkReader(Generic[ChunkT]):
     def _error_in(self, event: ServerSentEvent) -> errors.APIError:
         error = event_error(self._reply, event.data, is_error_event=event.event == "error")
         return error or validation_error(
-            self._reply, event.data.encode(), f"a stream of {self._model.__name__}s"
+            self._reply, event.data.encode(), f"a stream of {self.model.__name__}s"
         )
 
     def _truncated(self, what: str) -> errors.StreamTruncatedError:

@@ -60,6 +60,28 @@ class Timer:
         """Return a timer with the same deadlines that can be cancelled on its own."""
         return copy(self)
 
+    def bounded(self, seconds: float) -> Timer:
+        """Return a timer that is over after `seconds`, if not sooner: for one try of the call."""
+        one = copy(self)
+        one.allow_at_most(min(seconds, self._event_at - self._clock()))
+        return one
+
+    def unbound(self, whole: Timer) -> None:
+        """Take on the deadlines of the `whole` call: the try has begun to be answered."""
+        self._event_at = whole._event_at
+
+    def restarted(self) -> Timer:
+        """Return a timer for the call begun anew: its end is where it was, its first event is awaited."""
+        one = copy(self)
+        one.await_first_event()
+        return one
+
+    def await_first_event(self) -> None:
+        """Start the first-token timer: the call has only now been sent."""
+        self._awaited = "first_token"
+        allowed_s = self.timeout.first_token
+        self._event_at = math.inf if allowed_s is None else self._clock() + allowed_s
+
     def waits(self, wake: Callable[[], None] | None) -> None:
         """Name what ends the wait that begins, should the call be cancelled in it; None: it is over."""
         self._wake = wake

@@ -125,7 +125,7 @@ class Watch:
         """Return `reader` so that the items of the stream are seen, until `reply` is closed."""
         self.is_following = True
         self._head(reply)
-        watched = _WatchedReader(reader, self)
+        watched = WatchedReader(reader, self)
         reply.when_closed(lambda: self._close(reply, watched))
         return watched
 
@@ -153,7 +153,7 @@ class Watch:
         self._record.status_code = reply.status_code
         self._record.request_id = reply.request_id
 
-    def _close(self, reply: ReplyHead, reader: _WatchedReader[Any]) -> None:
+    def _close(self, reply: ReplyHead, reader: WatchedReader[Any]) -> None:
         self._record.is_whole = reader.is_done
         self.end(reader.failure or reply.failure)
 
@@ -172,7 +172,7 @@ class Watch:
                 record.finish_reasons[choice.index] = choice.finish_reason
 
 
-class _WatchedReader(Generic[T]):
+class WatchedReader(Generic[T]):
     """Passes everything on to `reader`, and shows the watch what comes."""
 
     def __init__(self, reader: Reader[T], watch: Watch) -> None:

@@ -6,6 +6,7 @@
         APIConnectionError            no reply, or it broke off
           APITimeoutError             a deadline passed: `deadline` says which
           CircuitOpenError            not sent: the server has failed again and again
+        NoPlatformError               not sent: none of several platforms can, or may now, serve the call
         APIResponseValidationError    a reply that is not what the API defines
         StreamError                   a stream failed after its first byte; `partial_text` is what it had said
           StreamInterruptedError      it broke: an error event, or the connection
@@ -70,11 +71,13 @@ class APIError(LMaaSError):
         partial_text: What the first choice of a stream had said when it failed; None outside streams.
         tries: How many times the call was sent.
         partial_completion: The same as a `ParsedChatCompletion`, from `chat.completions.stream` alone.
+        lmaas_metadata: Which platforms were asked, a `lmaas.routing.Route`; None with one platform.
     """
 
     default_is_retryable: ClassVar[bool] = False
     tries: int = 1
     partial_completion: Any = None
+    lmaas_metadata: Any = None
 
     def __init__(  # one plain value a field, so that pickling needs no code  # noqa: PLR0913
         self,
@@ -136,6 +139,13 @@ class CircuitOpenError(APIConnectionError):
     """The call was not sent: calls to this base URL have failed again and again, and it is given a rest.
 
     `retry_after_s` says when a call will be let through to see whether the server is back.
+    """
+
+
+class NoPlatformError(APIError):
+    """The call was not sent: none of the client's platforms can serve it, or may be asked in time.
+
+    The message says of each why. `retry_after_s` says when the first may be asked again; None if none can.
     """
 
 

@@ -76,7 +76,7 @@ def _plan(job: Job, queries: Sequence[str], documents: Sequence[str]) -> Plan[Ra
 
 
 def bm25(query: str, documents: Sequence[str]) -> list[int]:
-    """Return the first documents, the best first.
+    """Return the first documents, the best first; those that share no word with the query are not found.
 
     Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; k1 = 1.2,
     b = 0.75, the inverse document frequency of Lucene, which is never below 0.
@@ -91,7 +91,7 @@ def bm25(query: str, documents: Sequence[str]) -> list[int]:
             often = count[word]
             length = _K1 * (1 - _B + _B * count.total() / mean)
             scores[index] += weight * often * (_K1 + 1) / (often + length)
-    return _best(scores)
+    return [index for index in _best(scores) if scores[index] > 0]
 
 
 def _best(scores: Sequence[float]) -> list[int]:

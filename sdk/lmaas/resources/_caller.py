@@ -45,7 +45,7 @@ class Caller:
         request = self._builder.build(operation, params, body)
         with self._watcher.watch(request, {**body, **params}) as watch:
             reply = self._transport.send(watch.request)
-            return watch.saw(reply, _validated(model, reply, reply.read()))
+            return watch.saw(reply, validated(model, reply, reply.read()))
 
     def read(self, operation: Operation, params: Mapping[str, Any], /) -> tuple[bytes, str | None]:
         """Make a call and return its body as it is, and its request id.
@@ -73,8 +73,8 @@ class Caller:
         request = self._builder.build(operation, params, body, is_stream=True)
         with self._watcher.watch(request, {**body, **params}, is_stream=True) as watch:
             reply = self._transport.send(watch.request)
-            if not _is_event_stream(reply):
-                raise _not_a_stream(reply, reply.read(_MAX_ODD_BYTES))
+            if not is_event_stream(reply):
+                raise not_a_stream(reply, reply.read(MAX_ODD_BYTES))
             return Stream(reply, watch.follow(reply, reader_for(reply)))
 
 
@@ -93,7 +93,7 @@ class AsyncCaller:
         request = self._builder.build(operation, params, body)
         with self._watcher.watch(request, {**body, **params}) as watch:
             reply = await self._transport.send(watch.request)
-            return watch.saw(reply, _validated(model, reply, await reply.read()))
+            return watch.saw(reply, validated(model, reply, await reply.read()))
 
     async def read(self, operation: Operation, params: Mapping[str, Any], /) -> tuple[bytes, str | None]:
         """Make a call and return its body as it is, and its request id; see `Caller.read`."""
@@ -113,15 +113,21 @@ class AsyncCaller:
         request = self._builder.build(operation, params, body, is_stream=True)
         with self._watcher.watch(request, {**body, **params}, is_stream=True) as watch:
             reply = await self._transport.send(watch.request)
-            if not _is_event_stream(reply):
-                raise _not_a_stream(reply, await reply.read(_MAX_ODD_BYTES))
+            if not is_event_stream(reply):
+                raise not_a_stream(reply, await reply.read(MAX_ODD_BYTES))
             return AsyncStream(reply, watch.follow(reply, reader_for(reply)))
 
 
-_MAX_ODD_BYTES = 1 << 16
+MAX_ODD_BYTES = 1 << 16
+"""How much is read of a reply that ought to have been a stream."""
 
 
-def _validated(model: type[ModelT], reply: Reply | AsyncReply, content: bytes) -> ModelT:
+def validated(model: type[ModelT], reply: Reply | AsyncReply, content: bytes) -> ModelT:
+    """Return the whole reply as a `model`.
+
+    Raises:
+        APIError: it is none.
+    """
     try:
         value = model.model_validate_json(content)
     except ValidationError as exc:
@@ -132,11 +138,13 @@ def _validated(model: type[ModelT], reply: Reply | AsyncReply, content: bytes) -
     return value
 
 
-def _is_event_stream(reply: Reply | AsyncReply) -> bool:
+def is_event_stream(reply: Reply | AsyncReply) -> bool:
+    """Tell whether a reply is a stream of events, as far as it says what it is."""
     kind = reply.headers.get("content-type", "")
     return not kind or kind.partition(";")[0].strip().lower() == "text/event-stream"
 
 
-def _not_a_stream(reply: Reply | AsyncReply, content: bytes) -> Exception:
+def not_a_stream(reply: Reply | AsyncReply, content: bytes) -> Exception:
+    """Return the error for a reply that ought to have been a stream."""
     text = content.decode("utf-8", "replace")
     return event_error(reply, text) or validation_error(reply, content, "a stream of events")

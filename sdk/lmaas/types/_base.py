@@ -34,6 +34,17 @@ class ReplyModel(WireModel):
         """The `x-request-id` of the reply: what to quote when asking the operator about a call."""
         return self._request_id
 
+    @property
+    def lmaas_metadata(self) -> Any:
+        """Why the call went where it went, a `lmaas.routing.Route`; None with one platform."""
+        return (self.__pydantic_private__ or {}).get("route")
+
+    def set_metadata(self, route: object) -> None:
+        """Say why the call went where it went."""
+        # No field of the class: replies of clients with one platform are made without it.
+        if self.__pydantic_private__ is not None:
+            self.__pydantic_private__["route"] = route
+
 
 class PromptTokensDetails(WireModel):
     """Where prompt tokens came from."""

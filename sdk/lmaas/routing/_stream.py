@@ -1,0 +1,186 @@
+"""Streams of one of several platforms, which say where they come from and may begin anew if asked to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from lmaas._streaming import AsyncStream, ChunkReader, Reader, Stream
+from lmaas._watch import WatchedReader
+from lmaas.errors import APIError
+from lmaas.routing._journey import Journey
+from lmaas.routing._reply import AsyncRoutedReply, RoutedReply
+from lmaas.routing._strategy import Restart, Route
+from lmaas.types import ResponseEvent
+
+T = TypeVar("T")
+
+
+class RestartingReader:
+    """Reads with a fresh reader after each restart.
+
+    Args:
+        make: Returns a reader of the stream's kind.
+    """
+
+    def __init__(self, make: Callable[[], Reader[T]]) -> None:
+        self._make: Callable[[], Any] = make
+        self._inner: Any = make()
+
+    @property
+    def is_done(self) -> bool:
+        """See `Reader`."""
+        return bool(self._inner.is_done)
+
+    @property
+    def events(self) -> int:
+        """See `Reader`."""
+        return int(self._inner.events)
+
+    @property
+    def partial_text(self) -> str:
+        """See `Reader`."""
+        return str(self._inner.partial_text)
+
+    def feed(self, chunk: bytes) -> Any:
+        """See `Reader`."""
+        return self._inner.feed(chunk)
+
+    def finish(self) -> None:
+        """See `Reader`."""
+        self._inner.finish()
+
+    def restart(self, restart: Restart) -> Any:
+        """Forget what was read, and return the item that says so."""
+        kind = self._inner
+        self._inner = self._make()
+        told = {"lmaas_restart": asdict(restart)}
+        if isinstance(kind, ChunkReader):
+            return kind.model.model_validate({"id": "", "created": 0, "model": "", "choices": [], **told})
+        return ResponseEvent.model_validate({"type": "lmaas.restart", **told})
+
+
+def _lost(journey: Journey, error: APIError) -> APIError:
+    journey.lost(error)
+    error.lmaas_metadata = journey.route
+    return error
+
+
+def _restart_of(journey: Journey, error: APIError) -> Restart:
+    return Restart(journey.route.platform or "", type(error).__name__, len(error.partial_text or ""))
+
+
+class RoutedStream(Stream[T]):
+    """A stream of whichever platform has the call.
+
+    Args:
+        reply: The reply.
+        reader: Reads it, and is watched.
+        restarting: The reader below that one, which can begin anew.
+        resume: Sends the call again; None if a stream that breaks is to raise.
+    """
+
+    def __init__(
+        self,
+        reply: RoutedReply,
+        reader: Reader[T],
+        restarting: RestartingReader,
+        resume: Callable[[Journey, APIError], RoutedReply] | None,
+    ) -> None:
+        super().__init__(reply, reader)
+        self._routed = reply
+        self._restarting = restarting
+        self._resume = resume
+
+    @property
+    def lmaas_metadata(self) -> Route:
+        """Why the call went where it went."""
+        return self._routed.journey.route
+
+    def _read(self) -> Generator[T, None, None]:
+        try:
+            while (error := (yield from self._read_once())) is not None:
+                yield self._restart(error)
+        finally:
+            self._reply.close()
+
+    def _read_once(self) -> Generator[T, None, APIError | None]:
+        """Read to the end, or to the error that a restart may mend."""
+        try:
+            while (chunk := self._reply.next_chunk()) is not None:
+                yield from self._reader.feed(chunk)
+                if self._reader.is_done:
+                    self._drain()
+                    return None
+                self._restart_timer()
+            self._reader.finish()
+        except APIError as error:
+            told = _lost(self._routed.journey, self._told(error))
+            if self._resume is None or not told.is_retryable:
+                raise told from error.__cause__
+            return told
+        return None
+
+    def _restart(self, error: APIError) -> Any:
+        assert self._resume is not None  # noqa: S101 - `_read_once` has seen to it
+        journey = self._routed.journey
+        self._routed.switch(self._resume(journey, error))
+        return _restarted(self, journey, error)
+
+
+class AsyncRoutedStream(AsyncStream[T]):
+    """The asynchronous twin of `RoutedStream`."""
+
+    def __init__(
+        self,
+        reply: AsyncRoutedReply,
+        reader: Reader[T],
+        restarting: RestartingReader,
+        resume: Callable[[Journey, APIError], Awaitable[AsyncRoutedReply]] | None,
+    ) -> None:
+        super().__init__(reply, reader)
+        self._routed = reply
+        self._restarting = restarting
+        self._resume = resume
+
+    @property
+    def lmaas_metadata(self) -> Route:
+        """Why the call went where it went."""
+        return self._routed.journey.route
+
+    async def _read(self) -> AsyncGenerator[T, None]:
+        try:
+            while True:
+                try:
+                    while (chunk := await self._reply.next_chunk()) is not None:
+                        for item in self._reader.feed(chunk):
+                            yield item
+                        if self._reader.is_done:
+                            await self._drain()
+                            return
+                        self._restart_timer()
+                    self._reader.finish()
+                    return
+                except APIError as error:
+                    told = _lost(self._routed.journey, self._told(error))
+                    if self._resume is None or not told.is_retryable:
+                        raise told from error.__cause__
+                yield await self._restart(told)
+        finally:
+            await self._reply.close()
+
+    async def _restart(self, error: APIError) -> Any:
+        assert self._resume is not None  # noqa: S101 - `_read` has seen to it
+        journey = self._routed.journey
+        await self._routed.switch(await self._resume(journey, error))
+        return _restarted(self, journey, error)
+
+
+def _restarted(stream: RoutedStream[Any] | AsyncRoutedStream[Any], journey: Journey, error: APIError) -> Any:
+    """Set a stream to its beginning, and return the item that says so."""
+    stream._timer = stream._routed.timer  # noqa: SLF001 - both kinds are of this module
+    stream.request_id = stream._routed.request_id  # noqa: SLF001
+    if isinstance(stream._reader, WatchedReader):  # noqa: SLF001
+        stream._reader.failure = None  # noqa: SLF001 - what was mended did not end the call
+    return stream._restarting.restart(_restart_of(journey, error))  # noqa: SLF001

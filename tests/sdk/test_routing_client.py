@@ -1,0 +1,418 @@
+"""`LMaaS(platforms=[…])` and its twin over real sockets: fake replicas, and servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+import pytest
+
+from lmaas import (
+    APIConnectionError,
+    AsyncLMaaS,
+    ConfigurationError,
+    DefaultAioHttpClient,
+    LMaaS,
+    NoPlatformError,
+    StreamInterruptedError,
+    StreamTruncatedError,
+)
+from lmaas.platforms import Catalogue
+from lmaas.routing import Endpoint, Route, Strategy
+from lmaas_gateway.testing import Ending, FakeReplica, Fault, Outcome, Point, Script
+from sdk.hostile import CHAT_BODY, DONE, Connection, chat_event, reply, serving, streaming
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import respx
+
+T = TypeVar("T")
+ASK: dict[str, Any] = {"model": "mock", "messages": [{"role": "user", "content": "hi"}]}
+WHOLE = Script(tokens=3, text="Hello there you")
+DIES = Script(
+    tokens=3, text="Wrong from the start", fault=Fault.RESET, fault_at=Point.AFTER_EVENTS, fault_events=3
+)
+RESTARTS = Strategy(on_interrupt="restart")
+
+
+def endpoints(*urls: str, **fields: Any) -> list[Endpoint]:
+    return [Endpoint(name=name, base_url=url, **fields) for name, url in zip("abc", urls, strict=False)]
+
+
+@asynccontextmanager
+async def replicas(*scripts: Script) -> AsyncIterator[list[FakeReplica]]:
+    running = [FakeReplica(script=script) for script in scripts]
+    for one in running:
+        await one.__aenter__()
+    try:
+        yield running
+    finally:
+        for one in running:
+            await one.__aexit__(None, None, None)
+
+
+async def twice(
+    urls: list[str],
+    sync: Callable[[LMaaS], T],
+    twin: Callable[[AsyncLMaaS], Any],
+    **options: Any,
+) -> list[T]:
+    """Run the same with both kinds of client, and with both kinds of asynchronous network."""
+
+    def run() -> T:
+        with LMaaS(platforms=endpoints(*urls), **options) as client:
+            return sync(client)
+
+    found = [await asyncio.to_thread(run)]
+    for http_client in (None, DefaultAioHttpClient()):
+        async with AsyncLMaaS(platforms=endpoints(*urls), http_client=http_client, **options) as client:
+            found.append(await twin(client))
+    return found
+
+
+def keep(chunks: list[Any], stream: Any) -> None:
+    for chunk in stream:
+        chunks.append(chunk)  # noqa: PERF402 - what came before an error is kept
+
+
+async def keep_async(chunks: list[Any], stream: Any) -> None:
+    async for chunk in stream:
+        chunks.append(chunk)  # noqa: PERF401 - what came before an error is kept
+
+
+def restarts_in(chunks: list[Any]) -> int:
+    return sum(hasattr(chunk, "lmaas_restart") for chunk in chunks)
+
+
+def answer(connection: Connection) -> None:
+    while connection.receive() is not None:
+        connection.send(reply(CHAT_BODY))
+
+
+async def test_a_dead_platform_is_passed_by_and_the_reply_says_so() -> None:
+    async with replicas(WHOLE) as (alive,):
+        urls = ["http://127.0.0.1:1", alive.url]
+
+        def ask(client: LMaaS) -> tuple[str | None, Route]:
+            answer = client.chat.completions.create(**ASK)
+            return answer.choices[0].message.content, answer.lmaas_metadata
+
+        async def ask_async(client: AsyncLMaaS) -> tuple[str | None, Route]:
+            answer = await client.chat.completions.create(**ASK)
+            return answer.choices[0].message.content, answer.lmaas_metadata
+
+        for text, route in await twice(urls, ask, ask_async):
+            assert text == "Hello there you"
+            assert (route.platform, [one.error for one in route.tries]) == ("b", ["APIConnectionError", None])
+
+
+async def test_a_stream_that_dies_before_its_first_event_moves_on_unseen() -> None:
+    dies = Script(tokens=3, fault=Fault.RESET, fault_at=Point.AFTER_HEADERS)
+    async with replicas(dies, WHOLE) as (first, second):
+
+        def ask(client: LMaaS) -> tuple[str, Route]:
+            with client.chat.completions.create(**ASK, stream=True) as stream:
+                text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+                return text, stream.lmaas_metadata
+
+        async def ask_async(client: AsyncLMaaS) -> tuple[str, Route]:
+            async with await client.chat.completions.create(**ASK, stream=True) as stream:
+                chunks = [chunk async for chunk in stream]
+                text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+                return text, stream.lmaas_metadata
+
+        for text, route in await twice([first.url, second.url], ask, ask_async):
+            assert text == "Hello there you"
+            assert route.platform == "b"
+
+
+async def test_a_stream_that_breaks_after_its_first_token_raises_and_is_not_sent_again() -> None:
+    async with replicas(DIES, WHOLE) as (first, second):
+
+        def ask(client: LMaaS) -> StreamInterruptedError:
+            with pytest.raises(StreamInterruptedError) as raised:
+                list(client.chat.completions.create(**ASK, stream=True))
+            return raised.value
+
+        async def ask_async(client: AsyncLMaaS) -> StreamInterruptedError:
+            with pytest.raises(StreamInterruptedError) as raised:
+                async for _ in await client.chat.completions.create(**ASK, stream=True):
+                    pass
+            return raised.value
+
+        for error in await twice([first.url, second.url], ask, ask_async):
+            assert (error.partial_text or "").startswith("Wrong")
+            assert error.lmaas_metadata.tries[-1].error == "StreamInterruptedError"
+        assert not second.calls
+
+
+async def test_a_restart_that_was_asked_for_is_an_event_in_the_stream() -> None:
+    async with replicas(DIES, WHOLE) as (first, second):
+
+        def texts(chunks: list[Any]) -> list[str]:
+            said = [""]
+            for chunk in chunks:
+                if restart := getattr(chunk, "lmaas_restart", None):
+                    said.append(f"<{restart['platform']} after {restart['after']}>")
+                    assert restart["discarded_characters"] == len(said[0])
+                    said.append("")
+                elif chunk.choices:
+                    said[-1] += chunk.choices[0].delta.content or ""
+            return said
+
+        def ask(client: LMaaS) -> list[str]:
+            return texts(list(client.chat.completions.create(**ASK, stream=True)))
+
+        async def ask_async(client: AsyncLMaaS) -> list[str]:
+            return texts([chunk async for chunk in await client.chat.completions.create(**ASK, stream=True)])
+
+        for said in await twice([first.url, second.url], ask, ask_async, strategy=RESTARTS):
+            assert said[0].startswith("Wrong")
+            assert said[1:] == ["<b after StreamInterruptedError>", "Hello there you"]
+        assert all(call.outcome is Outcome.FINISHED for call in second.calls)
+
+
+async def test_the_helper_of_streams_forgets_what_was_void_and_the_books_see_one_whole_call() -> None:
+    async with replicas(DIES, WHOLE) as (first, second):
+
+        def ask(client: LMaaS) -> tuple[Any, Any]:
+            with client.chat.completions.stream(**ASK) as stream:
+                return stream.get_final_completion(), client.spent
+
+        async def ask_async(client: AsyncLMaaS) -> tuple[Any, Any]:
+            async with client.chat.completions.stream(**ASK) as stream:
+                return await stream.get_final_completion(), client.spent
+
+        for completion, spent in await twice([first.url, second.url], ask, ask_async, strategy=RESTARTS):
+            assert completion.choices[0].message.content == "Hello there you"
+            assert spent.calls == 1
+            assert spent.tokens.output_tokens == 3
+
+
+async def test_restarts_end_with_the_tries_and_with_the_last_platforms_error() -> None:
+    async with replicas(DIES, DIES) as (first, second):
+
+        def ask(client: LMaaS) -> tuple[int, Any]:
+            stream = client.chat.completions.create(**ASK, stream=True)
+            chunks: list[Any] = []
+            with pytest.raises(StreamInterruptedError) as raised:
+                keep(chunks, stream)
+            return restarts_in(chunks), raised.value
+
+        async def ask_async(client: AsyncLMaaS) -> tuple[int, Any]:
+            stream = await client.chat.completions.create(**ASK, stream=True)
+            chunks: list[Any] = []
+            with pytest.raises(StreamInterruptedError) as raised:
+                await keep_async(chunks, stream)
+            return restarts_in(chunks), raised.value
+
+        for restarts, error in await twice(
+            [first.url, second.url], ask, ask_async, strategy=RESTARTS, max_retries=2
+        ):
+            assert restarts == 2
+            assert [one.platform for one in error.lmaas_metadata.tries] == ["a", "b", "a"]
+
+
+async def test_a_stream_of_a_response_restarts_too() -> None:
+    script = Script(tokens=2, text="Void", ending=Ending.EOF)
+    async with replicas(script, WHOLE) as (first, second):
+        platforms = endpoints(first.url, second.url)
+        async with AsyncLMaaS(platforms=platforms, strategy=RESTARTS) as client:
+            kinds = [
+                one.type async for one in await client.responses.create(model="mock", input="hi", stream=True)
+            ]
+    assert kinds.count("lmaas.restart") == 1
+    assert kinds[-1] == "response.completed"
+    assert kinds[kinds.index("lmaas.restart") + 1] == "response.created"
+
+
+async def test_a_stream_that_only_says_done_has_not_begun() -> None:
+    with serving(streaming([DONE])) as empty:
+        async with replicas(WHOLE) as (alive,):
+
+            def ask(client: LMaaS) -> int:
+                return len(list(client.chat.completions.create(**ASK, stream=True)))
+
+            async def ask_async(client: AsyncLMaaS) -> int:
+                return len(
+                    [chunk async for chunk in await client.chat.completions.create(**ASK, stream=True)]
+                )
+
+            assert all(count >= 3 for count in await twice([empty.url, alive.url], ask, ask_async))
+            with (
+                pytest.raises(StreamTruncatedError),
+                LMaaS(platforms=endpoints(empty.url), max_retries=0) as alone,
+            ):
+                await asyncio.to_thread(lambda: alone.chat.completions.create(**ASK, stream=True))
+
+
+def test_an_error_in_place_of_the_first_event_moves_on() -> None:
+    fault = b'data: {"error": {"message": "engine died", "code": 500}}\n\n'
+    good = [chat_event("Hi."), chat_event(finish="stop"), DONE]
+    with (
+        serving(streaming([b": hold on\n\n", fault, DONE])) as bad,
+        serving(streaming(good)) as well,
+        LMaaS(platforms=endpoints(bad.url, well.url)) as client,
+    ):
+        stream = client.chat.completions.create(**ASK, stream=True)
+        assert [chunk.choices[0].delta.content for chunk in stream] == ["Hi.", None]
+        assert stream.lmaas_metadata.platform == "b"
+
+
+def test_a_platform_that_hangs_is_left_and_its_connection_closed() -> None:
+    left: list[bool] = []
+
+    def hangs(connection: Connection) -> None:
+        connection.receive()
+        left.append(connection.is_left(10))
+
+    with serving(hangs) as slow, serving(answer) as quick:
+        platforms = [
+            Endpoint(name="a", base_url=slow.url, first_byte_s=0.2),
+            Endpoint(name="b", base_url=quick.url),
+        ]
+        with LMaaS(platforms=platforms, timeout=30) as client:
+            route = client.chat.completions.create(**ASK).lmaas_metadata
+            assert [one.platform for one in route.tries] == ["a", "b"]
+            assert route.tries[0].error == "APITimeoutError (first_token)"
+    assert left == [True]
+
+
+def test_a_reply_that_is_no_stream_and_one_from_middleware_are_as_with_one_platform() -> None:
+    with serving(answer) as one:
+        seen: list[str] = []
+
+        def around(request: Any, call_next: Any) -> Any:
+            seen.append(request.label)
+            return call_next(request)
+
+        with LMaaS(platforms=endpoints(one.url), middleware=[around], attempt_middleware=[around]) as client:
+            assert client.chat.completions.create(**ASK).lmaas_metadata.platform == "a"
+            with pytest.raises(Exception, match="a stream of events"):
+                client.chat.completions.create(**ASK, stream=True)
+        assert seen[:2] == ["POST /v1/chat/completions"] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"platforms": []}, "give one or more lmaas.routing.Endpoint"),
+        ({"platforms": ["http://a"]}, "str is not understood; give lmaas.routing.Endpoint"),
+        ({"platforms": endpoints("http://a") * 2}, "two have the same name"),
+        (
+            {"platforms": endpoints("http://a"), "base_url": "http://b"},
+            "each has its own base_url and api_key",
+        ),
+        ({"platforms": endpoints("http://a"), "api_key": "k"}, "each has its own base_url and api_key"),
+        ({"platforms": endpoints("http://a"), "strategy": "best"}, "'best' is none"),
+    ],
+)
+async def test_clients_that_cannot_work_are_refused(options: dict[str, Any], told: str) -> None:
+    for kind in (LMaaS, AsyncLMaaS):
+        with pytest.raises(ConfigurationError, match=told):
+            kind(**options)
+
+
+def test_copies_share_what_was_seen_and_may_choose_otherwise(respx_mock: respx.MockRouter) -> None:
+    respx_mock.post("http://a/v1/chat/completions").mock(side_effect=httpx.ConnectError("refused"))
+    respx_mock.post("http://b/v1/chat/completions").respond(content=CHAT_BODY)
+    told: list[Route] = []
+    with LMaaS(
+        platforms=endpoints("http://a", "http://b"), strategy=Strategy(on_route=told.append)
+    ) as client:
+        for _ in range(3):
+            client.chat.completions.create(**ASK)
+        copy = client.with_options(max_retries=0, strategy="cheapest")
+        route = copy.chat.completions.create(**ASK).lmaas_metadata
+        assert route.strategy == "cheapest"
+        assert route.skipped == {"a": "it failed again and again"}
+        assert len(told) == 3
+        with pytest.raises(ConfigurationError, match="make another client"):
+            client.with_options(base_url="http://c")
+        with pytest.raises(ConfigurationError, match="of one gateway"):
+            _ = client.admin
+
+
+def test_keys_of_the_environment_go_to_no_platform(
+    respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMAAS_API_KEY", "secret-of-another-place")
+    called = respx_mock.post("http://a/v1/chat/completions").respond(content=CHAT_BODY)
+    with LMaaS(platforms=endpoints("http://a")) as client:
+        client.chat.completions.create(**ASK)
+    assert "authorization" not in called.calls[0].request.headers
+
+
+def test_a_reply_of_a_client_with_one_platform_has_no_metadata(respx_mock: respx.MockRouter) -> None:
+    respx_mock.post("http://a/v1/chat/completions").respond(content=CHAT_BODY)
+    with LMaaS(base_url="http://a") as client:
+        answer = client.chat.completions.create(**ASK)
+    assert answer.lmaas_metadata is None
+    assert "route" not in json.loads(answer.to_json())
+
+
+async def test_no_platform_is_told_by_both_twins() -> None:
+    def ask(client: LMaaS) -> str:
+        with pytest.raises(NoPlatformError) as raised:
+            client.chat.completions.create(**ASK)
+        return str(raised.value)
+
+    platforms = [Endpoint(name="a", base_url="http://a", models={})]
+    with LMaaS(platforms=platforms) as client:
+        assert ask(client) == "Not sent: no platform can serve this call (a: does not offer mock)."
+    async with AsyncLMaaS(platforms=platforms) as twin:
+        with pytest.raises(NoPlatformError):
+            await twin.chat.completions.create(**ASK)
+
+
+async def test_all_dead_is_the_last_ones_error_after_a_backoff() -> None:
+    platforms = endpoints("http://127.0.0.1:1", "http://127.0.0.1:2")
+    async with AsyncLMaaS(platforms=platforms, max_retries=1) as client:
+        with pytest.raises(APIConnectionError) as raised:
+            await client.embeddings.create(model="m", input="x")
+    assert raised.value.tries == 2
+
+
+def test_an_endpoint_is_made_of_what_the_catalogue_says() -> None:
+    catalogue = Catalogue.load(
+        {
+            "platforms": {
+                "shop": {
+                    "base_url": "https://shop.test/v1",
+                    "tools": False,
+                    "models": {
+                        "big": {
+                            "context_tokens": 8192,
+                            "price": {"input_per_million": 1, "output_per_million": 2},
+                        }
+                    },
+                }
+            }
+        },
+        list_prices=False,
+    )
+    one = Endpoint.from_catalogue(catalogue, "shop", "big", called="chat", api_key="k")
+    assert (one.base_url, one.models, one.context_tokens) == ("https://shop.test/v1", {"chat": "big"}, 8192)
+    assert one.lacks == {"tools"}
+    assert one.price is not None
+    assert one.price.output_per_million == 2
+    with pytest.raises(ConfigurationError, match="does not know the model 'small' of shop"):
+        Endpoint.from_catalogue(catalogue, "shop", "small")
+
+
+def test_clients_of_one_platform_import_nothing_of_this() -> None:
+    program = """
+import sys
+from lmaas import LMaaS
+LMaaS(base_url="http://a")
+ours = {"lmaas.routing", "lmaas.evaluation", "lmaas.platforms", "numpy"}
+assert not ours & set(sys.modules), ours & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
