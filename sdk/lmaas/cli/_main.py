@@ -30,6 +30,7 @@ from lmaas.cli import (
     _sentiment,
     _serve,
     _similarity,
+    _size,
     _summarize,
     _translate,
     _usage,
@@ -57,6 +58,7 @@ _COMMANDS = (
     _similarity,
     _evaluate,
     _models,
+    _size,
     _choose,
     _organizations,
     _projects,
@@ -76,6 +78,7 @@ _EPILOG = """examples:
   lmaas classify "The match ended 2:1." --labels sports,politics
   lmaas embed "good morning"
   lmaas models list
+  lmaas size Qwen/Qwen3-8B --gpu L4
   lmaas keys create laptop --project web
 
 LMAAS_BASE_URL and LMAAS_API_KEY say which server the commands call, and with which key; commands of

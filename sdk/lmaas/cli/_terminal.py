@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+def without_controls(text: str) -> str:
+    """Leave out what could move the cursor, rename the window or worse."""
+    return _CONTROLS.sub("", text)
+
+
 def write(text: str) -> None:
     """Write what was asked for to standard output, at once.
 
     A terminal does not get control characters: the text is a model's or a server's, and may mean harm.
     """
-    sys.stdout.write(_CONTROLS.sub("", text) if sys.stdout.isatty() else text)
+    sys.stdout.write(without_controls(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Write a line that is not the result, such as progress, to standard error."""
-    print(_CONTROLS.sub("", text), file=sys.stderr, flush=True)
+    print(without_controls(text), file=sys.stderr, flush=True)
 
 
 def read_input() -> str:

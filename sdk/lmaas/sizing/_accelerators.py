@@ -14,7 +14,8 @@ from lmaas.evidence import Evidence, Grade
 from lmaas.sizing._bytes import GIB
 from lmaas.sizing._errors import SizingError
 
-_COUNTED = re.compile(r"(?:(?P<before>\d+)\s*[x\u00d7*]\s*)?(?P<name>.+?)(?:\s*[x\u00d7*]\s*(?P<after>\d+))?")
+_BEFORE = re.compile(r"(?P<count>\d+)\s*[x\u00d7*]\s*(?P<name>.+)")
+_AFTER = re.compile(r"(?P<name>.+?)\s*[x\u00d7*]\s*(?P<count>\d+)")
 _MOST_ACCELERATORS = 4096
 
 
@@ -31,7 +32,7 @@ class Accelerator:
         has_bfloat16: Whether it computes in bfloat16.
         interconnect: What joins several in one machine.
         interconnect_bytes_per_s: Both directions together.
-        usd_per_hour: A published on-demand price, a claim (grade C) to override; None if none is known.
+        usd_per_hour: A published on-demand price: a claim (grade C), to override with your own.
         source: Of the data sheet's figures.
         memory_source: Of `memory_bytes`.
         as_of: When the data sheet's figures were read.
@@ -45,7 +46,7 @@ class Accelerator:
     has_bfloat16: bool
     interconnect: str
     interconnect_bytes_per_s: float
-    usd_per_hour: Evidence | None
+    usd_per_hour: Evidence
     source: str
     memory_source: str
     as_of: date
@@ -73,10 +74,14 @@ class Hardware:
         Raises:
             SizingError: no accelerator of that name is known; the message lists those that are.
         """
-        found = _COUNTED.fullmatch(text.strip())
-        if found is None or (found["before"] and found["after"]):
-            raise SizingError(f"{text!r} is no hardware; write it as H100x8")
-        return cls(accelerator(found["name"]), int(found["before"] or found["after"] or 1))
+        text = text.strip()
+        if _row(text) is not None:  # some names look like another's count: rtx4090
+            return cls(accelerator(text))
+        for form in (_BEFORE, _AFTER):
+            found = form.fullmatch(text)
+            if found and _row(found["name"]) is not None:
+                return cls(accelerator(found["name"]), int(found["count"]))
+        return cls(accelerator(text))
 
     def with_price(self, usd_per_hour: float, source: str = "given") -> Hardware:
         """Return the same hardware at another price of one accelerator, in US dollars an hour."""
@@ -100,11 +105,19 @@ def accelerator(name: str) -> Accelerator:
     Raises:
         SizingError: there is none; the message lists the names.
     """
+    row = _row(name)
+    if row is None:
+        known = ", ".join(row["name"] for row in _rows())
+        raise SizingError(f"accelerator {name!r} is not known; write it as H100x8; known are {known}")
+    return _make(row)
+
+
+def _row(name: str) -> dict[str, Any] | None:
     wanted = name.strip().casefold()
     for row in _rows():
         if wanted in {known.casefold() for known in (row["name"], *row["aliases"])}:
-            return _make(row)
-    raise SizingError(f"accelerator {name!r} is not known; known are {', '.join(r['name'] for r in _rows())}")
+            return row
+    return None
 
 
 @cache

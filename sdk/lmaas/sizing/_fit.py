@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lmaas.evidence import Evidence, Grade
 from lmaas.sizing._accelerators import Hardware
+from lmaas.sizing._bytes import GIB
 from lmaas.sizing._errors import SizingError
 from lmaas.sizing._kv_cache import CacheLayout, cache_layout, kv_bytes_per_token
 from lmaas.sizing._models import Model
@@ -83,6 +84,14 @@ class Fit:
     def cache_tokens(self) -> int:
         """Tokens of cache of one copy, as vLLM's log would count them; 0 for models that pool."""
         return self._tokens(0)
+
+    @property
+    def reason(self) -> str:
+        """Why it fits or does not, in words, and by how much."""
+        amount = f"{abs(self.missing_bytes) / GIB:.2f} GiB a GPU"
+        if self.fits:
+            return f"fits {self.hardware}, with {amount} to spare beside one sequence"
+        return f"does not fit {self.hardware}: {amount} too little"
 
     def sequences(self, tokens: int) -> int:
         """Return how many sequences of so many tokens, prompt and answer, one copy works on at once.

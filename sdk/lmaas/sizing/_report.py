@@ -28,6 +28,7 @@ def size_report(
         "weights_total_bytes": weight_bytes(one.model, one.engine.dtype),
         "hardware": str(one.hardware),
         "fits": one.fits,
+        "reason": one.reason,
         "missing_bytes": max(one.missing_bytes, 0),
         "spare_bytes": max(-one.missing_bytes, 0),
         "tensor_parallel_size": one.engine.split.tensor,

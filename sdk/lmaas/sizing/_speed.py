@@ -44,6 +44,7 @@ class Speed:
         together: Sequences at a time that the estimates assume.
         ttft: Seconds to the first token of a prompt that waits for nothing.
         itl: Seconds from token to token.
+        e2e: Seconds to the end of the answer.
         output_tokens_per_s: Of one stream.
         requests_per_s: Of the copy, while it always has `together` sequences.
     """
@@ -51,12 +52,13 @@ class Speed:
     together: int
     ttft: Evidence
     itl: Evidence
+    e2e: Evidence
     output_tokens_per_s: Evidence
     requests_per_s: Evidence
 
     def evidence(self) -> tuple[Evidence, ...]:
         """Return all of them."""
-        return self.ttft, self.itl, self.output_tokens_per_s, self.requests_per_s
+        return self.ttft, self.itl, self.e2e, self.output_tokens_per_s, self.requests_per_s
 
 
 def estimate_speed(one: Fit, *, prompt_tokens: int, output_tokens: int, together: int | None = None) -> Speed:
@@ -85,6 +87,9 @@ def estimate_speed(one: Fit, *, prompt_tokens: int, output_tokens: int, together
     def itl(efficiency: _Efficiency) -> float:
         return decode_step_s(one, batch, context, efficiency)
 
+    def e2e(efficiency: _Efficiency) -> float:
+        return ttft(efficiency) + output_tokens * itl(efficiency)
+
     def rate(efficiency: _Efficiency) -> float:
         return 1 / (ttft(efficiency) + output_tokens * itl(efficiency) / batch)
 
@@ -92,6 +97,7 @@ def estimate_speed(one: Fit, *, prompt_tokens: int, output_tokens: int, together
         together=batch,
         ttft=_estimate("ttft_p50_s", "s", ttft),
         itl=_estimate("itl_p50_s", "s", itl),
+        e2e=_estimate("e2e_p50_s", "s", e2e),
         output_tokens_per_s=_estimate("output_tokens_per_s", "1/s", lambda efficiency: 1 / itl(efficiency)),
         requests_per_s=_estimate("goodput_per_s", "1/s", rate),
     )
