@@ -4,6 +4,8 @@
     python tests/bench/instructions.py --python      # bytecodes a plain call, by Python function
     python tests/bench/instructions.py --streams     # the same of events that come one by one; or --python
 
+With `--bare` the gateway is as it comes, with `--tenants` it also has keys in a store, limits and books.
+
 The first runs the gateway under valgrind's callgrind (Debian: `valgrind`), the second under a trace function.
 Run it before and after a change and compare; counts repeat to about one per cent.
 """
@@ -11,6 +13,7 @@ Run it before and after a change and compare; counts repeat to about one per cen
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -23,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 if __package__ in {None, ""}:  # run as a file
     sys.path[0] = str(Path(__file__).parents[1])
@@ -32,12 +36,14 @@ from bench.gateways import lmaas_command
 from bench.loadgen import Load
 from bench.processes import Process, ServerError, free_port, serving, wait_until
 from bench.running import answers, mock_replica, run_load
+from bench.tenants import Store, TenantGateway
 
 _TRACED = Path(__file__).with_name("traced.py")
 _COUNTS = "counts.json"
 _IDLE_S = 4.0
 # So few and so slow that a gateway under valgrind keeps up, and no two events of a stream come together.
 _STREAMS, _SHORT, _LONG, _PACE_MS = 8, 8, 136, 40.0
+_Kind = Literal["bare", "full", "tenants"]
 _LINE = re.compile(r"^\s*([\d,]+)\s+\(\s*([\d.]+)%\)\s+(.*)$")
 
 
@@ -46,40 +52,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--python", action="store_true", help="by Python function, in bytecodes")
     parser.add_argument("--streams", action="store_true", help="of streamed events that come one by one")
-    parser.add_argument("--bare", action="store_true", help="with every feature as it comes")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--bare", action="store_true", help="with every feature as it comes")
+    kinds.add_argument("--tenants", action="store_true", help="with keys, limits and books too")
     parser.add_argument("--calls", type=int, default=400, help="how many calls are counted")
     parser.add_argument("--rows", type=int, default=40, help="how many functions are listed")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        kind: _Kind = "bare" if options.bare else "tenants" if options.tenants else "full"
         if options.streams:
-            _of_lone_events(Path(name), options.rows, is_bare=options.bare, is_python=options.python)
+            _of_lone_events(Path(name), options.rows, kind, is_python=options.python)
             return
         count = _by_python_function if options.python else _by_c_function
-        count(Path(name), options.calls, options.rows, is_bare=options.bare)
+        count(Path(name), options.calls, options.rows, kind)
 
 
 @contextmanager
 def _gateway(
-    folder: Path, prefix: Sequence[str], *, is_bare: bool, pace: Sequence[str] = ()
+    folder: Path, prefix: Sequence[str], kind: _Kind, *, pace: Sequence[str] = ()
 ) -> Iterator[tuple[Load, Process]]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with mock_replica(*pace) as replica, mock_replica(*pace) as other:
-        config = write_config(folder / "lmaas.yaml", [replica, other], is_bare=is_bare)
-        program = str(Path(sys.executable).with_name("lmaas"))
-        command = [*prefix, *lmaas_command(program, port, config)]
+        command, key = _command(folder, port, [replica, other], kind)
         env = {"LMAAS_TRACED_COUNTS": str(folder / _COUNTS)}
-        with serving("lmaas-counted", command, env=env) as process:
+        with serving("lmaas-counted", [*prefix, *command], env=env) as process:
             wait_until(lambda: answers(f"{address}/readyz"), process, within_s=180)
             # Some calls at once, as in use: what is done for several of them together costs less.
-            load = Load(address=address, key=KEY, connections=8, requests=100)
+            load = Load(address=address, key=key, connections=8, requests=100)
             run_load(load)
             run_load(replace(load, stream=True, requests=16))
             yield load, process
 
 
-def _by_c_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> None:
-    with _gateway(folder, _valgrind(folder), is_bare=is_bare) as (load, process):
+def _command(folder: Path, port: int, replicas: Sequence[str], kind: _Kind) -> tuple[list[str], str]:
+    """Give what serves on `port`, and a key that it takes."""
+    if kind == "tenants":
+        store = Store.in_folder(folder / "store")
+        (key,) = asyncio.run(store.furnish(1))
+        python = Path(sys.executable)
+        gateway = TenantGateway(name="counted", package="lmaas", python=python, key=key, store=store)
+        return gateway.command(port=port, replicas=replicas, folder=folder), key
+    config = write_config(folder / "lmaas.yaml", replicas, is_bare=kind == "bare")
+    return lmaas_command(str(Path(sys.executable).with_name("lmaas")), port, config), KEY
+
+
+def _by_c_function(folder: Path, calls: int, rows: int, kind: _Kind) -> None:
+    with _gateway(folder, _valgrind(folder), kind) as (load, process):
         idle = _collected(process, folder, None)
         plain = _collected(process, folder, replace(load, requests=calls))
         streams = replace(load, requests=max(calls // 16, 8), stream=True)
@@ -95,10 +114,10 @@ def _by_c_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> Non
         _say(f"{count / calls:12,.0f}  {function}")
 
 
-def _of_lone_events(folder: Path, rows: int, *, is_bare: bool, is_python: bool) -> None:
+def _of_lone_events(folder: Path, rows: int, kind: _Kind, *, is_python: bool) -> None:
     """Count what long streams cost more than short ones."""
     prefix = [sys.executable, str(_TRACED)] if is_python else _valgrind(folder)
-    with _gateway(folder, prefix, is_bare=is_bare, pace=["--itl-ms", f"{_PACE_MS:g}"]) as (load, process):
+    with _gateway(folder, prefix, kind, pace=["--itl-ms", f"{_PACE_MS:g}"]) as (load, process):
         collect = _traced if is_python else _collected
         idle = collect(process, folder, None)
         short = collect(process, folder, replace(load, stream=True, requests=_STREAMS, tokens=_SHORT))
@@ -155,8 +174,8 @@ def _collected(process: Process, folder: Path, load: Load | None) -> _Count:
     return _Count(found[0][0], seconds, named)
 
 
-def _by_python_function(folder: Path, calls: int, rows: int, *, is_bare: bool) -> None:
-    with _gateway(folder, [sys.executable, str(_TRACED)], is_bare=is_bare) as (load, process):
+def _by_python_function(folder: Path, calls: int, rows: int, kind: _Kind) -> None:
+    with _gateway(folder, [sys.executable, str(_TRACED)], kind) as (load, process):
         counted = _traced(process, folder, replace(load, requests=calls))
     _say(f"{counted.total / calls:10,.1f} bytecodes a plain call")
     for count, function in counted.by_function[:rows]:
