@@ -25,11 +25,14 @@ async def test_calls_begin_a_batch_each_turn_in_their_order() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_call_that_comes_alone_begins_at_once() -> None:
-    pace = Pace(1)
-    for _ in range(3):
-        assert pace.may_begin()
-        await asyncio.sleep(0)
+async def test_calls_that_come_alone_wait_for_a_turn_once_a_batch() -> None:
+    pace = Pace(3)
+    waited = 0
+    for _ in range(12):
+        if not pace.may_begin():
+            waited += 1
+            await pace.turn()
+    assert waited == 3
 
 
 async def test_newcomer_does_not_overtake_those_that_wait() -> None:
@@ -49,5 +52,5 @@ async def test_client_that_leaves_while_it_waits_takes_nobodys_turn() -> None:
     tasks[2].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert begun == [0, 3]
-    await asyncio.sleep(0)
-    assert pace.may_begin()
+    await begin(pace, 4, begun)
+    assert begun == [0, 3, 4]

@@ -10,10 +10,13 @@ _PER_TURN = 64
 
 
 class Pace:
-    """Lets calls begin in the order in which they came, a batch each turn of the event loop.
+    """Lets calls begin in the order in which they came, at most a batch in one turn of the event loop.
 
     Without it a turn takes as long as everything that has come since the last: when thousands are to be
     refused, replies that are ready wait for all of them, and each place in a pool stays empty for as long.
+
+    A batch is counted over as many turns as it takes, and then one turn of the loop is waited for: to begin
+    anew with each turn would cost each of them a callback.
 
     Args:
         per_turn: How many calls begin in one turn.
@@ -26,16 +29,17 @@ class Pace:
 
     def may_begin(self) -> bool:
         """Begin a call if this turn has room for it; if not, `turn` must be waited for."""
-        if self._begun >= self._per_turn or self._waiting:
+        if self._begun >= self._per_turn:
             return False
-        if not self._begun:
-            asyncio.get_running_loop().call_soon(self._next_turn)
         self._begun += 1
         return True
 
     async def turn(self) -> None:
         """Wait for a turn of the event loop that has room."""
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._next_turn)
         self._waiting.append(future)
         await future
 
@@ -46,5 +50,5 @@ class Pace:
             if not future.done():
                 self._begun += 1
                 future.set_result(None)
-        if self._begun:
+        if self._waiting:
             asyncio.get_running_loop().call_soon(self._next_turn)
