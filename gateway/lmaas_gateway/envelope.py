@@ -68,7 +68,7 @@ class Envelope(msgspec.Struct, frozen=True):
     presence_penalty: float | None = None
     repetition_penalty: float | None = None
     length_penalty: float | None = None
-    # What `policy` looks at.
+    # What `policy` looks at, and few calls have. Further fields belong above.
     best_of: int | None = None
     min_tokens: int | None = None
     logprobs: int | bool | None = None
@@ -128,11 +128,11 @@ def count_choices(envelope: Envelope) -> int:
     """
     if envelope.n is not None and envelope.n > MAX_N:
         raise InvalidBodyError(f"`n` must be at most {MAX_N}, got {envelope.n}.", param="n")
-    prompts = 1
+    choices = envelope.n or 1
     # A list of numbers is one prompt of token ids.
-    if _LIST_OF_PROMPTS.match(envelope.prompt):
-        prompts = len(_PROMPTS.decode(envelope.prompt))
-    return max(1, (envelope.n or 1) * prompts)
+    if envelope.prompt is not ABSENT and _LIST_OF_PROMPTS.match(envelope.prompt):
+        choices *= len(_PROMPTS.decode(envelope.prompt))
+    return choices if choices > 0 else 1
 
 
 def prompt_of(envelope: Envelope) -> msgspec.Raw:
@@ -179,7 +179,10 @@ def session_of(envelope: Envelope, header: bytes | None) -> bytes:
     """Name the session of a call: the client's `x-session-id`, else `prompt_cache_key`, else `user`."""
     if header:
         return header
-    for field in (envelope.prompt_cache_key, envelope.user):
+    named = envelope.prompt_cache_key, envelope.user
+    if named[0] is named[1]:
+        return b""  # neither is there
+    for field in named:
         if field is not ABSENT and (session := bytes(field).strip(b'"')) not in {b"", b"null"}:
             return session
     return b""
@@ -201,7 +204,8 @@ def priority_of(envelope: Envelope, header: bytes | None) -> int | None:
 
 def max_tokens_of(envelope: Envelope) -> int:
     """Tell how many tokens each choice may have; 0 if the call does not bound them."""
-    return max(0, envelope.max_tokens or envelope.max_completion_tokens or envelope.max_output_tokens or 0)
+    bound = envelope.max_tokens or envelope.max_completion_tokens or envelope.max_output_tokens
+    return bound if bound is not None and bound > 0 else 0
 
 
 def estimate_tokens(envelope: Envelope, body: bytes, choices: int) -> int:
@@ -209,10 +213,10 @@ def estimate_tokens(envelope: Envelope, body: bytes, choices: int) -> int:
 
     Cheap on purpose: it steers load and fairness, nothing is billed by it.
     """
-    completion = envelope.max_tokens or envelope.max_completion_tokens or envelope.max_output_tokens
-    if completion is None:
-        completion = 0 if envelope.input is not ABSENT else _UNBOUNDED_TOKENS
-    return max(1, len(body) // _BYTES_PER_TOKEN + choices * max(0, completion))
+    completion = max_tokens_of(envelope)
+    if not completion and envelope.input is ABSENT:
+        completion = _UNBOUNDED_TOKENS
+    return len(body) // _BYTES_PER_TOKEN + choices * completion or 1
 
 
 def with_usage(body: bytes) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 from lmaas_gateway.call import Usage
 
 # Every quote inside a JSON string is escaped, so text that a model or a client wrote can never match.
+_NAME = b'"usage":'
 _USAGE = re.compile(rb'"usage":\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 
 
@@ -45,10 +46,14 @@ _DECODER = msgspec.json.Decoder(_WireUsage)
 def find(data: bytes) -> Usage | None:
     """Find the last usage object in `data`."""
     end = len(data)
-    while (start := data.rfind(b'"usage":', 0, end)) >= 0:
+    while (start := data.rfind(_NAME, 0, end)) >= 0:
+        # Almost every one is flat, and cut out several times faster than it is matched.
+        flat = data[start + len(_NAME) : data.find(b"}", start) + 1]
+        if flat.startswith(b"{") and flat.rfind(b"{") == 0:
+            return _read(flat)
         match = _USAGE.match(data, start)
         if match is not None:
-            return _read(match)
+            return _read(match[1])
         end = start
     return None
 
@@ -56,12 +61,12 @@ def find(data: bytes) -> Usage | None:
 def find_first(data: bytes) -> Usage | None:
     """Find the first usage object in `data`."""
     match = _USAGE.search(data)
-    return None if match is None else _read(match)
+    return None if match is None else _read(match[1])
 
 
-def _read(match: re.Match[bytes]) -> Usage | None:
+def _read(data: bytes) -> Usage | None:
     try:
-        wire = _DECODER.decode(match[1])
+        wire = _DECODER.decode(data)
     except msgspec.DecodeError:
         return None
     details = wire.prompt_tokens_details or wire.input_tokens_details

@@ -98,10 +98,11 @@ def may_hold_media(call: Call) -> bool:
 
 
 def _may_hold(text: bytes) -> bool:
-    # Single bytes are found several times faster than words, and most prompts have neither.
-    if b"_" in text and any(key in text for key in _KEYS):
+    # Single bytes are found several times faster than words, and most prompts have neither. `in` would first
+    # make, and drop, an error that says that bytes are no number.
+    if text.find(b"_") >= 0 and any(key in text for key in _KEYS):
         return True
-    return b"\\" in text and _ESCAPE in text
+    return text.find(b"\\") >= 0 and _ESCAPE in text
 
 
 class MediaRules:

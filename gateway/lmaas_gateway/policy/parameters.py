@@ -7,12 +7,11 @@ it; every other field passes, so that what vLLM ships tomorrow works the same da
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from lmaas_gateway.envelope import ABSENT
+from lmaas_gateway.envelope import ABSENT, Envelope
 from lmaas_gateway.errors import InvalidBodyError, ParameterNotAllowedError
 
 if TYPE_CHECKING:
@@ -34,24 +33,10 @@ BANNED = {
     "ec_transfer_params": "it reaches into the engine's cache",
     "previous_response_id": "it names a reply that an engine keeps for whoever asks",
 }
-# Looked at one by one only if any of them is there.
-_RARE = (
-    *BANNED,
-    "chat_template_kwargs",
-    "vllm_xargs",
-    "background",
-    "echo",
-    "prompt_logprobs",
-    "logprobs",
-    "top_logprobs",
-    "stop",
-    "stop_sequences",
-    "best_of",
-    "min_tokens",
-)
-_take_rare = attrgetter(*_RARE)
-_DECODED = {"background", "echo", "prompt_logprobs", "logprobs", "top_logprobs", "best_of", "min_tokens"}
-_USUAL = tuple(None if name in _DECODED else ABSENT for name in _RARE)
+# Looked at one by one only if any of them is there: they are the last fields of the envelope.
+_FIRST_RARE = Envelope.__struct_fields__.index("best_of")
+# The first field, which has no default, is the model.
+_USUAL = Envelope.__struct_defaults__[_FIRST_RARE - 1 :]
 _TEMPLATE = "chat_template"
 _CHAT = "/v1/chat/completions"
 
@@ -101,7 +86,7 @@ class ParameterRules:
             or (wanted.max_completion_tokens or 0) > most
             or (wanted.max_output_tokens or 0) > most
             or (wanted.n or 0) > self._max_n
-            or _take_rare(wanted) != _USUAL
+            or msgspec.structs.astuple(wanted)[_FIRST_RARE:] != _USUAL
         ):
             self._check_each(call)
 
