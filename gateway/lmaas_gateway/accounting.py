@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from lmaas_gateway.metrics import Metrics
 
 _NO_USAGE = Usage()
-# Every field stands in every line. Names are encoded before; what else is text has no character to escape:
-# request ids are made of letters, digits and four signs (`api/inference.py`), outcomes and codes are ours.
+# Every field stands in every line. What many calls have in common is encoded once; of what is left only the
+# request id is text, and that has no character to escape (`api/inference.py`).
 _LINE = (
-    b'{"time":"%b.%03dZ","request_id":"%b",%b,"status":%d,"outcome":"%b","code":"%b","cache":"%b",'
-    b'"attempts":%d,"queue_ms":%.3f,"duration_ms":%.3f,"first_byte_ms":%.3f,'
-    b'"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d,"usage_estimated":%b}'
+    b'{"time":"%b.%03dZ","request_id":"%b",%b,"attempts":%d,"queue_ms":%.3f,"duration_ms":%.3f,'
+    b'"first_byte_ms":%.3f,"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d,"usage_estimated":%b}'
 )
-_MAX_NAMES = 10_000
+_MAX_KINDS = 10_000
+
+_Kind = tuple[str, str, str, str, bool, int, str, str, str]
 
 
 class Books(Protocol):
@@ -95,7 +96,7 @@ class AccessLog:
         self._clock = clock
         self._second = -1
         self._stamp = b""
-        self._names: dict[tuple[str, str, str, str, bool], bytes] = {}
+        self._kinds: dict[_Kind, bytes] = {}
 
     def write(self, meter: Meter, duration_s: float, first_byte_s: float) -> None:
         """Write one call."""
@@ -104,17 +105,23 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-        key = (meter.route, meter.principal, meter.model, meter.replica, meter.is_stream)
+        kind = (
+            meter.route,
+            meter.principal,
+            meter.model,
+            meter.replica,
+            meter.is_stream,
+            meter.status,
+            meter.outcome,
+            meter.code,
+            meter.cache,
+        )
         usage = meter.usage or _NO_USAGE
         line = _LINE % (
             self._stamp,
             (now - second) * 1e3,
             meter.request_id.encode(),
-            self._names.get(key) or self._encode_names(key),
-            meter.status,
-            meter.outcome.encode(),
-            meter.code.encode(),
-            meter.cache.encode(),
+            self._kinds.get(kind) or self._encode(kind),
             meter.attempts,
             meter.queued_s * 1e3,
             duration_s * 1e3,
@@ -126,8 +133,8 @@ class AccessLog:
         )
         self._log(line)
 
-    def _encode_names(self, key: tuple[str, str, str, str, bool]) -> bytes:
-        route, principal, model, replica, is_stream = key
+    def _encode(self, kind: _Kind) -> bytes:
+        route, principal, model, replica, is_stream, status, outcome, code, cache = kind
         fields = {
             "method": "POST",
             "route": route,
@@ -135,8 +142,12 @@ class AccessLog:
             "model": model,
             "replica": replica,
             "stream": is_stream,
+            "status": status,
+            "outcome": outcome,
+            "code": code,
+            "cache": cache,
         }
-        if len(self._names) >= _MAX_NAMES:
-            self._names.clear()
-        names = self._names[key] = msgspec.json.encode(fields)[1:-1]
-        return names
+        if len(self._kinds) >= _MAX_KINDS:
+            self._kinds.clear()
+        encoded = self._kinds[kind] = msgspec.json.encode(fields)[1:-1]
+        return encoded

@@ -88,7 +88,7 @@ def test_without_a_log_calls_are_still_counted() -> None:
 
 
 def test_names_are_escaped_and_their_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmaas_gateway.accounting._MAX_NAMES", 2)
+    monkeypatch.setattr("lmaas_gateway.accounting._MAX_KINDS", 2)
     accounting, _, lines, _ = books()
     names = ['a "quoted" one', "back\\slash", "模型"]
     for name in names:
