@@ -105,7 +105,10 @@ class Authenticator:
         """
         if self._is_open:
             return _ANYBODY
-        held = [header for header in headers if header[0] in KEY_HEADERS]
+        held = []
+        for header in headers:
+            if header[0] in KEY_HEADERS:
+                held.append(header)  # noqa: PERF401  # a comprehension makes a function first
         principal = None
         if len(held) == 1:
             principal = self._warm.recall(held[0]) or self._known.get(held[0])

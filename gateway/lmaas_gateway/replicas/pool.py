@@ -223,14 +223,15 @@ class Pool:
         """List the replicas that could take a call and have not been tried."""
         if self.successor is not None:
             return self.successor.candidates(tried)
-        found = [
-            replica
-            for replica in self.replicas
-            if replica.is_ready
-            and not replica.is_draining
-            and not replica.breaker.is_tripped
-            and replica not in tried
-        ]
+        found = []
+        for replica in self.replicas:
+            if (
+                replica.is_ready
+                and not replica.is_draining
+                and not replica.breaker.is_tripped
+                and replica not in tried
+            ):
+                found.append(replica)  # noqa: PERF401  # a comprehension makes a function first
         return found if len(found) == len(self.replicas) else self._look_closer(tried)
 
     def note_success(self, replica: Replica) -> None:

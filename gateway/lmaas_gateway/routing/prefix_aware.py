@@ -37,7 +37,10 @@ class PrefixAware:
         if len(candidates) > 1:
             loads = [load_of(replica, call.tokens) for replica in candidates]
             worth = worth_of(chain, candidates)
-            chosen = candidates[cheapest(loads, worth, call.tokens)]
+            # What all of them hold, or none, decides nothing.
+            is_alike = worth.count(worth[0]) == len(worth)
+            best = loads.index(min(loads)) if is_alike else cheapest(loads, worth, call.tokens)
+            chosen = candidates[best]
         chosen.prefixes.note(chain)
         return chosen
 
