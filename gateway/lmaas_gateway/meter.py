@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from lmaas_gateway.call import Principal, Usage
@@ -75,6 +76,7 @@ class Meter:
         open_call: Where the books keep track of it while it is in flight.
         share: Its part of the time of the replica that answered.
         stay: The replica that works on it now, and the reading of its clock when the call came there.
+        task: Serves it, to be cancelled where the call must end.
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
         cache: Whether the reply comes from a store; empty where none was asked.
@@ -112,6 +114,7 @@ class Meter:
         "share",
         "status",
         "stay",
+        "task",
         "usage",
         "verdict",
     )
@@ -137,6 +140,14 @@ class Meter:
         self.queued_s = 0.0
         self.usage: Usage | None = None
         self.verdict: GatewayError | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def cut(self, verdict: GatewayError | None = None) -> None:
+        """End the call from outside, with this error or because its client left."""
+        if verdict is not None:
+            self.verdict = verdict
+        if self.task is not None:
+            self.task.cancel()
 
     @property
     def busy_ns(self) -> int:

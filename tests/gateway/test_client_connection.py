@@ -24,6 +24,15 @@ class Transport:
     def get_extra_info(self, name: str) -> str:
         return name
 
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        raise NotImplementedError
+
 
 def connection_to(transport: Transport) -> ClientConnection:
     return ClientConnection(cast("asyncio.Transport", transport))

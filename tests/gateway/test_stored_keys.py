@@ -482,7 +482,7 @@ class TestRunning:
                 for leave in exits:
                     leave()  # type: ignore[operator]
 
-        task = asyncio.create_task(run())
+        task = meter.task = asyncio.create_task(run())
         await asyncio.sleep(0)
         return task, meter
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lmaas import sse
 from lmaas_gateway import envelope, usage
-from lmaas_gateway.api.inference import read_deadline, read_request_id
+from lmaas_gateway.api.inference import read_request_id
+from lmaas_gateway.api.wishes import read_deadline
 from lmaas_gateway.call import Dialect, Principal
 from lmaas_gateway.errors import GatewayError
 from lmaas_gateway.events import EventTap

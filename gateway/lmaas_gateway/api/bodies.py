@@ -93,13 +93,14 @@ class BodyReader:
             ClientGone: its client left.
         """
         fields: Mapping[bytes, bytes] = scope[FIELDS]
-        if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+        coding = fields.get(b"content-encoding")
+        if coding is not None and coding.lower() != b"identity":
             raise UnsupportedEncodingError("The body is compressed; send it without Content-Encoding.")
-        if int(fields.get(b"content-length", 0)) > self._max_bytes:
-            raise self._too_large()
         cycle: Cycle = scope[CYCLE]
         body = cycle.take_body()
         if body is None:
+            if int(fields.get(b"content-length", 0)) > self._max_bytes:
+                raise self._too_large()
             return await self._receive(scope[CONNECTION], receive, exits)
         if len(body) > self._max_bytes:
             raise self._too_large()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,7 +35,19 @@ class ClientConnection:
         is_lost: It has ended; watchers that come now are not called.
     """
 
-    __slots__ = ("_owner", "_parts", "_transport", "is_lost", "refusal", "watchers", "write")
+    __slots__ = (
+        "_owner",
+        "_parts",
+        "_transport",
+        "get_extra_info",
+        "is_closing",
+        "is_lost",
+        "pause_reading",
+        "refusal",
+        "resume_reading",
+        "watchers",
+        "write",
+    )
 
     def __init__(self, transport: asyncio.Transport, owner: Owner | None = None) -> None:
         self._transport = transport
@@ -46,6 +58,11 @@ class ClientConnection:
         self.watchers: set[Callable[[], object]] = set()
         # The transport's own method while nothing is held, so that streams pay nothing.
         self.write: Callable[[bytes], object] = transport.write
+        # What uvicorn asks a transport for. A `__getattr__` would make each use of any attribute slow.
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
 
     def cork(self) -> None:
         """Hold writes back until `uncork`."""
@@ -70,6 +87,3 @@ class ClientConnection:
         """Let the reply that follows be the last one if its request's body has not come whole."""
         if self._owner is not None:
             self._owner.close_if_unread()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)

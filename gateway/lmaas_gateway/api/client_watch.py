@@ -49,14 +49,12 @@ class ClientWatch:
         "_pieces_seen",
         "_send",
         "_silent_since_s",
-        "_task",
         "has_head",
         "is_gone",
         "pieces",
     )
 
     def __init__(self, meter: Meter, send: Send) -> None:
-        self._task = asyncio.current_task()
         self._meter = meter
         self._send = send
         self._silent_since_s = 0.0
@@ -67,8 +65,7 @@ class ClientWatch:
     def __call__(self) -> None:
         """Take note that it has left."""
         self.is_gone = True
-        if self._task is not None:
-            self._task.cancel()
+        self._meter.cut()
 
     def listen(self, now_s: float, longest_s: float) -> None:
         """Break its silence if it has lasted for `longest_s`."""

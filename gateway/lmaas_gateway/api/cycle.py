@@ -7,16 +7,81 @@ piece of a stream, need none of that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, MutableMapping
+
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class Bell:
+    """An `asyncio.Event` that is made once somebody waits for it, as for few requests anybody does."""
+
+    _is_set = False
+    _event: asyncio.Event | None = None
+
+    def is_set(self) -> bool:
+        """Tell whether it rings."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Let everybody go on who waits, or comes later."""
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    def clear(self) -> None:
+        """Let whoever comes from now on wait."""
+        self._is_set = False
+        if self._event is not None:
+            self._event.clear()
+
+    async def wait(self) -> None:
+        """Wait until it rings."""
+        if self._is_set:
+            return
+        if self._event is None:
+            self._event = asyncio.Event()
+        await self._event.wait()
 
 
 class Cycle(RequestResponseCycle):
-    """uvicorn's, with the short cuts."""
+    """uvicorn's, with the short cuts.
+
+    Args:
+        scope: As ASGI has it.
+        protocol: Of the connection.
+
+    Attributes:
+        task: Serves the request.
+    """
+
+    # What uvicorn's own `__init__` would set one by one.
+    keep_alive = True
+    waiting_for_100_continue = False
+    access_log = False
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    chunked_encoding = None
+    expected_content_length = 0
+    task: asyncio.Task[None]
+
+    def __init__(self, scope: MutableMapping[str, Any], protocol: HttpToolsProtocol) -> None:
+        self.scope = scope  # type: ignore[assignment]  # a scope may hold more
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.access_logger = protocol.access_logger
+        self.default_headers = protocol.server_state.default_headers
+        self.message_event = Bell()  # type: ignore[assignment]  # does the same
+        self.on_response = protocol.on_response_complete
+        self.body = bytearray()
 
     def take_body(self) -> bytes | None:
         """Give the request's body if all of it is here; None if it must be received."""
@@ -46,14 +111,16 @@ class Cycle(RequestResponseCycle):
             return False
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
-        lines = [b"%b: %b\r\n" % header for header in self.default_headers]
-        lines += [b"%b: %b\r\n" % header for header in headers]
+        parts = [STATUS_LINE[status]]
+        for header in (*self.default_headers, *headers):
+            parts.append(b"%b: %b\r\n" % header)  # noqa: PERF401  # a comprehension makes a function first
         end = (
-            b"content-length: %d\r\n\r\n"
+            b"content-length: %d\r\n\r\n%b"
             if self.keep_alive
-            else b"content-length: %d\r\nconnection: close\r\n\r\n"
+            else b"content-length: %d\r\nconnection: close\r\n\r\n%b"
         )
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, end % len(body), body)))
+        parts.append(end % (len(body), body))
+        self.transport.write(b"".join(parts))
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import re
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,11 @@ from lmaas_gateway.api.bodies import ClientGone
 from lmaas_gateway.api.callers import address_of
 from lmaas_gateway.api.client_watch import ClientWatch, stream_head
 from lmaas_gateway.api.protocol import CONNECTION, CYCLE, FIELDS
+from lmaas_gateway.api.wishes import read_wishes
 from lmaas_gateway.call import NOBODY, Call
 from lmaas_gateway.errors import (
     GatewayError,
     InternalError,
-    InvalidHeaderError,
     ServerShuttingDownError,
 )
 from lmaas_gateway.meter import CLIENT_GONE_STATUS
@@ -48,11 +49,6 @@ _LOG = logging.getLogger("lmaas.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # Request ids must be unique, not secret, and the system's generator costs a system call.
 _RANDOM = random.Random()  # noqa: S311
-# What a replica may see of the client's headers. Everything else ends here.
-_FORWARDED = frozenset({b"traceparent", b"tracestate", b"anthropic-version", b"anthropic-beta"})
-
-
-_MAX_DEADLINE_DIGITS = 12
 
 
 class InferenceEndpoint:
@@ -65,6 +61,7 @@ class InferenceEndpoint:
         bodies: Reads bodies.
         total_s: How long a call may last at most.
         silences: Looks after the open streams.
+        clock: Monotonic seconds, as the event loop counts them.
     """
 
     def __init__(
@@ -76,8 +73,10 @@ class InferenceEndpoint:
         bodies: BodyReader,
         total_s: float,
         silences: Silences,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._total_s = total_s
+        self._clock = clock
         self._silences = silences
         self._route = route
         self._pipeline = pipeline
@@ -88,6 +87,8 @@ class InferenceEndpoint:
         """Serve one request. What was opened is closed here, without waiting, however the call ends."""
         fields: Mapping[bytes, bytes] = scope[FIELDS]
         meter = self._accounting.open(read_request_id(fields), self._route.path)
+        cycle: Cycle = scope[CYCLE]
+        meter.task = cycle.task
         watch = ClientWatch(meter, send)
         connection: ClientConnection = scope[CONNECTION]
         connection.watchers.add(watch)
@@ -127,31 +128,33 @@ class InferenceEndpoint:
         self, scope: Scope, receive: Receive, meter: Meter, watch: ClientWatch, exits: Exits
     ) -> Call:
         fields: Mapping[bytes, bytes] = scope[FIELDS]
-        limit_s = read_deadline(fields)
-        deadline_s = asyncio.get_running_loop().time() + min(limit_s or self._total_s, self._total_s)
+        wishes = read_wishes(fields)
+        total_s, limit_s = self._total_s, wishes.limit_s
+        deadline_s = self._clock() + (total_s if limit_s is None or limit_s > total_s else limit_s)
         body = await self._bodies.read(scope, receive, exits)
-        idempotency = read_idempotency(fields, body)
+        idempotency = read_idempotency(fields, body) if wishes.has_idempotency_key else None
         wanted = envelope.read(body)
-        is_stream = bool(wanted.stream) and self._route.dialect != "plain"
+        route = self._route
+        is_stream = bool(wanted.stream) and route.dialect != "plain"
         wants_usage = True
-        choices = envelope.count_choices(wanted) if self._route.dialect == "chat" else 1
-        if is_stream and self._route.dialect == "chat":
+        choices = envelope.count_choices(wanted) if route.dialect == "chat" else 1
+        if is_stream and route.dialect == "chat":
             wants_usage = wanted.stream_options is not None and wanted.stream_options.include_usage is True
             if not wants_usage:
                 body = envelope.with_usage(body)
         caller = meter.caller or NOBODY
-        salt = caller.salt if self._route.is_salted else b""
+        salt = caller.salt if route.is_salted else b""
         if salt:
             salt = envelope.salt_of(wanted, salt)
             body = envelope.with_salt(body, salt, wanted)
-        session = envelope.session_of(wanted, fields.get(b"x-session-id"))
+        session = envelope.session_of(wanted, wishes.session)
         if session:
             session = b"%b %b" % (caller.tenant.encode(), session)
         if is_stream:
             exits.append(self._silences.add(watch))
         return Call(
             id=meter.request_id,
-            route=self._route,
+            route=route,
             model=wanted.model,
             body=body,
             is_stream=is_stream,
@@ -159,16 +162,16 @@ class InferenceEndpoint:
             choices=choices,
             tokens=envelope.estimate_tokens(wanted, body, choices),
             prompt=envelope.prompt_of(wanted),
-            headers=_forwarded_headers(fields, meter.request_id),
+            headers=b"x-request-id: %b\r\n%b" % (meter.request_id.encode(), wishes.forwarded),
             wanted=wanted,
             idempotency=idempotency,
-            cache_control=fields.get(b"cache-control", b""),
+            cache_control=wishes.cache_control,
             preamble=envelope.preamble_of(wanted, salt),
             session=session,
             deadline_s=deadline_s,
             is_deadline_given=limit_s is not None,
             max_tokens=envelope.max_tokens_of(wanted),
-            priority=envelope.priority_of(wanted, fields.get(b"x-lmaas-priority")),
+            priority=envelope.priority_of(wanted, wishes.priority),
         )
 
     async def _send_error(
@@ -238,23 +241,6 @@ def read_request_id(fields: Mapping[bytes, bytes]) -> str:
     return f"req_{_RANDOM.getrandbits(128):032x}"
 
 
-def read_deadline(fields: Mapping[bytes, bytes]) -> float | None:
-    """Read how many seconds the client gives the call (`x-request-deadline-ms`); None if it does not say.
-
-    Raises:
-        InvalidHeaderError: what it says is no number of milliseconds.
-    """
-    text = fields.get(b"x-request-deadline-ms")
-    if text is None:
-        return None
-    if not text.isdigit() or len(text) > _MAX_DEADLINE_DIGITS or not int(text):
-        raise InvalidHeaderError(
-            "The header `x-request-deadline-ms` must be a whole number of milliseconds, at least 1.",
-            param="x-request-deadline-ms",
-        )
-    return int(text) / 1e3
-
-
 def error_headers(error: GatewayError, meter: Meter, body: bytes) -> list[tuple[bytes, bytes]]:
     """Write the head of an error reply."""
     headers = [
@@ -270,14 +256,6 @@ def error_headers(error: GatewayError, meter: Meter, body: bytes) -> list[tuple[
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
-
-
-def _forwarded_headers(fields: Mapping[bytes, bytes], request_id: str) -> bytes:
-    lines = b"x-request-id: %b\r\n" % request_id.encode()
-    if not _FORWARDED.isdisjoint(fields):
-        for name in _FORWARDED.intersection(fields):
-            lines += b"%b: %b\r\n" % (name, fields[name])
-    return lines
 
 
 class _Outlet:

@@ -10,7 +10,6 @@ An endpoint finds its `ClientConnection` under `scope[CONNECTION]`, its request'
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -27,7 +26,10 @@ from lmaas_gateway.errors import BadRequestError, MethodNotAllowedError, Request
 from lmaas_gateway.relay import error_body
 
 if TYPE_CHECKING:
+    import asyncio
+
     import uvicorn
+    from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
@@ -110,6 +112,17 @@ class GatewayProtocol(HttpToolsProtocol):
         self._raw = transport
         self._client_connection = ClientConnection(transport, self)
         super().connection_made(self._client_connection)  # type: ignore[arg-type]  # it has a transport's methods
+        # What is the same in all requests of a connection.
+        self._blank_scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            CONNECTION: self._client_connection,
+        }
         self._expect_head()
         self._turn_away = self._connections.admit(self, self._address)
         if self._turn_away is not None:
@@ -167,8 +180,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request: let its endpoint find the connection."""
-        super().on_message_begin()
-        self.scope[CONNECTION] = self._client_connection  # type: ignore[literal-required]  # a scope may hold more
+        self.url = b""
+        self.headers = []
+        self.scope = self._blank_scope.copy()  # type: ignore[assignment]  # a scope may hold more
+        self.scope["headers"] = self.headers
+        self.scope["state"] = self.app_state.copy()
         if self._phase != _HEAD:
             self._expect_head()
 
@@ -205,33 +221,31 @@ class GatewayProtocol(HttpToolsProtocol):
         parser = self.parser
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # a scope may hold more
         url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        raw_path = url.path
+        path = raw_path.decode("ascii")
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
         scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
+        scope["raw_path"] = raw_path
         scope["query_string"] = url.query or b""
         scope[FIELDS] = fields
         earlier = self._newest
         expect = fields.get(b"expect")
-        cycle = self.cycle = scope[CYCLE] = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=expect is not None and expect.lower() == b"100-continue",
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        cycle = self.cycle = scope[CYCLE] = Cycle(scope, self)
+        cycle.keep_alive = version != "1.0" and parser.should_keep_alive()
+        cycle.waiting_for_100_continue = expect is not None and expect.lower() == b"100-continue"
         if earlier is None or earlier.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin to serve a request, and let its endpoint find the task."""
+        task = self.loop.create_task(cycle.run_asgi(app))
+        cycle.task = task  # type: ignore[attr-defined]  # all of them are ours
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""

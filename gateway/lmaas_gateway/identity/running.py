@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,15 +12,14 @@ if TYPE_CHECKING:
 
 
 class RunningCall:
-    """One call; made in its task."""
+    """One call."""
 
-    __slots__ = ("_calls", "_key", "_meter", "_task")
+    __slots__ = ("_calls", "_key", "_meter")
 
     def __init__(self, calls: dict[str, set[RunningCall]], key: str, meter: Meter) -> None:
         self._calls = calls
         self._key = key
         self._meter = meter
-        self._task = asyncio.current_task()
 
     def leave(self) -> None:
         """It has ended."""
@@ -32,9 +30,7 @@ class RunningCall:
 
     def end(self, error: GatewayError) -> None:
         """End it with this error, or this error event; what was made is billed."""
-        self._meter.verdict = error
-        if self._task is not None:
-            self._task.cancel()
+        self._meter.cut(error)
 
 
 class RunningCalls:

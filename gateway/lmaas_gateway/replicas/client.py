@@ -171,16 +171,17 @@ class _Connection(asyncio.Protocol):
         self.headers: dict[bytes, bytes] = {}
         self.deadline_s = 0.0
         self.total_deadline_s = 0.0
-        self.idle_since_s = 0.0
+        self._since_s = 0.0
 
     # What the exchange asks for.
 
     def begin(self, request: tuple[bytes, bytes], deadline_s: float) -> None:
         """Send a request; the reply's state starts empty."""
         timeouts = self._client.timeouts
-        now = self._loop.time()
+        now = self._since_s = self._loop.time()
         self.deadline_s = now + timeouts.first_byte_s
-        self.total_deadline_s = min(now + timeouts.total_s, deadline_s)
+        total_deadline_s = now + timeouts.total_s
+        self.total_deadline_s = total_deadline_s if total_deadline_s < deadline_s else deadline_s
         self._pieces.clear()
         self.received_bytes = self._seen_bytes = self._waiting_bytes = 0
         self.is_head_complete = self.is_complete = self._is_between_chunks = False
@@ -231,6 +232,14 @@ class _Connection(asyncio.Protocol):
     def has_data(self) -> bool:
         """Whether any byte of the reply has come."""
         return self.received_bytes > 0
+
+    def rest(self) -> None:
+        """Take note that its exchange is over."""
+        self._since_s = self._loop.time()
+
+    def lasting_s(self) -> float:
+        """Tell for how many seconds it has been at rest, or at its exchange."""
+        return self._loop.time() - self._since_s
 
     def is_reusable(self) -> bool:
         """Whether another request may follow on this connection."""
@@ -463,7 +472,7 @@ class ReplicaClient:
         """Take a connection back from its exchange."""
         self._busy.discard(connection)
         if connection.is_reusable():
-            connection.idle_since_s = asyncio.get_running_loop().time()
+            connection.rest()
             self._idle[connection] = None
         else:
             connection.abort()
@@ -491,12 +500,10 @@ class ReplicaClient:
     async def _exchange(self, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
         connection = self._take_idle()
         if connection is not None:
-            loop = asyncio.get_running_loop()
-            begun_s = loop.time()
             try:
                 return await self._run(connection, request, deadline_s)
             except ReplicaClosedError:
-                if connection.has_data or loop.time() - begun_s > _STALE_AFTER_S:
+                if connection.has_data or connection.lasting_s() > _STALE_AFTER_S:
                     raise
             return await self._send_again(request, deadline_s)
         return await self._run(await self._connect(deadline_s), request, deadline_s)
@@ -528,10 +535,9 @@ class ReplicaClient:
         return Exchange(self, connection)
 
     def _take_idle(self) -> _Connection | None:
-        now = asyncio.get_running_loop().time()
         while self._idle:
             connection, _ = self._idle.popitem()
-            if connection.is_reusable() and now - connection.idle_since_s < _KEEP_ALIVE_S:
+            if connection.is_reusable() and connection.lasting_s() < _KEEP_ALIVE_S:
                 return connection
             connection.abort()
         return None
