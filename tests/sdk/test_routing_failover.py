@@ -225,10 +225,22 @@ def test_when_all_have_failed_the_first_is_asked_again_after_a_wait() -> None:
     assert world.clock.now - began == pytest.approx(0.3 + 1.0)  # three requests, and one backoff after two
 
 
+def test_a_refused_key_elsewhere_does_not_end_a_call_that_may_still_be_answered() -> None:
+    world = World(endpoint("a"), endpoint("b"))
+    failures = iter([overload(), None])
+
+    def heals(_: Request) -> None:
+        if (error := next(failures)) is not None:
+            raise error
+
+    world.lanes["a"].answer = heals
+    world.lanes["b"].answer = AuthenticationError("who?", status_code=401)
+    assert [one.platform for one in world.call().tries] == ["a", "b", "a"]
+
+
 def test_one_budget_bounds_the_retries_of_all_calls() -> None:
     world = World(endpoint("a"), endpoint("b"), budget=RetryBudget(reserve=2, clock=Clock()))
-    world.lanes["a"].answer = AuthenticationError("who?", status_code=401)
-    world.lanes["a"].answer = ServiceUnavailableError("busy", status_code=503)
+    world.lanes["a"].answer = overload()
     world.lanes["b"].answer = overload()
     for _ in range(20):
         with pytest.raises(APIError):

@@ -94,7 +94,8 @@ class Journey:
         if isinstance(error, ContextLengthExceededError):
             self._needs = self._needs.counted(error.requested_tokens)
         self._tried.add(member.endpoint.name)
-        self._last = error
+        if self._last is None or not self._policy.may_help(self._last) or self._policy.may_help(error):
+            self._last = error  # what may pass is not forgotten for what will not, such as a refused key
         if self.request.timer.is_over() or not (self._moves(error) or self._policy.may_help(error)):
             raise self._told(error)
 
