@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lmaas import errors
@@ -48,7 +48,7 @@ class AioHttpTransport:
         """Send a call; see `Transport.send`."""
         if request.timer.is_over():
             raise request.timer.error()
-        with _our_errors(self._aiohttp, request):
+        with _OurErrors(self._aiohttp, request):
             async with asyncio.timeout(request.timer.remaining_s()):
                 response = await self._request(request)
         reply = AioHttpReply(self._aiohttp, request, response)
@@ -100,8 +100,11 @@ class AioHttpReply(AsyncReply):
             body.set_exception(self._aiohttp.ClientPayloadError("what came is not HTTP's chunked coding"))
 
     async def _receive(self) -> bytes | None:
-        with _our_errors(self._aiohttp, self._request, self.request_id):
-            async with asyncio.timeout(self.timer.remaining_s()):
+        with _OurErrors(self._aiohttp, self._request, self.request_id):
+            remaining_s = self.timer.remaining_s()
+            if remaining_s is None:  # a timer a read costs more than the read
+                return await self._response.content.readany() or None
+            async with asyncio.timeout(remaining_s):
                 return await self._response.content.readany() or None
 
     async def _release(self) -> None:
@@ -115,14 +118,28 @@ def _take_exception(lost: asyncio.Future[None]) -> None:
     lost.exception()  # asyncio complains of one that nobody has looked at
 
 
-@contextmanager
-def _our_errors(aiohttp: Any, request: Request, request_id: str | None = None) -> Iterator[None]:
-    try:
-        yield
-    except (aiohttp.ClientError, ValueError, OSError) as exc:  # TimeoutError is an OSError
-        _strip(aiohttp, exc, request)
-        error = _our_error(aiohttp, exc, request)
-        error.request_id = request_id
+class _OurErrors:
+    """Turns what is raised within into our own errors. A class: it is entered at each read of a stream."""
+
+    __slots__ = ("_aiohttp", "_request", "_request_id")
+
+    def __init__(self, aiohttp: Any, request: Request, request_id: str | None = None) -> None:
+        self._aiohttp = aiohttp
+        self._request = request
+        self._request_id = request_id
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        # TimeoutError is an OSError.
+        if exc is None or not isinstance(exc, (self._aiohttp.ClientError, ValueError, OSError)):
+            return
+        _strip(self._aiohttp, exc, self._request)
+        error = _our_error(self._aiohttp, exc, self._request)
+        error.request_id = self._request_id
         raise error from exc
 
 
