@@ -8,6 +8,7 @@ logprobs = { value = false, source = "https://…/other", as_of = 2026-10-01 }
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -195,9 +196,14 @@ def _table(given: object, where: str) -> Mapping[str, Any]:
     return given
 
 
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def _as(kind: Any, given: object, where: str) -> Any:
     try:
-        return TypeAdapter(kind).validate_python(given)
+        return _adapter(kind).validate_python(given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)[0]
         inner = ".".join(map(str, found["loc"]))
