@@ -1,0 +1,178 @@
+"""Do `lmaas bench` and `vllm bench serve` tell the same of the same gateway and engine?
+
+Both send the same prompts, at the same even rate, for answers of the same length, in turns. What each round
+told is compared by the medians of all rounds. `vllm bench serve` is the engine environment's own.
+
+    python tests/bench/agreement.py http://127.0.0.1:8000/v1 smollm2-135m-instruct \\
+        --engine-python PYTHON --tokenizer FOLDER --rounds 4 --calls 60 --rate 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+FIGURES = (
+    "ttft_p50_ms",
+    "ttft_mean_ms",
+    "itl_mean_ms",
+    "tpot_p50_ms",
+    "tpot_mean_ms",
+    "e2e_p50_ms",
+    "tokens_per_s",
+)
+LIMIT = 0.05
+_SENTENCES = (
+    "The old bridge over the river was closed in the winter of that year.",
+    "A teacher from the village measured the stones and wrote a letter.",
+    "Nobody answered it, but the market moved to the other side.",
+    "In spring the engine of the ferry failed, and people walked again.",
+)
+
+
+def prompts(count: int) -> list[str]:
+    """Return texts that have no beginning in common."""
+    return [
+        f"Story {number}. " + " ".join(_SENTENCES[(number + n) % 4] for n in range(3))
+        for number in range(count)
+    ]
+
+
+def write_inputs(folder: Path, options: argparse.Namespace) -> tuple[Path, Path]:
+    """Write the prompts as both tools read them; ours with the rate and the length beside them."""
+    texts = prompts(options.calls)
+    theirs = folder / "theirs.jsonl"
+    theirs.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    log = folder / "ours.jsonl"
+    bodies = [{"messages": [{"role": "user", "content": text}]} for text in texts]
+    log.write_text("".join(json.dumps(body) + "\n" for body in bodies))
+    ours = folder / "ours.json"
+    described = {"prompts": log.name, "output_tokens": options.tokens, "burstiness": 0.001}
+    ours.write_text(json.dumps({**described, "calls_per_s": options.rate}))
+    return theirs, ours
+
+
+def run_theirs(options: argparse.Namespace, dataset: Path, folder: Path) -> dict[str, float]:
+    """Run `vllm bench serve` once."""
+    command = [
+        options.engine_python,
+        "-c",
+        "import sys; from vllm.entrypoints.cli.main import main; sys.exit(main())",
+        *("bench", "serve", "--backend", "openai-chat", "--endpoint", "/v1/chat/completions"),
+        *("--base-url", options.url.removesuffix("/v1"), "--model", options.model),
+        *("--tokenizer", options.tokenizer, "--dataset-name", "custom", "--dataset-path", str(dataset)),
+        *("--custom-output-len", str(options.tokens), "--skip-chat-template", "--disable-shuffle"),
+        *("--num-prompts", str(options.calls), "--request-rate", str(options.rate), "--burstiness", "inf"),
+        *("--ignore-eos", "--temperature", "0", "--percentile-metrics", "ttft,tpot,itl,e2el"),
+        *("--disable-tqdm", "--save-result", "--result-dir", str(folder), "--result-filename", "theirs.json"),
+    ]
+    offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **offline}, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    told = json.loads((folder / "theirs.json").read_text())
+    assert told["completed"] == options.calls, f"{options.calls - told['completed']} calls failed"
+    return {
+        "ttft_p50_ms": told["median_ttft_ms"],
+        "ttft_mean_ms": told["mean_ttft_ms"],
+        "itl_mean_ms": told["mean_itl_ms"],
+        "tpot_p50_ms": told["median_tpot_ms"],
+        "tpot_mean_ms": told["mean_tpot_ms"],
+        "e2e_p50_ms": told["median_e2el_ms"],
+        "tokens_per_s": told["output_throughput"],
+    }
+
+
+def run_ours(options: argparse.Namespace, workload: Path, folder: Path) -> dict[str, float]:
+    """Run `lmaas bench` once.
+
+    Its throughput is that of the time in which calls were due, theirs ends with the last answer: here ours is
+    counted to that moment too, from the journal.
+    """
+    seconds = options.calls / options.rate
+    command = [
+        *(str(Path(sys.executable).with_name("lmaas")), "bench", f"gateway={options.url}"),
+        *("--model", options.model),
+        *("--workload", str(workload), "--rates", str(options.rate), "--blocks", "1", "--warmup", "0"),
+        *("--seconds", str(seconds + 0.01), "--exact-lengths", "--output", str(folder)),
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    report = json.loads((folder / "report.json").read_text())
+    level = report["measurements"][0]["levels"][0]
+    assert level["error_rate"]["value"] == 0, level["reasons"]
+    rows = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()][-1]["leg"][
+        "rows"
+    ]
+    lasted_s = (max(row[1] + row[4] for row in rows) - min(row[1] for row in rows)) / 1e6
+    return {
+        "ttft_p50_ms": level["ttft_s"]["p50"]["value"] * 1e3,
+        "ttft_mean_ms": level["ttft_s"]["mean"]["value"] * 1e3,
+        "itl_mean_ms": level["itl_s"]["mean"]["value"] * 1e3,
+        "tpot_p50_ms": level["tpot_s"]["p50"]["value"] * 1e3,
+        "tpot_mean_ms": level["tpot_s"]["mean"]["value"] * 1e3,
+        "e2e_p50_ms": level["e2e_s"]["p50"]["value"] * 1e3,
+        "tokens_per_s": sum(row[9] for row in rows) / lasted_s,
+    }
+
+
+def compare(
+    ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]]
+) -> list[tuple[Any, ...]]:
+    """Return each figure: the medians of both tools, their difference, and how far rounds spread."""
+    rows = []
+    for name in FIGURES:
+        mine, yours = [one[name] for one in ours], [one[name] for one in theirs]
+        spread = max((max(told) - min(told)) / median(told) for told in (mine, yours))
+        rows.append((name, median(mine), median(yours), median(mine) / median(yours) - 1, spread))
+    return rows
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("url")
+    parser.add_argument("model")
+    parser.add_argument("--engine-python", required=True, help="an interpreter that has vLLM")
+    parser.add_argument("--tokenizer", required=True, help="the model's folder")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--calls", type=int, default=60)
+    parser.add_argument("--rate", type=float, default=2.0)
+    parser.add_argument("--tokens", type=int, default=32)
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run the rounds, each tool first in turn, and print the table."""
+    options = parse()
+    ours: list[dict[str, float]] = []
+    theirs: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        dataset, workload = write_inputs(folder, options)
+        for number in range(options.rounds):
+            for is_ours in (True, False) if number % 2 == 0 else (False, True):
+                if is_ours:
+                    ours.append(run_ours(options, workload, folder / f"ours-{number}"))
+                else:
+                    theirs.append(run_theirs(options, dataset, folder))
+            sys.stderr.write(f"round {number + 1}: {ours[-1]} against {theirs[-1]}\n")
+    rows = compare(ours, theirs)
+    sys.stdout.write("| figure | lmaas bench | vllm bench serve | difference | spread of rounds |\n")
+    sys.stdout.write("|---|---:|---:|---:|---:|\n")
+    for figure, mine, yours, difference, spread in rows:
+        sys.stdout.write(f"| {figure} | {mine:.2f} | {yours:.2f} | {difference:+.1%} | {spread:.1%} |\n")
+    return 0 if all(abs(row[3]) <= LIMIT for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
