@@ -22,16 +22,19 @@ from lmaas_gateway.limits.counting import prompts
 from lmaas_gateway.limits.counting.model_files import ModelFiles
 from lmaas_gateway.limits.counting.service import PromptTokens
 from lmaas_gateway.limits.counting.templates import compile_template, render, takes_texts
-from lmaas_gateway.replicas.pool import Pool
-from lmaas_gateway.settings import Settings
+from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.pool import Pool, Replica
+from lmaas_gateway.settings import ReplicaSettings, Settings, TimeoutSettings
 from lmaas_gateway.testing import FakeReplica, Script
 from support.calls import make_call
 from support.serving import run_gateway, settings_for
+from support.stub import read_request, stub_server
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmaas_gateway.call import Call
+    from lmaas_gateway.settings import ModelKind
 
 TEMPLATE = (
     "{% for message in messages %}{{ '[' + message.role + '] ' + message.content + ' ' }}"
@@ -43,7 +46,9 @@ TEMPLATE = (
 def write_model(folder: Path, template: str | None = TEMPLATE, **config: Any) -> Path:
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "<s>": 1}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
-    tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)]
+    )
     tokenizer.enable_truncation(4)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": {"content": "<s>"}, **config}
@@ -96,6 +101,44 @@ def files(tmp_path: Path) -> ModelFiles:
         (call_of("/v1/completions", prompt=[1, 2, 3]), 3),
         (call_of("/v1/completions", prompt=[[1, 2], [3]]), 3),
         (call_of("/v1/embeddings", input="one"), 2),
+        (call_of("/v1/responses", input="one two three"), 3 + 3 + 3),
+        (call_of("/v1/responses", instructions="be brief", input=[user("one")]), 3 + 2 + 3 + 1 + 3),
+        (
+            call_of(
+                "/v1/responses",
+                input=[
+                    user([{"type": "input_text", "text": "one"}, {"type": "input_text", "text": "two"}]),
+                    {"type": "function_call", "name": "f", "arguments": '{"place":"Rome"}', "call_id": "c"},
+                    {"role": "assistant", "content": [{"type": "output_text", "text": "three"}]},
+                    {"type": "function_call_output", "output": "sunny", "call_id": "c"},
+                ],
+            ),
+            (3 + 2) + (3 + 1 + 1) + (3 + 1) + 3,
+        ),
+        (
+            call_of(
+                "/v1/responses",
+                input=[
+                    {"role": "assistant", "content": "one"},
+                    {"type": "function_call", "name": "f", "arguments": '{"place":"Rome"}', "call_id": "c"},
+                ],
+            ),
+            (3 + 1 + 1) + 3,
+        ),
+        (call_of("/v1/messages", messages=[user("one two three")], max_tokens=1), 3 + 3 + 3),
+        (
+            call_of(
+                "/v1/messages",
+                system=[{"type": "text", "text": "be "}, {"type": "text", "text": "brief"}],
+                messages=[
+                    user([{"type": "text", "text": "one"}]),
+                    {"role": "assistant", "content": "two"},
+                    user([{"type": "text", "text": "three"}, {"type": "text", "text": "four"}]),
+                ],
+                max_tokens=1,
+            ),
+            (3 + 2) + (3 + 1) + (3 + 1) + (3 + 2) + 3,
+        ),
     ],
 )
 def test_prompt_is_counted_with_the_files_of_its_model(call: Call, tokens: int, files: ModelFiles) -> None:
@@ -114,8 +157,20 @@ def test_prompt_is_counted_with_the_files_of_its_model(call: Call, tokens: int, 
         call_of("/v1/completions", prompt="a", truncate_prompt_tokens=2),
         call_of("/v1/completions", prompt=[]),
         call_of("/v1/completions", prompt=[["a"], "b"]),
-        call_of("/v1/responses", input="one"),
-        call_of("/v1/messages", messages=[user("one")], max_tokens=1),
+        call_of("/v1/responses", input="one", previous_response_id="r"),
+        call_of("/v1/responses", input="one", instructions=["two"]),
+        call_of("/v1/responses", input="one", truncation="auto"),
+        call_of("/v1/responses", input="one", tools=[{"type": "web_search"}]),
+        call_of("/v1/responses", input=[]),
+        call_of("/v1/responses", input=["one"]),
+        call_of("/v1/responses", input=[{"type": "reasoning", "summary": []}]),
+        call_of("/v1/responses", input=[{**user("one"), "status": "in_progress"}]),
+        call_of("/v1/responses", input=[user([{"type": "input_image", "image_url": "data:"}])]),
+        call_of("/v1/responses", input=[user(7)]),
+        call_of("/v1/rerank", query="one", documents=["two"], max_tokens_per_doc=5),
+        call_of("/v1/rerank", query="one", documents=[{"content": []}]),
+        call_of("/v1/score", data_1="one", data_2="two"),
+        call_of("/v1/tokenize", prompt="one"),
         call_of("/v1/chat/completions", messages="one"),
     ],
 )
@@ -138,6 +193,78 @@ def test_what_the_replica_knows_better_is_left_to_it(call: Call, files: ModelFil
     prompt = prompts.read(call)
     assert prompt is not None
     assert prompts.count(files, prompt) is None
+
+
+RANKING = call_of("/v1/rerank", query="one two", documents=["three", "four five"], top_n=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "tokens"),
+    [
+        (RANKING, "embedding", 2 * 3 + 2 + 3),
+        (RANKING, "rerank", (1 + 2 + 1) + (1 + 2 + 2)),
+        (call_of("/v1/score", text_1=["one", "two"], text_2=["three", "four"]), "embedding", 4 * 2),
+        (call_of("/v1/score", queries="one", documents="two"), "embedding", 2 + 2),
+    ],
+)
+def test_texts_of_a_pair_are_counted_as_their_model_reads_them(
+    call: Call, kind: ModelKind, tokens: int, files: ModelFiles
+) -> None:
+    prompt = prompts.read(call)
+    assert prompt is not None
+    assert prompts.count(files, prompt, kind) == tokens
+    assert bound_prompt(call) >= tokens
+
+
+def test_pad_token_joins_texts_that_are_read_apart(tmp_path: Path) -> None:
+    files = ModelFiles.load(write_model(tmp_path, pad_token="[PAD]"))
+    prompt = prompts.read(RANKING)
+    assert prompt is not None
+    assert prompts.count(files, prompt, "embedding") == 2 * (3 + 1) + 2 + 3
+    other = ModelFiles.load(write_model(tmp_path, tokenizer_class="XLMRobertaTokenizer"))
+    assert prompts.count(other, prompt, "embedding") is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [user([{"type": "image", "source": {"type": "base64", "data": ""}}])]},
+        {"messages": [user([{"type": "text", "text": ""}])]},
+        {"messages": [{"role": "system", "content": "one"}]},
+        {"messages": [user("one")], "thinking": {"type": "disabled"}},
+        {"messages": [user("one")], "system": "x-anthropic-billing-header: a"},
+        {"messages": [user("one")], "system": 7},
+    ],
+)
+def test_messages_that_are_more_than_text_are_counted_by_the_replica(
+    fields: dict[str, Any], files: ModelFiles
+) -> None:
+    prompt = prompts.read(call_of("/v1/messages", max_tokens=5, temperature=0, **fields))
+    assert prompt == prompts.Question("/v1/messages/count_tokens", fields)
+    assert prompts.count(files, prompt) is None
+
+
+async def test_replica_that_counts_messages_is_believed() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await read_request(reader)
+        assert asked.startswith(b"POST /v1/messages/count_tokens ")
+        writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\n{"input_tokens":41}')
+
+    counting = PromptTokens(threads=1, folder_of=lambda _: None)
+    call = call_of("/v1/messages", messages=[user("one")], max_tokens=5)
+    async with stub_server(serve) as port:
+        settings = ReplicaSettings(url=f"http://127.0.0.1:{port}")
+        client = ReplicaClient(Address.parse(settings), timeouts=TimeoutSettings())
+        replica = Replica("mock-0", client, is_ready=True, served_model_name="m")
+        assert await counting.count(call, Pool("mock", "chat", (replica,), 0)) == 41
+        client.close()
+    counting.close()
+
+
+async def test_pairs_that_cannot_be_counted_here_are_taken_at_their_bound() -> None:
+    counting = PromptTokens(threads=1, folder_of=lambda _: None)
+    assert await counting.count(RANKING, Pool("mock", "rerank", (), 0)) is None
+    counting.close()
 
 
 def test_tools_are_left_to_the_replica_where_the_template_writes_them(tmp_path: Path) -> None:

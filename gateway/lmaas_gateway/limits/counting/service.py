@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.call import Call
     from lmaas_gateway.limits.counting.model_files import ModelFiles
-    from lmaas_gateway.limits.counting.prompts import Prompt
+    from lmaas_gateway.limits.counting.prompts import Prompt, Question
     from lmaas_gateway.replicas.pool import Pool
 
 _LOG = logging.getLogger("lmaas.gateway")
@@ -33,9 +33,10 @@ _MAX_ASKED = 16
 
 
 class _Counted(msgspec.Struct):
-    """vLLM's answer to `/tokenize`."""
+    """vLLM's answer to `/tokenize`, or to `/v1/messages/count_tokens`."""
 
-    count: int
+    count: int | None = None
+    input_tokens: int | None = None
 
 
 _COUNTED = msgspec.json.Decoder(_Counted)
@@ -92,23 +93,23 @@ class PromptTokens:
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            prompt, count = await loop.run_in_executor(self._executor, self._count_here, call, pool.name)
+            prompt, count = await loop.run_in_executor(self._executor, self._count_here, call, pool)
             if count is None and prompt is not None:
                 count = await _ask(pool, prompt)
             return count
         finally:
             self._waiting -= 1
 
-    def _count_here(self, call: Call, model: str) -> tuple[Prompt | None, int | None]:
+    def _count_here(self, call: Call, pool: Pool) -> tuple[Prompt | None, int | None]:
         """Runs in a thread."""
         try:
             prompt = prompts.read(call)
-            files = None if prompt is None else self._files_of(model)
+            files = None if prompt is None else self._files_of(pool.name)
             if prompt is None or files is None:
                 return prompt, prompt.count if isinstance(prompt, prompts.Ids) else None
-            return prompt, prompts.count(files, prompt)
+            return prompt, prompts.count(files, prompt, pool.kind)
         except Exception:  # templates raise what they like, on what the replica will refuse too
-            _LOG.debug("a prompt for %r could not be counted", model, exc_info=True)
+            _LOG.debug("a prompt for %r could not be counted", pool.name, exc_info=True)
             return None, None
 
     def _files_of(self, model: str) -> ModelFiles | None:
@@ -132,33 +133,43 @@ class PromptTokens:
 
 async def _ask(pool: Pool, prompt: Prompt) -> int | None:
     """Have a replica count."""
-    if isinstance(prompt, prompts.Messages):
-        return await _ask_one(pool, {"messages": prompt.messages, **prompt.extras})
-    if isinstance(prompt, prompts.Ids):
-        return prompt.count
+    match prompt:
+        case prompts.Question():
+            return await _ask_one(pool, prompt)
+        case prompts.Messages():
+            return await _ask_one(pool, prompt.question)
+        case prompts.Ids():
+            return prompt.count
+        case prompts.Pairs():
+            # How they are put together depends on the model.
+            return None
     if len(prompt.texts) > _MAX_ASKED:
         return None
     special = {} if prompt.has_special else {"add_special_tokens": False}
-    counts = [await _ask_one(pool, {"prompt": text, **special}) for text in prompt.texts]
+    questions = [prompts.Question("/tokenize", {"prompt": text, **special}) for text in prompt.texts]
+    counts = [await _ask_one(pool, question) for question in questions]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 
 
-async def _ask_one(pool: Pool, fields: dict[str, Any]) -> int | None:
+async def _ask_one(pool: Pool, question: Question) -> int | None:
     replica = next(iter(pool.candidates(())), None)
     if replica is None:
         return None
-    body = msgspec.json.encode({"model": replica.served_model_name, **fields})
+    body = msgspec.json.encode({"model": replica.served_model_name, **question.fields})
     try:
         deadline_s = asyncio.get_running_loop().time() + _ASK_S
-        exchange = await replica.client.post("/tokenize", body, b"", deadline_s)
+        exchange = await replica.client.post(question.path, body, b"", deadline_s)
     except ReplicaError:
         return None
     try:
         data = b""
         while piece := await exchange.read():
             data += piece
-        return _COUNTED.decode(data).count if exchange.status == 200 else None
+        if exchange.status != 200:
+            return None
+        counted = _COUNTED.decode(data)
+        return counted.input_tokens if counted.count is None else counted.count
     except (ReplicaError, msgspec.DecodeError):
         return None
     finally:
