@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lmaas_gateway.identity.source import Holders
 from lmaas_gateway.storage import holders, tables
 from support.tenants import NOW_US, Tenant
 
@@ -97,6 +98,20 @@ async def test_disabled_person_is_closed(database: Database) -> None:
     found = await person(database, "iss|ann")
     assert found is not None
     assert found.is_closed
+
+
+async def test_members_who_may_call_are_told_apart(database: Database) -> None:
+    tenant = await Tenant(database).make()
+    free = await tenant.add_member()
+    bound = await tenant.add_member(project_id=tenant.project)
+    disabled = await tenant.add_member(disabled_at=NOW_US)
+    members = [free, bound, disabled, "nobody"]
+    source = Holders(database)
+    assert await source.find_open(members) == {free, bound}
+    await tenant.change(tables.projects, tenant.project, archived_at=NOW_US)
+    assert await source.find_open(members) == {free}
+    await tenant.change(tables.organizations, tenant.organization, archived_at=NOW_US)
+    assert await source.find_open(members) == set()
 
 
 async def test_database_tells_whether_there_is_any_key(database: Database) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.test_tokens import AUDIENCE, ISSUER, KEYS, token_of
 from lmaas_gateway.identity.configured import names_key
 from lmaas_gateway.identity.keys import NewKey, make_key
 from lmaas_gateway.settings import Settings
-from lmaas_gateway.storage import keys
+from lmaas_gateway.storage import keys, tables
 from lmaas_gateway.tenancy import Tenancy
 from lmaas_gateway.testing import FakeReplica, Script
 from lmaas_gateway.vault.vault import Vault
@@ -234,14 +235,19 @@ async def test_revoked_key_is_out_within_the_next_look(site: Site) -> None:
 
 async def streamed(site: Site, key: NewKey, ends: Any, **fields: Any) -> bytes:
     """Read a stream, and have its key end in the middle."""
+    return await streamed_to(site, key.text, ends, **fields)
+
+
+async def streamed_to(site: Site, credential: str, ends: Any, **fields: Any) -> bytes:
+    """Read a stream with a key or a token, and have something happen in the middle."""
     wanted = {**STREAM, "max_tokens": 200, **fields}
     async with raw_client(site.running.port) as client:
-        client.send(request_bytes(CHAT, wanted, f"authorization: Bearer {key.text}"))
+        client.send(request_bytes(CHAT, wanted, f"authorization: Bearer {credential}"))
         status, _ = await client.head()
         assert status == 200
         read = await client.chunk()
         await ends()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while piece := await client.chunk():
                 read += piece
         return read
@@ -273,6 +279,30 @@ async def test_stream_of_a_key_that_ends_is_cut_with_the_reason_and_billed(
         assert 0 < line["completion_tokens"] < 200
         await site.running.until(lambda: site.running.in_flight == 1)
         assert b"[DONE]" in await spared
+
+
+async def test_stream_of_a_person_who_is_disabled_is_cut_with_the_reason(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": KEYS}))
+    issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": str(tmp_path / "jwks.json")}
+    async with (
+        FakeReplica(script=Script(tokens=200, token_gap_s=0.03)) as slow,
+        site_at(sqlite_url, tmp_path, slow, identity={"issuers": [issuer]}) as site,
+    ):
+        ann = await site.tenant.add_member(subject=f"{ISSUER}|ann")
+        now = int(time.time())
+
+        async def disable() -> None:
+            await site.tenant.change(tables.members, ann, disabled_at=now * 10**6)
+
+        rest = await streamed_to(site, token_of(exp=now + 600, iat=now), disable)
+        last = json.loads(rest.rpartition(b"data: ")[2].partition(b"\n")[0])
+        assert (last["error"]["code"], last["error"]["retryable"]) == ("permission_denied", False)
+        assert b"[DONE]" not in rest
+        line = await site.running.logged()
+        assert (line["outcome"], line["code"], line["principal"]) == ("interrupted", "permission_denied", ann)
+        assert 0 < line["completion_tokens"] < 200
 
 
 async def test_stream_of_a_key_that_ends_may_finish_where_the_operator_says_so(

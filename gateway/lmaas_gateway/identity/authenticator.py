@@ -66,6 +66,7 @@ class Authenticator:
         warm: Remembers callers of `keys` and `tokens` by their header.
         proxies: Those that are believed where a call comes from.
         running: Takes note of calls that end when their key does; None lets them finish.
+        people: The same of people's, by member.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Authenticator:
         warm: Warm | None = None,
         proxies: Proxies | None = None,
         running: RunningCalls | None = None,
+        people: RunningCalls | None = None,
     ) -> None:
         self._principals = {_hash(key.encode()): principal for key, principal in principals.items()}
         self._known: dict[Header, Principal] = {}
@@ -86,6 +88,7 @@ class Authenticator:
         self._warm = Warm() if warm is None else warm
         self._proxies = proxies or Proxies()
         self._running = running
+        self._people = people
         self._is_open = keys is None and not principals
 
     def identify(self, headers: Headers, address: str) -> Principal | None:
@@ -145,6 +148,8 @@ class Authenticator:
             )
         if self._running is not None and principal.key:
             exits.append(self._running.enter(principal.key, meter).leave)
+        elif self._people is not None and principal.member:
+            exits.append(self._people.enter(principal.member, meter).leave)
 
     def _match(self, held: list[Header]) -> Principal | None:
         credential = read_credential(held)

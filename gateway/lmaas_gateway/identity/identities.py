@@ -11,6 +11,7 @@ from lmaas_gateway.identity.addresses import Proxies
 from lmaas_gateway.identity.authenticator import Authenticator
 from lmaas_gateway.identity.changes import KeyChanges
 from lmaas_gateway.identity.configured import is_of_store, principals_of
+from lmaas_gateway.identity.people import PeopleAtWork
 from lmaas_gateway.identity.running import RunningCalls
 from lmaas_gateway.identity.source import Holders
 from lmaas_gateway.identity.stored import StoredKeys, principal_of_key
@@ -48,7 +49,10 @@ class Identities:
         self._source = Holders(database)
         self._warm = Warm()
         self._proxies = Proxies(rules.trusted_proxies)
-        self._running = RunningCalls() if rules.running_streams == "cut" else None
+        is_cut = rules.running_streams == "cut"
+        self._running = RunningCalls() if is_cut else None
+        self._people = RunningCalls() if is_cut and rules.issuers else None
+        self._poll_s = rules.poll_s
         self._keys = StoredKeys(
             self._source, peppers, rules, warm=self._warm, principal_of=self._principal_of
         )
@@ -93,15 +97,20 @@ class Identities:
             warm=self._warm,
             proxies=self._proxies,
             running=self._running,
+            people=self._people,
         )
 
     async def run(self) -> None:
-        """Follow what becomes of keys, for ever."""
-        listening = asyncio.create_task(self._listen())
+        """Follow what becomes of keys, and of people, for ever."""
+        beside = [asyncio.create_task(self._listen())]
+        if self._people is not None:
+            at_work = PeopleAtWork(self._source, self._people, poll_s=self._poll_s)
+            beside.append(asyncio.create_task(at_work.run()))
         try:
             await self._changes.run()
         finally:
-            listening.cancel()
+            for task in beside:
+                task.cancel()
 
     async def announce(self, *revoked: str) -> None:
         """Have all processes find out at once what has changed; those that are not told do within seconds.

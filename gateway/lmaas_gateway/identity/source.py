@@ -45,6 +45,15 @@ class Holders:
         async with self._database.reading() as connection:
             return await holders.find_person(connection, subject)
 
+    async def find_open(self, members: Sequence[str]) -> set[str]:
+        """Tell which of these members may call."""
+        found: set[str] = set()
+        async with self._database.reading() as connection:
+            for start in range(0, len(members), holders.MOST_AT_ONCE):
+                part = members[start : start + holders.MOST_AT_ONCE]
+                found |= await holders.find_open(connection, part)
+        return found
+
     async def find_latest_change(self) -> Place:
         """Tell which key changed last, and when."""
         async with self._database.reading() as connection:

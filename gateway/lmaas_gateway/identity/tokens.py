@@ -21,6 +21,7 @@ from lmaas_gateway.errors import (
     PermissionDeniedError,
     StoreUnavailableError,
 )
+from lmaas_gateway.identity.people import membership_closed
 from lmaas_gateway.identity.throttle import Throttle
 from lmaas_gateway.identity.warm import Caller
 
@@ -269,7 +270,7 @@ def _find_fault(person: PersonHolder | None, subject: str) -> GatewayError | Non
             f"Your token is good, but you are no member here: have an administrator add you as {subject!r}."
         )
     if person.is_closed:
-        return PermissionDeniedError("Your membership, or what it belongs to, was closed.")
+        return membership_closed()
     return None
 
 

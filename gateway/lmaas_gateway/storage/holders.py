@@ -130,6 +130,18 @@ async def find_person(connection: Connection, subject: str) -> PersonHolder | No
     )
 
 
+async def find_open(connection: Connection, member_ids: Sequence[str]) -> set[str]:
+    """Tell which of these members are neither disabled nor of what is archived; at most `MOST_AT_ONCE`."""
+    query = (
+        select(members.c.id)
+        .join_from(members, organizations, members.c.organization_id == organizations.c.id)
+        .outerjoin(projects, members.c.project_id == projects.c.id)
+        .where(members.c.id.in_(member_ids), members.c.disabled_at.is_(None))
+        .where(organizations.c.archived_at.is_(None), projects.c.archived_at.is_(None))
+    )
+    return set((await connection.execute(query)).scalars())
+
+
 async def has_keys(connection: Connection) -> bool:
     """Tell whether there is any key, of whomever."""
     return bool((await connection.execute(select(keys.c.id).limit(1))).all())
