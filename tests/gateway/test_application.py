@@ -28,6 +28,14 @@ class TestErrors:
         assert (reply.status, reply.error["code"]) == (404, "not_found")
         assert reply.headers["content-type"] == "application/json"
 
+    @pytest.mark.parametrize("path", ["/nonsense", "/v1/models", "/livez", "/admin/v1/pools", CHAT])
+    async def test_answers_say_which_request_they_are_of(self, path: str) -> None:
+        async with FakeReplica() as replica, run_gateway(settings_for(replica, admin_key=KEY)) as running:
+            said = await running.get(path, "x-request-id: mine", f"authorization: Bearer {KEY}")
+            made = await running.get(path, 'x-request-id: "no"', f"authorization: Bearer {KEY}")
+        assert said.headers["x-request-id"] == "mine"
+        assert made.headers["x-request-id"].startswith("req_")
+
     async def test_long_path_is_not_repeated_whole(self) -> None:
         async with FakeReplica() as replica, run_gateway(settings_for(replica)) as running:
             reply = await running.get("/" + "x" * 5000)

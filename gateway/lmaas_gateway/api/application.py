@@ -16,6 +16,7 @@ from lmaas_gateway.api.bodies import BodyReader
 from lmaas_gateway.api.client_watch import Silences
 from lmaas_gateway.api.dispatch import Dispatcher, Parting
 from lmaas_gateway.api.inference import InferenceEndpoint
+from lmaas_gateway.api.naming import Naming
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.errors import GatewayError, InternalError, MethodNotAllowedError, NotFoundError
 from lmaas_gateway.relay import error_body
@@ -82,10 +83,10 @@ def build_application(
         *(admin.routes if admin.port is None else ()),
         lifespan=lifespan,
     )
-    public = _with_cors(Dispatcher(endpoints, starlette), settings.cors_origins)
+    public = _with_cors(Dispatcher(endpoints, Naming(starlette)), settings.cors_origins)
     if admin.port is None:
         return public
-    return Parting(admin.port, _starlette(*admin.routes, *health), public)
+    return Parting(admin.port, Naming(_starlette(*admin.routes, *health)), public)
 
 
 def _starlette(*routes: Route, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
