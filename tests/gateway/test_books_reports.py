@@ -10,15 +10,17 @@ import msgspec
 import pyarrow.parquet
 import pytest
 
-from lmaas_gateway.administration import requests
+from lmaas_gateway.administration import requests, usage
 from lmaas_gateway.books.ledger import StoredLedger
 from lmaas_gateway.entries import Entry
+from lmaas_gateway.errors import BadRequestError
 from lmaas_gateway.settings import Settings
 from support.administration import MASTER_KEY, NOW_S, Bureau, actor, operator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.storage.database import Database
 
 HOUR_US = 3_600_000_000
@@ -73,6 +75,27 @@ async def test_tenants_see_their_own_part_only(bureau: Bureau) -> None:
     (mine,) = (await bureau.services.usage.list(actor("org_a"), query)).data
     assert (mine.calls, mine.busy_seconds, mine.cost_nanos) == (1, 1.0, 5)
     assert mine.utilization is None
+
+
+@pytest.mark.parametrize("who", [operator(), actor("org_a")], ids=["operator", "tenant"])
+async def test_groups_come_in_parts(bureau: Bureau, monkeypatch: pytest.MonkeyPatch, who: Actor) -> None:
+    monkeypatch.setattr(usage, "_MAX_GROUPS", 2)
+    await StoredLedger(bureau.database).add([call(number, model=f"ü{number}") for number in range(5)])
+    models, after = [], None
+    for has_more in (True, True, False):
+        query = requests.UsageQuery(start=DAY_S, group_by="day,model", after=after)
+        page = await bureau.services.usage.list(who, query)
+        models += [one.model for one in page.data]
+        assert page.has_more == has_more
+        after = page.last_id
+    assert models == [f"ü{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("after", ["nonsense", "!", "W10", "WzFd", "WyJhIiwiYiJd", "WzEsMl0"])
+async def test_place_that_is_none_is_refused(bureau: Bureau, after: str) -> None:
+    query = requests.UsageQuery(start=DAY_S, group_by="day,model", after=after)
+    with pytest.raises(BadRequestError, match="last_id"):
+        await bureau.services.usage.list(actor("org_a"), query)
 
 
 async def test_export_gives_every_call_in_every_format(bureau: Bureau) -> None:

@@ -97,6 +97,10 @@ async def test_sums_are_told_apart_as_asked(database: Database) -> None:
     assert all(one.day is None and one.organization_id is None for one in by_project)
     by_day = await _usage(database, by=("day", "model"), first_day=1, last_day=2)
     assert [(one.day, one.model, one.calls) for one in by_day] == [(1, "m", 2), (2, "other", 1)]
+    first = await _usage(database, by=("day", "model"), part=ledger.Part(limit=2))
+    rest = await _usage(database, by=("day", "model"), part=ledger.Part(after=(2, "other")))
+    assert [(one.day, one.model) for one in first] == [(1, "m"), (2, "other")]
+    assert [(one.day, one.model) for one in rest] == [(3, "m")]
     (only,) = await _usage(database, key_id="key_b", project_id="proj_a", model="m")
     assert (only.calls, only.duration_us, only.cached_tokens, only.reasoning_tokens) == (1, 50, 1, 2)
     (nothing,) = await _usage(database, first_day=50)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import respx
 
-from lmaas import AsyncLMaaS, ConflictError, LMaaS, NotFoundError
+from lmaas import APIConnectionError, AsyncLMaaS, ConflictError, LMaaS, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 BASE = "http://lmaas.test"
 KEY: dict[str, Any] = {
@@ -220,6 +224,61 @@ async def test_export_is_given_as_it_came(respx_mock: respx.MockRouter) -> None:
         assert (said.content, said.request_id) == (b"id,at\n", "r")
     async with AsyncLMaaS(base_url=BASE) as twin:
         assert (await twin.admin.usage.export(start=5, format="csv")).content == b"id,at\n"
+
+
+def names_in(folder: Path) -> list[str]:
+    return [one.name for one in folder.iterdir()]
+
+
+class Piece(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body in pieces, which may break off."""
+
+    def __init__(self, *pieces: bytes, is_broken: bool = False) -> None:
+        self._pieces = pieces
+        self._is_broken = is_broken
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._pieces
+        if self._is_broken:
+            raise httpx.ReadError("the connection broke")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+async def test_long_export_goes_to_a_file_piece_by_piece(
+    respx_mock: respx.MockRouter, tmp_path: Path
+) -> None:
+    route = respx_mock.get(f"{BASE}/admin/v1/usage/export?start=5&format=csv")
+    pieces, heads = (b"id,at\n", b"1,2\n" * 3, b"2,3\n"), {"x-request-id": "r"}
+    route.side_effect = lambda _: httpx.Response(200, stream=Piece(*pieces), headers=heads)
+    path, written = tmp_path / "usage.csv", list[bytes]()
+
+    class Sink:
+        def write(self, data: bytes, /) -> None:
+            written.append(data)
+
+    with LMaaS(base_url=BASE) as client:
+        assert client.admin.usage.export_to(path, start=5, format="csv") == "r"
+        assert client.admin.usage.export_to(Sink(), start=5, format="csv") == "r"
+    assert path.read_bytes() == b"".join(pieces) == b"".join(written)
+    assert len(written) == 3
+    async with AsyncLMaaS(base_url=BASE) as twin:
+        assert await twin.admin.usage.export_to(str(path), start=5, format="csv") == "r"
+    assert path.read_bytes() == b"".join(pieces)
+    assert names_in(tmp_path) == ["usage.csv"]
+
+
+async def test_export_that_breaks_off_leaves_no_file(respx_mock: respx.MockRouter, tmp_path: Path) -> None:
+    route = respx_mock.get(f"{BASE}/admin/v1/usage/export?start=5")
+    route.side_effect = lambda _: httpx.Response(200, stream=Piece(b"id,at\n", is_broken=True))
+    with LMaaS(base_url=BASE, max_retries=0) as client, pytest.raises(APIConnectionError):
+        client.admin.usage.export_to(tmp_path / "usage.csv", start=5)
+    async with AsyncLMaaS(base_url=BASE, max_retries=0) as twin:
+        with pytest.raises(APIConnectionError):
+            await twin.admin.usage.export_to(tmp_path / "usage.csv", start=5)
+    assert names_in(tmp_path) == []
 
 
 def test_key_is_the_given_one_else_the_environments_else_the_callers(

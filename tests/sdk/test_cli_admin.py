@@ -316,8 +316,25 @@ def test_one_object_is_shown_a_line_a_field(
     )
 
 
+def test_usage_shows_all_groups_part_by_part(
+    respx_mock: respx.MockRouter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params.get("after"))
+        number = len(asked)
+        totals = page({**TOTAL, "model": f"m{number}"})
+        return httpx.Response(200, json={**totals, "has_more": number < 3, "last_id": f"place{number}"})
+
+    respx_mock.get(url__startswith=f"{ROOT}/usage").mock(side_effect=answer)
+    assert main(["usage", "show", "--by", "model"]) == 0
+    assert asked == [None, "place1", "place2"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-3:]] == ["m1", "m2", "m3"]
+
+
 def test_usage_is_this_months_unless_told(respx_mock: respx.MockRouter) -> None:
-    gateway = Gateway(respx_mock, {"GET /usage": {**page(TOTAL), "has_more": True}})
+    gateway = Gateway(respx_mock, {"GET /usage": page(TOTAL)})
     assert main(["usage", "show"]) == 0
     start = datetime.fromtimestamp(int(gateway.asked[0][1]["start"]), UTC)
     assert (start.day, start.hour, start.minute) == (1, 0, 0)

@@ -196,11 +196,13 @@ class UsageQuery(InOrganization, frozen=True, kw_only=True):
         start: The first day.
         end: The day after the last one; default: the end of today.
         group_by: With commas between them.
+        after: The `last_id` of the part before.
     """
 
     start: Time
     end: Time | None = None
     group_by: Annotated[str, Meta(max_length=64)] = "project"
+    after: Annotated[str, Meta(max_length=2048)] | None = None
     project: Id | None = None
     key: Id | None = None
     model: Glob | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -50,16 +51,18 @@ class Usage:
         self._settings = settings
 
     async def list(self, actor: Actor, wanted: requests.UsageQuery) -> objects.Page[objects.Usage]:
-        """Add the books up; an operator who names no organization sees all."""
+        """Add the books up, so many groups at a time; an operator who names no organization sees all."""
         actor.require("usage:read")
         groups = _groups(wanted)
         columns = [_COLUMNS[group] for group in groups]
+        part = ledger.Part(_after(wanted, columns), _MAX_GROUPS + 1)
         first_day, last_day = self._days(wanted.start, wanted.end)
         async with self._office.reading() as connection:
             is_narrowed = wanted.project or wanted.key or wanted.model
             if actor.is_operator and not actor.organization and not is_narrowed:
+                columns = columns or ["organization_id"]
                 sums = await ledger.usage_of_all(
-                    connection, first_day=first_day, last_day=last_day, by=columns or ["organization_id"]
+                    connection, first_day=first_day, last_day=last_day, by=columns, part=part
                 )
                 if groups == ("model",):
                     return await self._by_model(connection, sums, first_day, last_day)
@@ -73,8 +76,9 @@ class Usage:
                     project_id=_project(actor, wanted.project),
                     key_id=wanted.key,
                     model=wanted.model,
+                    part=part,
                 )
-        return objects.Page(data=[_show(one) for one in sums[:_MAX_GROUPS]], has_more=len(sums) > _MAX_GROUPS)
+        return _page(sums, columns)
 
     async def _by_model(
         self, connection: Connection, sums: Sequence[records.Usage], first_day: int, last_day: int
@@ -154,6 +158,32 @@ def _groups(wanted: requests.UsageQuery) -> tuple[Grouping, ...]:
         raise BadRequestError(
             f"`group_by` takes {', '.join(_COLUMNS)}, with commas between them.", param="group_by"
         ) from None
+
+
+def _page(sums: Sequence[records.Usage], columns: Sequence[ledger.Grouping]) -> objects.Page[objects.Usage]:
+    shown = sums[:_MAX_GROUPS]
+    last_id = None
+    if shown and columns:
+        last = msgspec.json.encode([getattr(shown[-1], column) for column in columns])
+        last_id = base64.urlsafe_b64encode(last).decode().rstrip("=")
+    return objects.Page(data=[_show(one) for one in shown], has_more=len(sums) > _MAX_GROUPS, last_id=last_id)
+
+
+def _after(wanted: requests.UsageQuery, columns: Sequence[ledger.Grouping]) -> list[str | int]:
+    """Read the group that a part comes after, out of the `last_id` of the one before."""
+    if wanted.after is None:
+        return []
+    kinds = [int if column == "day" else str for column in columns or ["organization_id"]]
+    try:
+        text = base64.urlsafe_b64decode(wanted.after + "=" * (-len(wanted.after) % 4))
+        values = msgspec.json.decode(text, type=list[str | int])
+    except (ValueError, msgspec.DecodeError):
+        values = []
+    if [type(value) for value in values] != kinds:
+        raise BadRequestError(
+            "`after` must be the `last_id` of a part with the same `group_by`.", param="after"
+        )
+    return values
 
 
 def _project(actor: Actor, wanted: str | None) -> str | None:

@@ -30,6 +30,21 @@ Grouping: TypeAlias = Literal["organization_id", "project_id", "key_id", "model"
 DAY_US = 86_400_000_000
 
 
+class Part(msgspec.Struct, frozen=True):
+    """A part of the groups that something is summed by.
+
+    Attributes:
+        after: The group that they come after: a value for each column.
+        limit: How many at most.
+    """
+
+    after: Sequence[str | int] = ()
+    limit: int | None = None
+
+
+_ALL = Part()
+
+
 class _Sums(msgspec.Struct):
     """What calls of one day came to. Written out field by field, since every call passes here."""
 
@@ -83,7 +98,7 @@ async def record(connection: Connection, entries: Sequence[LedgerEntry]) -> tupl
     return new
 
 
-async def usage(
+async def usage(  # noqa: PLR0913  # each narrows what is summed
     connection: Connection,
     organization_id: str,
     *,
@@ -93,6 +108,7 @@ async def usage(
     project_id: str | None = None,
     key_id: str | None = None,
     model: str | None = None,
+    part: Part = _ALL,
 ) -> tuple[Usage, ...]:
     """Sum what an organization used, from one day to another, both included.
 
@@ -105,19 +121,26 @@ async def usage(
         project_id: Only of this project.
         key_id: Only of this key.
         model: Only of this model.
+        part: Of the groups.
     """
     where = usage_days.c.organization_id == organization_id
     for column, value in (("project_id", project_id), ("key_id", key_id), ("model", model)):
         if value is not None:
             where = and_(where, usage_days.c[column] == value)
-    return await _sum(connection, where, first_day, last_day, by)
+    days = usage_days.c.day.between(first_day, last_day)
+    return await _sum(connection, and_(where, days), by, part)
 
 
 async def usage_of_all(
-    connection: Connection, *, first_day: int, last_day: int, by: Sequence[Grouping] = ("organization_id",)
+    connection: Connection,
+    *,
+    first_day: int,
+    last_day: int,
+    by: Sequence[Grouping] = ("organization_id",),
+    part: Part = _ALL,
 ) -> tuple[Usage, ...]:
     """Sum what all organizations used: for operators of the whole gateway. As `usage`."""
-    return await _sum(connection, usage_days.c.day.is_not(None), first_day, last_day, by)
+    return await _sum(connection, usage_days.c.day.between(first_day, last_day), by, part)
 
 
 async def find(connection: Connection, organization_id: str, entry_id: str) -> LedgerEntry | None:
@@ -169,16 +192,17 @@ async def drop_before(connection: Connection, at: int, limit: int = rows.MAX_PAG
 async def _sum(
     connection: Connection,
     where: ColumnElement[bool],
-    first_day: int,
-    last_day: int,
     by: Sequence[Grouping],
+    part: Part,
 ) -> tuple[Usage, ...]:
     groups = [usage_days.c[name] for name in by]
     # PostgreSQL's sum of big integers is a decimal number.
     sums = [cast(func.coalesce(func.sum(usage_days.c[name]), 0), BigInteger).label(name) for name in _SUMS]
-    statement = select(*groups, *sums).where(where, usage_days.c.day.between(first_day, last_day))
+    if part.after:
+        where = and_(where, tuple_(*groups) > tuple_(*part.after))
+    statement = select(*groups, *sums).where(where)
     if groups:
-        statement = statement.group_by(*groups).order_by(*groups)
+        statement = statement.group_by(*groups).order_by(*groups).limit(part.limit)
     return await rows.list_all(connection, Usage, statement)
 
 

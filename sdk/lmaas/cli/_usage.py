@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,16 +93,25 @@ def _range(admin: Admin, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show(admin: Admin, options: argparse.Namespace) -> int:
-    totals = admin.usage.list(group_by=options.by, **given(options, "key", "model"), **_range(admin, options))
+    totals = _totals(admin, options)
     if options.json:
-        write(json.dumps([total.to_dict() for total in totals.data], ensure_ascii=False) + "\n")
+        write(json.dumps([total.to_dict() for total in totals], ensure_ascii=False) + "\n")
         return 0
     groups = options.by.split(",")
     header = (*(name.upper() for name in groups), *_NUMBERS)
-    write(table(header, [_row(total, groups) for total in totals.data]))
-    if totals.has_more:
-        note("There are more groups than are shown; group by less, or narrow the days.")
+    write(table(header, [_row(total, groups) for total in totals]))
     return 0
+
+
+def _totals(admin: Admin, options: argparse.Namespace) -> list[UsageTotal]:
+    """Give all groups, part by part."""
+    wanted = {"group_by": options.by, **given(options, "key", "model"), **_range(admin, options)}
+    part = admin.usage.list(**wanted)
+    totals = part.data
+    while part.has_more and part.last_id is not None:
+        part = admin.usage.list(**wanted, after=part.last_id)
+        totals += part.data
+    return totals
 
 
 def _row(total: UsageTotal, groups: list[str]) -> tuple[str, ...]:
@@ -119,17 +129,28 @@ def _row(total: UsageTotal, groups: list[str]) -> tuple[str, ...]:
 def _export(admin: Admin, options: argparse.Namespace) -> int:
     if options.format == "parquet" and options.output is None:
         raise CommandError("a Parquet file is not for terminals; give --output FILE")
-    content = admin.usage.export(**given(options, "format"), **_range(admin, options))
+    wanted = {**given(options, "format"), **_range(admin, options)}
     if options.output is None:
-        write(content.text)
+        admin.usage.export_to(_StandardOutput(), **wanted)
         return 0
     try:
-        content.write_to_file(options.output)
+        admin.usage.export_to(options.output, **wanted)
     except OSError as error:
         message = f"{options.output} cannot be written: {error.strerror}"
         raise CommandError(message) from None
     note(f"wrote {options.output}")
     return 0
+
+
+class _StandardOutput:
+    """Takes text as it comes, however it is cut."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+
+    def write(self, data: bytes, /) -> None:
+        """Write the characters that are whole."""
+        write(self._decode(data))
 
 
 def _prices(admin: Admin, options: argparse.Namespace) -> int:

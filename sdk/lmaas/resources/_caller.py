@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ from lmaas.types import ReplyModel
 
 if TYPE_CHECKING:
     from lmaas._reply import AsyncReply, AsyncTransport, Reply, Transport
+    from lmaas.resources._saving import Writable
 
 ModelT = TypeVar("ModelT", bound=ReplyModel)
 T = TypeVar("T")
@@ -56,6 +58,21 @@ class Caller:
         with self._watcher.watch(self._builder.build(operation, params, {}), params) as watch:
             reply = self._transport.send(watch.request)
             return watch.saw(reply, reply.read()), reply.request_id
+
+    def save(self, operation: Operation, params: Mapping[str, Any], file: Writable, /) -> str | None:
+        """Make a call, write its body to `file` as it comes, and return its request id.
+
+        Raises:
+            APIError: the call failed, or the body broke off; see the tree in `lmaas.errors`.
+        """
+        with self._watcher.watch(self._builder.build(operation, params, {}), params) as watch:
+            reply = self._transport.send(watch.request)
+            try:
+                while (chunk := reply.next_chunk()) is not None:
+                    file.write(chunk)
+            finally:
+                reply.close()
+            return watch.saw(reply, reply.request_id)
 
     def stream(
         self,
@@ -100,6 +117,17 @@ class AsyncCaller:
         with self._watcher.watch(self._builder.build(operation, params, {}), params) as watch:
             reply = await self._transport.send(watch.request)
             return watch.saw(reply, await reply.read()), reply.request_id
+
+    async def save(self, operation: Operation, params: Mapping[str, Any], file: Writable, /) -> str | None:
+        """Make a call, write its body to `file` as it comes, and return its request id; see `Caller.save`."""
+        with self._watcher.watch(self._builder.build(operation, params, {}), params) as watch:
+            reply = await self._transport.send(watch.request)
+            try:
+                while (chunk := await reply.next_chunk()) is not None:
+                    await asyncio.to_thread(file.write, chunk)
+            finally:
+                await reply.close()
+            return watch.saw(reply, reply.request_id)
 
     async def stream(
         self,

@@ -136,8 +136,12 @@ class LimitParams(AdminOptions, total=False):
 
 
 class UsageParams(AdminOptions, total=False):
-    """Parameters of `admin.usage.list` beside `start`; `group_by` has commas between its names."""
+    """Parameters of `admin.usage.list` beside `start`.
 
+    `group_by` has commas between its names, and `after` is the `last_id` of the part before.
+    """
+
+    after: str
     end: int
     group_by: str
     project: str
