@@ -11,6 +11,7 @@ from lmaas._version import __version__
 from lmaas.cli import (
     _answer,
     _audit,
+    _bench,
     _chat,
     _choose,
     _classify,
@@ -62,6 +63,7 @@ _COMMANDS = (
     _size,
     _choose,
     _platforms,
+    _bench,
     _organizations,
     _projects,
     _members,

@@ -18,7 +18,7 @@ def evidence_of(
     """Return the figures of one level; see `Measurement.evidence`."""
     if not measurement.levels:
         return ()
-    level = level_at(measurement, at_per_s)
+    level = level_at(measurement, measurement.expected_per_s if at_per_s is None else at_per_s)
     source = f"lmaas bench, run {measurement.run_id}, at {level.offered_per_s:g} calls/s"
     figures = [*_figures(level), *_scale(measurement)]
     return tuple(
@@ -78,7 +78,8 @@ def goodput_slope(levels: tuple[Level, ...]) -> Estimate | None:
     if len(levels) < 2:
         return None
     lower, upper = sorted(levels, key=lambda level: level.offered_per_s)[-2:]
-    step = upper.offered_per_s - lower.offered_per_s
+    # Random arrivals make the rate that really came another one than the rate that was meant.
+    step = upper.calls / upper.duration_s - lower.calls / lower.duration_s
     if step <= 0:
         return None
     first, last = lower.goodput_per_s, upper.goodput_per_s

@@ -72,6 +72,7 @@ class Level:
         answered_per_s: Calls a second answered whole.
         prompt_tokens_mean: Of the answered calls, as the server counts.
         output_tokens_mean: The same of their answers.
+        cached_share: Of the prompt tokens, those that the server had in its cache, as it told.
         concurrency: Calls in flight, on average.
         reasons: What failed calls failed of, and how often.
         usd: What the calls cost; None without a price.
@@ -93,6 +94,7 @@ class Level:
     concurrency: float
     prompt_tokens_mean: float | None
     output_tokens_mean: float | None
+    cached_share: float | None
     generator: GeneratorHealth
     reasons: Mapping[str, int] = field(default_factory=dict)
     usd: float | None = None
@@ -119,6 +121,7 @@ class Measurement:
         run_id: Names the run, in its journal too.
         started_at: In UTC.
         command: What does it again.
+        expected_per_s: The arrival rate that the workload is expected to have; None if nobody said.
     """
 
     platform: str
@@ -129,6 +132,7 @@ class Measurement:
     run_id: str
     started_at: datetime
     command: str
+    expected_per_s: float | None = None
 
     @property
     def best_sustained(self) -> Level | None:
@@ -140,8 +144,8 @@ class Measurement:
         """Return the figures of one level, in the names of `lmaas.evidence`, as grade A.
 
         Args:
-            at_per_s: The arrival rate whose nearest level is meant; left out: the highest load that the
-                SLO allows, else the lowest one measured.
+            at_per_s: The arrival rate whose nearest level is meant; left out: that which is expected; if
+                nobody said, the highest load that the SLO allows, else the lowest one measured.
         """
         from lmaas.measuring._evidence import evidence_of  # noqa: PLC0415 - who only measures needs none
 

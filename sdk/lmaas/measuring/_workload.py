@@ -114,6 +114,11 @@ class Workload:
         return None if self.calls_per_s is None else self.calls_per_s * 3600 * HOURS_OF_A_MONTH
 
     @property
+    def main_language(self) -> str:
+        """The language of most calls; "en" if none is known."""
+        return max(self.languages, key=self.languages.__getitem__, default="en")
+
+    @property
     def _relative_day(self) -> tuple[float, ...]:
         if not self.day:
             return (1.0,)
