@@ -15,6 +15,15 @@ from lmaas.sizing import (
     Hardware,
     Measured,
     SizingError,
+    _cost,
+    _kv_cache,
+    _layers,
+    _parameters,
+    _quantization,
+    _runtime,
+    _settings,
+    _speed,
+    _split,
     accelerator,
     accelerators,
     estimate_speed,
@@ -445,3 +454,38 @@ def test_speed_of_nothing_is_refused(gpu: str, tokens: int, said: str) -> None:
     one = sized(LLAMA_8B, gpu)
     with pytest.raises(SizingError, match=said if one.fits else "does not fit has no speed"):
         estimate_speed(one, prompt_tokens=tokens, output_tokens=1)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        Fit.sequences,
+        fit,
+        smallest_good_enough,
+        _cost.Plan.replicas,
+        _cost.costs,
+        _kv_cache.CacheLayout,
+        _kv_cache._group_size,
+        _kv_cache._state_block_size,
+        _kv_cache.kv_bytes_per_token,
+        _layers._recurrent,
+        _parameters.count_parameters,
+        _quantization.Quantization.bytes_per_weight,
+        _runtime._expert_workspace,
+        _runtime.activation_bytes,
+        _runtime.cuda_graph_bytes,
+        _runtime.outside_bytes,
+        _settings.resolve,
+        _speed._exchange_s,
+        _speed.decode_step_s,
+        _speed.prefill_s,
+        _split.active_parameters,
+        _split.check_split,
+        _split.gpu_weight_bytes,
+        _split.stage_layers,
+        _split.weight_bytes,
+    ],
+    ids=lambda formula: getattr(formula, "__qualname__", "property"),
+)
+def test_every_formula_names_its_source(formula: object) -> None:
+    assert "Source: " in (formula.__doc__ or "")

@@ -111,7 +111,10 @@ class Plan:
         return max(self.goodput.grade, self.usd_per_gpu_hour.grade)
 
     def replicas(self, load: Load, extras: Extras) -> int:
-        """Return the copies that the busiest hour needs: ceil(peak / goodput) + spares."""
+        """Return the copies that the busiest hour needs: ceil(peak / goodput) + spares.
+
+        Source: goodput as what keeps every limit: DistServe, arXiv:2401.09670.
+        """
         peak = load.peak * (1 + extras.retry_share)
         return max(ceil(peak / self.goodput.value - 1e-9), 1) + self.spares
 

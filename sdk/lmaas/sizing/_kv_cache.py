@@ -141,7 +141,10 @@ def _stage_kinds(shape: ModelShape, layers: int) -> tuple[int, int, int]:
 
 
 def _group_size(counts: list[int]) -> int:
-    """Return the layers of a group: as many as the rarest kind has, or as the commonest if they are close."""
+    """Return the layers of a group: as many as the rarest kind has, or as the commonest if they are close.
+
+    Source: vLLM 0.32, v1/core/kv_cache_utils.py: _get_kv_cache_groups_uniform_page_size.
+    """
     rarest, commonest = min(counts), max(counts)
     return commonest if commonest < rarest * 1.5 else rarest
 

@@ -108,6 +108,8 @@ def decode_step_s(one: Fit, batch: int, context: int, efficiency: _Efficiency = 
 
     The larger of: (weights in use + cache read) / bandwidth, and 2 x parameters x batch / operation rate;
     and, between GPUs, two all-reduces a layer.
+
+    Source: arXiv:2211.05102 section 2.1, of the roofline's two sides.
     """
     accelerator, split = one.hardware.accelerator, one.engine.split
     parameters = active_parameters(one.model.shape, one.model.parameters, batch)
@@ -125,6 +127,8 @@ def prefill_s(one: Fit, prompt_tokens: int, efficiency: _Efficiency = _USUAL) ->
     """Estimate reading a prompt alone: 2 x parameters x tokens + attention, or one reading of the weights.
 
     Attention between all pairs: 2 x layers x queries' width x tokens^2, causally halved.
+
+    Source: arXiv:2211.05102 section 2.1; attention's operations as in PaLM, arXiv:2204.02311 appendix B.
     """
     shape, split = one.model.shape, one.engine.split
     attention = 2 * shape.full_layers * shape.num_heads * shape.head_dim * prompt_tokens**2
