@@ -12,7 +12,7 @@ import yaml
 from lmaas import ConfigurationError
 from lmaas.cli import _interview, main
 from lmaas.cli._errors import CommandError
-from lmaas.selection import Choice, Kind
+from lmaas.selection import Choice, Kind, Status
 from sdk.selection_worlds import TODAY
 
 _CHOICE: dict[str, Any] = {
@@ -240,3 +240,27 @@ def test_the_file_of_the_documentation_is_one(tmp_path: Path) -> None:
     choice = Choice.load(tmp_path / "choice.yaml")
     assert len(choice.candidates) == 2
     assert choice.rules.max_usd_per_month == 2000
+
+
+@pytest.mark.parametrize(
+    ("hardware", "status", "reason"),
+    [("L4", Status.PASS, "tokens of cache on L4"), ("T4", Status.FAIL, "GiB too little on each GPU of T4")],
+)
+def test_machines_are_sized_and_what_does_not_fit_fails(
+    tmp_path: Path, hardware: str, status: Status, reason: str
+) -> None:
+    model = {"platform": "lmaas", "model": "meta-llama/Llama-3.1-8B-Instruct", "hardware": hardware}
+    choice = Choice.load(write(tmp_path, candidates=[model], evidence=[], rules={}))
+    (candidate,) = choice.candidates
+    assert candidate.fleet is not None
+    assert candidate.fleet.usd_per_gpu_hour > 0
+    (option,) = choice.select().options
+    check = option.checks[0]
+    assert (check.rule, check.status) == ("fits the machines", status)
+    assert reason in check.reason
+
+
+def test_a_fleet_without_a_price_is_refused(tmp_path: Path) -> None:
+    own = {"platform": "lmaas", "model": "m", "fleet": {"gpus": 2}}
+    with pytest.raises(ConfigurationError, match="a fleet needs usd_per_gpu_hour"):
+        Choice.load(write(tmp_path, candidates=[own], evidence=[]))

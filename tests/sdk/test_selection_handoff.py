@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -110,14 +111,44 @@ def test_a_winner_that_a_gateway_cannot_reach_is_refused_and_such_a_fallback_lef
     assert "left out as a fallback: deep" in selection.gateway_config()
 
 
-def test_client_calls_the_winner_with_the_key_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+_ANSWER = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "small",
+    "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello"}},
+    ],
+}
+
+
+def asked(selection: Selection) -> str | None:
+    """What the selection's client answers to the winner's model."""
+    with selection.client(max_retries=1) as client:
+        reply = client.chat.completions.create(model="big", messages=[{"role": "user", "content": "hi"}])
+    return reply.choices[0].message.content
+
+
+def test_client_calls_the_winner_and_the_runner_up_where_it_fails_each_with_its_own_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("FIRST_API_KEY", "k-first")
+    monkeypatch.setenv("SECOND_API_KEY", "k-second")
     with respx.mock() as network:
-        route = network.get("https://api.first.example/v1/models")
-        route.respond(json={"object": "list", "data": []})
-        with chosen(hosted("first"), hosted("second")).client(max_retries=0) as client:
-            client.models.list()
-        assert route.calls[0].request.headers["authorization"] == "Bearer k-first"
+        first = network.post("https://api.first.example/v1/chat/completions").respond(503)
+        second = network.post("https://api.second.example/v1/chat/completions").respond(json=_ANSWER)
+        assert asked(chosen(hosted("first", "big"), hosted("second", "small"))) == "Hello"
+    assert first.calls[0].request.headers["authorization"] == "Bearer k-first"
+    assert second.calls[0].request.headers["authorization"] == "Bearer k-second"
+    assert json.loads(second.calls[0].request.content)["model"] == "small"
+
+
+def test_runner_up_without_a_key_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_API_KEY", "k-first")
+    monkeypatch.delenv("SECOND_API_KEY", raising=False)
+    with respx.mock() as network:
+        network.post("https://api.first.example/v1/chat/completions").respond(json=_ANSWER)
+        assert asked(chosen(hosted("first", "big"), hosted("second", "small"))) == "Hello"
 
 
 def test_client_without_its_key_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

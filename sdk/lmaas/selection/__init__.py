@@ -10,6 +10,7 @@ from lmaas.selection._preferences import Criterion, Preferences
 from lmaas.selection._rules import Check, Rules, Status
 from lmaas.selection._select import Options, select
 from lmaas.selection._selection import Option, Selection
+from lmaas.selection._sized import Sized, size
 from lmaas.selection._spending import Bill, Spending
 from lmaas.selection._task import TaskSpec
 
@@ -32,8 +33,10 @@ __all__ = [
     "Rules",
     "Score",
     "Selection",
+    "Sized",
     "Spending",
     "Status",
     "TaskSpec",
     "select",
+    "size",
 ]

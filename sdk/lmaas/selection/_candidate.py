@@ -126,10 +126,3 @@ class Candidate:
     def key_variable(self) -> str | None:
         """The environment variable with its key; None if it needs none, or nobody knows."""
         return self.api_key_env or (self.platform.auth.value.env if self.platform.auth else None)
-
-    @property
-    def rejects_all(self) -> str | None:
-        """Why it cannot be chosen at all; None if it can."""
-        if self.fit is not None and not self.fit.fits:
-            return self.fit.reason
-        return None

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,7 +36,10 @@ from lmaas.selection._preferences import Certainty, Criterion, Preferences
 from lmaas.selection._rules import Feature, Rules
 from lmaas.selection._select import Options, select
 from lmaas.selection._selection import Selection
+from lmaas.selection._sized import Sized, size
 from lmaas.selection._task import TaskSpec
+
+_SIZED: Final = ("usd_per_gpu_hour", "gpus", "engine_args")
 
 
 class _Closed(BaseModel):
@@ -95,11 +99,11 @@ class _Price(_Closed):
 
 
 class _Fleet(_Closed):
-    usd_per_gpu_hour: float
-    gpus: int = 1
+    usd_per_gpu_hour: float | None = None
+    gpus: int | None = None
     spares: int = 0
     max_replicas: int = 1
-    engine_args: tuple[str, ...] = ()
+    engine_args: tuple[str, ...] | None = None
 
 
 class _Overheads(_Closed):
@@ -116,6 +120,7 @@ class _Candidate(_Closed):
     base_url: str | None = None
     api_key_env: str | None = None
     price: _Price | None = None
+    hardware: str | None = None
     fleet: _Fleet | None = None
     overheads: _Overheads = _Overheads()
     attested: dict[str, bool] = Field(default_factory=dict)
@@ -175,7 +180,8 @@ def _load(path: Path, today: date | None) -> Choice:
     catalogue = Catalogue.load(
         path.parent / told.catalogue if isinstance(told.catalogue, str) else told.catalogue, today=today
     )
-    candidates = tuple(_candidate(one, catalogue, path) for one in told.candidates)
+    workload = _workload(told.workload, path)
+    candidates = tuple(_candidate(one, catalogue, workload, path) for one in told.candidates)
     measured = read_evidence([path.parent / name for name in told.evidence], candidates)
     own = {
         candidate.name: tuple(Evidence.from_dict(each) for each in one.evidence)
@@ -183,7 +189,7 @@ def _load(path: Path, today: date | None) -> Choice:
     }
     return Choice(
         task=TaskSpec(**told.task.model_dump()),
-        workload=_workload(told.workload, path),
+        workload=workload,
         rules=Rules(**told.rules.model_dump()),
         preferences=_preferences(told.preferences, path),
         candidates=candidates,
@@ -229,7 +235,7 @@ def _preferences(told: _Preferences, path: Path) -> Preferences:
     return Preferences.weighing(weights or dict.fromkeys(Score, 1.0), anchors, told.certainty)
 
 
-def _candidate(told: _Candidate, catalogue: Catalogue, path: Path) -> Candidate:
+def _candidate(told: _Candidate, catalogue: Catalogue, workload: Workload, path: Path) -> Candidate:
     known = {platform.id for platform in catalogue.platforms}
     if told.platform not in known and told.base_url is not None:
         platform = Platform(id=told.platform, name=told.platform)
@@ -241,13 +247,31 @@ def _candidate(told: _Candidate, catalogue: Catalogue, path: Path) -> Candidate:
     if told.price is not None:
         given = told.price.model_dump() | {"source": told.price.source or path.name}
         offer = replace(offer, price=Price(**given), other_prices=())  # a contract is no matter of opinion
+    sized = None if told.hardware is None else size(told.model, told.hardware, _longest_tokens(workload))
     return Candidate(
         name=told.name or base.name,
         platform=base.platform,
         offer=offer,
         base_url=told.base_url,
         api_key_env=told.api_key_env,
-        fleet=None if told.fleet is None else Fleet(**told.fleet.model_dump()),
+        fleet=_fleet(told.fleet, sized, path),
+        fit=sized,
         overheads=Overheads(**told.overheads.model_dump()),
         attested={name: Sourced(value, path.name) for name, value in told.attested.items()},
     )
+
+
+def _longest_tokens(workload: Workload) -> int:
+    """Return how many tokens a sequence may need: the 99th percentiles of prompts and answers together."""
+    return ceil(workload.prompt_tokens.quantile(0.99) + workload.output_tokens.quantile(0.99))
+
+
+def _fleet(told: _Fleet | None, sized: Sized | None, path: Path) -> Fleet | None:
+    """Return the machines, with what the file leaves to sizing."""
+    if told is None and sized is None:
+        return None
+    found = {} if sized is None else {name: getattr(sized, name) for name in _SIZED}
+    given = {} if told is None else told.model_dump(exclude_none=True)
+    if "usd_per_gpu_hour" not in found | given:
+        raise ConfigurationError(f"{path.name}: a fleet needs usd_per_gpu_hour, or hardware that has a price")
+    return Fleet(**found | given)

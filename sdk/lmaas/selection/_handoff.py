@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 from lmaas import LMaaS
 from lmaas.errors import ConfigurationError
+from lmaas.routing import Endpoint
 from lmaas.selection._candidate import Candidate
 from lmaas.selection._spending import replicas
 
@@ -22,11 +24,31 @@ _NANO: Final = Decimal("1e-9")
 
 
 def client_of(selection: Selection, options: Mapping[str, Any]) -> LMaaS:
-    """Return a client of the winner; `options` are further arguments of `LMaaS`, and come before ours."""
-    candidate = _winner(selection).candidate
+    """Return a client of the winner, with the runner-up in its place where it fails before the first byte.
+
+    A runner-up without an address or a key is left out. `options` are further arguments of `LMaaS`.
+    """
+    winner = _winner(selection).candidate
+    endpoints = [_endpoint(winner, winner)]
+    if selection.runner_up is not None:
+        with contextlib.suppress(ConfigurationError):
+            endpoints.append(_endpoint(selection.runner_up.candidate, winner))
+    return LMaaS(platforms=endpoints, strategy="order", **options)
+
+
+def _endpoint(candidate: Candidate, winner: Candidate) -> Endpoint:
+    """Return where a candidate is called, by the name that the winner's model has."""
     if candidate.url is None or "{" in candidate.url:
         raise ConfigurationError(f"{candidate.name}: nobody knows where its calls go; give it a base_url")
-    return LMaaS(**{"base_url": candidate.url, "api_key": _key(candidate), **options})
+    offer = candidate.offer
+    return Endpoint(
+        name=candidate.name,
+        base_url=candidate.url,
+        api_key=_key(candidate),
+        models={winner.offer.model: offer.model},
+        price=offer.price,
+        context_tokens=offer.context_tokens.value if offer.context_tokens else None,
+    )
 
 
 def _key(candidate: Candidate) -> str | None:

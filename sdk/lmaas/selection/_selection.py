@@ -128,7 +128,7 @@ class Selection:
         raise KeyError(name)
 
     def client(self, **options: Any) -> LMaaS:
-        """Return a client of the winner's platform, with the key from its environment variable.
+        """Return a client of the winner, with the runner-up where it fails; keys are the environment's.
 
         Raises:
             ConfigurationError: there is no winner, or nobody knows where its calls go.
