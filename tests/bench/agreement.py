@@ -1,7 +1,7 @@
 """Do `lmaas bench` and `vllm bench serve` tell the same of the same gateway and engine?
 
-Both send the same prompts, at the same even rate, for answers of the same length, in turns. What each round
-told is compared by the medians of all rounds. `vllm bench serve` is the engine environment's own.
+Both send prompts of the same length, at the same even rate, for answers of the same length, in turns. What
+each round told is compared by the medians of all rounds. `vllm bench serve` is the engine environment's own.
 
     python tests/bench/agreement.py http://127.0.0.1:8000/v1 smollm2-135m-instruct \\
         --engine-python PYTHON --tokenizer FOLDER --rounds 4 --calls 60 --rate 2
@@ -30,46 +30,32 @@ FIGURES = (
     "tokens_per_s",
 )
 LIMIT = 0.05
-_SENTENCES = (
-    "The old bridge over the river was closed in the winter of that year.",
-    "A teacher from the village measured the stones and wrote a letter.",
-    "Nobody answered it, but the market moved to the other side.",
-    "In spring the engine of the ferry failed, and people walked again.",
+# The `vllm` command asks for the metadata of a package that the CPU build has under another name.
+_VLLM_BENCH_SERVE = (
+    "from vllm.benchmarks.serve import add_cli_args, main; "
+    "from vllm.utils.argparse_utils import FlexibleArgumentParser; "
+    "parser = FlexibleArgumentParser(); add_cli_args(parser); main(parser.parse_args())"
 )
 
 
-def prompts(count: int) -> list[str]:
-    """Return texts that have no beginning in common."""
-    return [
-        f"Story {number}. " + " ".join(_SENTENCES[(number + n) % 4] for n in range(3))
-        for number in range(count)
-    ]
+def write_workload(folder: Path, options: argparse.Namespace, prompt_tokens: float) -> Path:
+    """Write our description of the load: their lengths and rate, and their even arrivals."""
+    path = folder / "ours.json"
+    lengths = {"prompt_tokens": round(prompt_tokens), "output_tokens": options.tokens}
+    path.write_text(json.dumps({**lengths, "calls_per_s": options.rate, "burstiness": 0.001}))
+    return path
 
 
-def write_inputs(folder: Path, options: argparse.Namespace) -> tuple[Path, Path]:
-    """Write the prompts as both tools read them; ours with the rate and the length beside them."""
-    texts = prompts(options.calls)
-    theirs = folder / "theirs.jsonl"
-    theirs.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
-    log = folder / "ours.jsonl"
-    bodies = [{"messages": [{"role": "user", "content": text}]} for text in texts]
-    log.write_text("".join(json.dumps(body) + "\n" for body in bodies))
-    ours = folder / "ours.json"
-    described = {"prompts": log.name, "output_tokens": options.tokens, "burstiness": 0.001}
-    ours.write_text(json.dumps({**described, "calls_per_s": options.rate}))
-    return theirs, ours
-
-
-def run_theirs(options: argparse.Namespace, dataset: Path, folder: Path) -> dict[str, float]:
+def run_theirs(options: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Run `vllm bench serve` once."""
     command = [
         options.engine_python,
         "-c",
-        "import sys; from vllm.entrypoints.cli.main import main; sys.exit(main())",
-        *("bench", "serve", "--backend", "openai-chat", "--endpoint", "/v1/chat/completions"),
+        _VLLM_BENCH_SERVE,
+        *("--backend", "openai-chat", "--endpoint", "/v1/chat/completions"),
         *("--base-url", options.url.removesuffix("/v1"), "--model", options.model),
-        *("--tokenizer", options.tokenizer, "--dataset-name", "custom", "--dataset-path", str(dataset)),
-        *("--custom-output-len", str(options.tokens), "--skip-chat-template", "--disable-shuffle"),
+        *("--tokenizer", options.tokenizer, "--dataset-name", "random", "--random-range-ratio", "0"),
+        *("--random-input-len", str(options.prompt_tokens), "--random-output-len", str(options.tokens)),
         *("--num-prompts", str(options.calls), "--request-rate", str(options.rate), "--burstiness", "inf"),
         *("--ignore-eos", "--temperature", "0", "--percentile-metrics", "ttft,tpot,itl,e2el"),
         *("--disable-tqdm", "--save-result", "--result-dir", str(folder), "--result-filename", "theirs.json"),
@@ -87,6 +73,7 @@ def run_theirs(options: argparse.Namespace, dataset: Path, folder: Path) -> dict
         "tpot_mean_ms": told["mean_tpot_ms"],
         "e2e_p50_ms": told["median_e2el_ms"],
         "tokens_per_s": told["output_throughput"],
+        "prompt_tokens": told["total_input_tokens"] / told["completed"],
     }
 
 
@@ -148,6 +135,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=60)
     parser.add_argument("--rate", type=float, default=2.0)
     parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--prompt-tokens", type=int, default=64)
     return parser.parse_args(arguments)
 
 
@@ -158,13 +146,14 @@ def main() -> int:
     theirs: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
-        dataset, workload = write_inputs(folder, options)
         for number in range(options.rounds):
-            for is_ours in (True, False) if number % 2 == 0 else (False, True):
+            # The first round of theirs tells how long their prompts are with the chat template.
+            for is_ours in (False, True) if number % 2 == 0 else (True, False):
                 if is_ours:
+                    workload = write_workload(folder, options, theirs[0]["prompt_tokens"])
                     ours.append(run_ours(options, workload, folder / f"ours-{number}"))
                 else:
-                    theirs.append(run_theirs(options, dataset, folder))
+                    theirs.append(run_theirs(options, folder))
             sys.stderr.write(f"round {number + 1}: {ours[-1]} against {theirs[-1]}\n")
     rows = compare(ours, theirs)
     sys.stdout.write("| figure | lmaas bench | vllm bench serve | difference | spread of rounds |\n")

@@ -19,8 +19,8 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     ),
     "itl": (
         "inter-token latency: time between two such chunks of one answer, without the wait for the first, "
-        "all gaps of all calls together (as in vllm bench serve and GuideLLM; a server that sends several "
-        "tokens in a chunk has longer gaps)"
+        "all gaps of all calls together (vllm bench serve counts one more, of about 0, between the role and "
+        "the first text of a chat; a server that sends several tokens in a chunk has longer gaps)"
     ),
     "tpot": (
         "time per output token: (end-to-end - TTFT) / (output tokens - 1) of each call, tokens as the server "
