@@ -73,7 +73,7 @@ def interval_of(evidence: Evidence) -> Interval:
     interval is a claim as well; without an interval the widths of the metric's family apply.
     """
     family = METRICS[evidence.metric].family
-    if family in _MARGINS or evidence.value <= 0:
+    if family in _MARGINS or min(evidence.value, 1 if evidence.low is None else evidence.low) <= 0:
         return _added(evidence, family)
     return _multiplied(evidence, family)
 
@@ -89,7 +89,7 @@ def _multiplied(evidence: Evidence, family: Family) -> Interval:
 def _ratio(upper: float | None, lower: float | None, grade: Grade, floor: float) -> float:
     if upper is None or lower is None:
         return floor
-    stated = (upper / lower if lower > 0 else 1000.0) ** _STRETCH[grade]
+    stated = (upper / lower) ** _STRETCH[grade]
     return float(stated if grade <= Grade.B else max(stated, floor))
 
 
