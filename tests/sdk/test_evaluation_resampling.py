@@ -42,8 +42,9 @@ def test_the_same_answers_differ_by_nothing_and_one_seed_draws_alike() -> None:
     values = rows(*[1.0, 0.0] * 20)
     first, second = (Resampler(40, seed=5).scores(ACCURACY, values) for _ in range(2))
     assert (first == second).all()
-    found = difference_of(ACCURACY, (0.5, 0.5), (first, second))
-    assert (found.value, found.low, found.high, found.p_value, found.is_clear) == (0, 0, 0, 1, False)
+    found = difference_of(ACCURACY, (0.5, 0.5), (first, second), 40)
+    assert (found.value, found.p_value, found.is_clear) == (0, 1, False)
+    assert -found.low == found.high == pytest.approx(wilson(0.0, 40)[1])
 
 
 def test_pairing_shows_a_difference_that_unpaired_intervals_hide() -> None:
@@ -55,7 +56,7 @@ def test_pairing_shows_a_difference_that_unpaired_intervals_hide() -> None:
         interval_of(ACCURACY, rows(*each), drawn) for each, drawn in zip((better, worse), scores, strict=True)
     )
     assert one.low < other.high
-    found = difference_of(ACCURACY, (one.value, other.value), (scores[0], scores[1]))
+    found = difference_of(ACCURACY, (one.value, other.value), (scores[0], scores[1]), 100)
     assert found.value == pytest.approx(0.04)
     assert found.is_clear == (found.low > 0)
     assert found.p_value < 0.06
@@ -64,7 +65,7 @@ def test_pairing_shows_a_difference_that_unpaired_intervals_hide() -> None:
 def test_of_an_error_less_is_better() -> None:
     resampler = Resampler(50)
     low, high = (resampler.scores(ERROR, rows(*[each] * 50)) for each in (0.1, 0.4))
-    assert difference_of(ERROR, (0.1, 0.4), (low, high)).value == pytest.approx(0.3)
+    assert difference_of(ERROR, (0.1, 0.4), (low, high), 50).value == pytest.approx(0.3)
 
 
 def test_noise_that_is_doubled_widens_the_interval() -> None:
@@ -81,3 +82,25 @@ def test_noise_that_is_doubled_widens_the_interval() -> None:
 def test_many_examples_are_drawn_in_pieces_that_draw_the_same() -> None:
     values = rows(*[float(index % 3 == 0) for index in range(5000)])
     assert Resampler(5000, draws=900).scores(ACCURACY, values).shape == (900,)
+
+
+@pytest.mark.parametrize(
+    ("examples", "is_clear"), [(1, False), (3, False), (5, False), (6, True), (20, True)]
+)
+def test_a_few_examples_that_all_agree_tell_no_difference(examples: int, *, is_clear: bool) -> None:
+    resampler = Resampler(examples)
+    right, wrong = (resampler.scores(ACCURACY, rows(*[each] * examples)) for each in (1.0, 0.0))
+    found = difference_of(ACCURACY, (1.0, 0.0), (right, wrong), examples)
+    assert found.is_clear is is_clear
+    assert found.low < found.value == found.high == 1.0
+    assert found.p_value >= 2.0 ** (1 - examples)  # of the exact test of signs
+    turned = difference_of(ERROR, (1.0, 0.0), (right, wrong), examples)
+    assert (turned.low, turned.high) == (-found.high, -found.low)
+
+
+def test_two_graded_examples_tell_no_difference_either() -> None:
+    resampler = Resampler(2)
+    better, worse = (resampler.scores(ACCURACY, rows(*values)) for values in ((0.9, 0.8), (0.3, 0.4)))
+    found = difference_of(ACCURACY, (0.85, 0.35), (better, worse), 2)
+    assert found.low > 0
+    assert (found.is_clear, found.p_value) == (False, 0.5)

@@ -13,6 +13,7 @@ from lmaas.evaluation._metric import Array, Metric
 
 CONFIDENCE: Final = 0.95
 _Z: Final = 1.959963984540054
+_NO_WIDTH: Final = 1e-12
 _CELLS: Final = 4_000_000
 """How many counts are held at once: 32 MB."""
 
@@ -32,7 +33,8 @@ class Difference:
 
     Attributes:
         value: Above 0 where the first is better, also for errors, of which less is better.
-        p_value: Two-sided; how often a difference so far from 0 the other way is drawn.
+        p_value: Two-sided; how often a difference so far from 0 the other way is drawn, and never below
+            what the signs of so few differences could show.
     """
 
     value: float
@@ -42,8 +44,8 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval does not hold 0."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval does not hold 0, and there are examples enough to say so."""
+        return (self.low > 0 or self.high < 0) and self.p_value <= 1 - CONFIDENCE
 
 
 class Resampler:
@@ -86,20 +88,34 @@ def interval_of(metric: Metric, rows: Array, scores: Array) -> Interval:
     """
     value = float(metric.score(rows.sum(0)))
     low, high = _percentiles(scores)
-    if high - low < 1e-12:
+    if high - low < _NO_WIDTH:
         span = metric.top - metric.bottom
         low, high = wilson((value - metric.bottom) / span, len(rows))
         low, high = metric.bottom + low * span, metric.bottom + high * span
     return Interval(value, min(low, value), max(high, value))
 
 
-def difference_of(metric: Metric, values: tuple[float, float], scores: tuple[Array, Array]) -> Difference:
-    """Return how much better the first candidate is than the second."""
+def difference_of(
+    metric: Metric, values: tuple[float, float], scores: tuple[Array, Array], examples: int
+) -> Difference:
+    """Return how much better the first candidate is than the second.
+
+    Where every draw differs by the same, as with a single example, the interval is made of Wilson's for the
+    examples that speak for the first, and for those that speak for the second.
+    """
     sign = 1.0 if metric.is_higher_better else -1.0
     drawn = sign * (scores[0] - scores[1])
     low, high = _percentiles(drawn)
     value = sign * (values[0] - values[1])
-    return Difference(value, min(low, value), max(high, value), _p_value(drawn))
+    if high - low < _NO_WIDTH:
+        span = metric.top - metric.bottom
+        low, high = (span * end for end in _wilson_difference(value / span, examples))
+    return Difference(value, min(low, value), max(high, value), _p_value(drawn, examples))
+
+
+def _wilson_difference(share: float, n: int) -> tuple[float, float]:
+    first, second = wilson(share, n), wilson(-share, n)
+    return first[0] - second[1], first[1] - second[0]
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -120,7 +136,7 @@ def _percentiles(scores: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _p_value(drawn: Array) -> float:
+def _p_value(drawn: Array, examples: int) -> float:
     sides: Sequence[float] = [float((drawn <= 0).mean()), float((drawn >= 0).mean())]
-    # Never 0: so many draws cannot tell less than one in as many.
-    return min(1.0, max(2 * min(sides), 1 / len(drawn)))
+    # So many draws cannot tell less than one in as many; n signs that all agree are one chance in 2^(n - 1).
+    return min(1.0, max(2 * min(sides), 1 / len(drawn), 2.0 ** (1 - examples)))

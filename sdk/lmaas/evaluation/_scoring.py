@@ -118,7 +118,8 @@ def _comparisons(
     for place, first in enumerate(order):
         for second in order[place + 1 :]:
             pair = rows[first].scores[metric.name].value, rows[second].scores[metric.name].value
-            difference = difference_of(metric, pair, (drawn[first, metric.name], drawn[second, metric.name]))
+            scores = drawn[first, metric.name], drawn[second, metric.name]
+            difference = difference_of(metric, pair, scores, len(rows[first].outcomes))
             found.append(Comparison(metric.name, rows[first].name, rows[second].name, difference))
     return found
 
