@@ -12,8 +12,19 @@ import pytest
 from rich.console import Console
 
 from lmaas import AsyncLMaaS, LMaaS, ModelNotFoundError, Price
-from lmaas.evaluation import Candidate, Dataset, EvaluationError, Report, evaluate, evaluate_async
+from lmaas.evaluation import (
+    Candidate,
+    Dataset,
+    EvaluationError,
+    Outcome,
+    Prediction,
+    Report,
+    Scored,
+    evaluate,
+    evaluate_async,
+)
 from lmaas.evidence import Grade
+from lmaas.platforms import PriceTier
 from sdk.fake_vllm import BASE, FakeEngine, likes
 from sdk.task_fixtures import client, engine
 
@@ -225,3 +236,21 @@ def test_a_price_in_another_currency_is_no_price_in_dollars(engine: FakeEngine, 
     report: Report = evaluate("classification", PETS, [Candidate("m", price=price)], client=client, draws=200)
     assert report.candidates[0].usd_per_call is None
     assert [one.metric for one in report.evidence()["m"]] == ["quality", "parse_failure_rate"]
+
+
+def test_each_call_is_priced_by_its_own_length_and_a_failed_one_is_not_free() -> None:
+    price = Price(
+        Decimal(1),
+        Decimal(2),
+        "contract",
+        date(2026, 1, 1),
+        tiers=(PriceTier(1500, Decimal(100), Decimal(100)),),
+    )
+    answered = Outcome(Prediction("cat"), prompt_tokens=1000, completion_tokens=500)
+    failed = Outcome(Prediction(None), "call", "gone")
+    rows = [
+        Scored.of_candidate(Candidate("m", price=price), some)
+        for some in ([answered, answered, failed], [failed])
+    ]
+    assert rows[0].usd_per_call == pytest.approx((1000 * 1 + 500 * 2) / 1e6)
+    assert rows[1].usd_per_call is None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from lmaas._cost import TokenCounts
 from lmaas.evaluation._metric import Array, Metric
 from lmaas.evaluation._outcome import Outcome
 from lmaas.evaluation._resampling import Difference, Interval, Resampler, difference_of, interval_of
 
 if TYPE_CHECKING:
+    from lmaas._cost import Price
     from lmaas.evaluation._candidate import Candidate
     from lmaas.evaluation._kind import Baseline
 
@@ -25,7 +26,8 @@ class Scored:
         model: The model's; None for the baseline.
         outcomes: Of each example, in order.
         scores: By the metric's name; a metric that its answers do not have is not there.
-        usd_per_call: Of the mean example; None without a price, or with one in another currency.
+        usd_per_call: Of the mean example that has a count of tokens; None without a price, or with one in
+            another currency, or where no example has a count.
     """
 
     name: str
@@ -125,11 +127,15 @@ def _comparisons(
 
 
 def _usd_per_call(candidate: Candidate[Any], outcomes: Sequence[Outcome]) -> float | None:
-    price = candidate.price
-    if price is None or price.currency != "USD" or not outcomes:
+    # A failure has no count of tokens: taken as free, it would make cheap who fails.
+    counted = [one for one in outcomes if one.prompt_tokens or one.completion_tokens]
+    if candidate.price is None or candidate.price.currency != "USD" or not counted:
         return None
-    tokens = TokenCounts(
-        round(sum(one.prompt_tokens for one in outcomes)),
-        output_tokens=round(sum(one.completion_tokens for one in outcomes)),
-    )
-    return float(price.of(tokens).amount) / len(outcomes)
+    return fmean(_usd(candidate.price, one) for one in counted)
+
+
+def _usd(price: Price, one: Outcome) -> float:
+    # Each by itself: all together would reach the tier of long prompts. Tokens may be shares of a call's.
+    rates = price.at(round(one.prompt_tokens))
+    read_usd = one.prompt_tokens * float(rates.input_per_million)
+    return (read_usd + one.completion_tokens * float(rates.output_per_million)) / 1e6
