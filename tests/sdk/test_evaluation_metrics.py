@@ -17,6 +17,7 @@ from sacrebleu.metrics.chrf import CHRF
 from lmaas.evaluation._label_metrics import calibration_error, calibration_rows, label_metrics
 from lmaas.evaluation._metric import Metric, Prediction
 from lmaas.evaluation._ranking_metrics import ndcg, ranking_metrics, recall
+from lmaas.evaluation._retrieval_kind import _best
 from lmaas.evaluation._rouge import rouge, rouge_metrics, tokens
 from lmaas.evaluation._span_metrics import set_metrics
 from lmaas.evaluation._translation_metrics import translation_metrics
@@ -56,6 +57,21 @@ def test_label_metrics_of_a_case_worked_by_hand() -> None:
     above = 5 * 8 - (3 * 3 + 4 * 4)
     below = math.sqrt((64 - 9 - 16 - 1) * (64 - 9 - 16 - 1))
     assert found["mcc"] == pytest.approx(above / below)
+
+
+def test_a_label_that_no_example_has_does_not_spoil_a_perfect_macro_f1() -> None:
+    gold = ["positive", "negative", "positive"]
+    metrics = label_metrics(gold, ["positive", "neutral", "negative"])
+    assert values(metrics, gold)["macro_f1"] == 1
+    # Saying it costs the recall of the label that was right.
+    assert values(metrics, ["positive", "neutral", "positive"])["macro_f1"] == 0.5
+
+
+def test_many_labels_take_memory_by_label_and_not_by_pairs_of_labels() -> None:
+    labels = [f"intent {number}" for number in range(150)]
+    rows = label_metrics(labels, labels)[0].statistics([Prediction(label) for label in labels])
+    assert rows is not None
+    assert rows.shape == (150, 3 * 150)
 
 
 def test_two_class_mcc_is_the_usual_formula() -> None:
@@ -157,6 +173,14 @@ def test_translation_metrics_are_sacrebleus_own(
     assert metrics[1].score(draws).shape == (3,)
 
 
+@pytest.mark.parametrize(
+    "target", ["zh", "zh_CN", "ZH-Hant", "Simplified Chinese", "简体中文", "普通话", "cmn"]
+)
+def test_bleu_cuts_chinese_at_characters_whatever_it_is_called(target: str) -> None:
+    assert "tok:zh" in translation_metrics(["大米"], [target])[1].definition
+    assert "tok:13a" in translation_metrics(["大米"], ["Zhuang"])[1].definition
+
+
 def test_ndcg_and_recall_worked_by_hand() -> None:
     grades = {4: 3, 7: 1, 9: 2}
     best = 3 + 2 / math.log2(3) + 1 / 2
@@ -165,3 +189,9 @@ def test_ndcg_and_recall_worked_by_hand() -> None:
     found = values(ranking_metrics([grades, {0: 1}]), [[4, 9, 7], None])
     assert found["ndcg_at_10"] == 0.5
     assert found["recall_at_1"] == 0.5
+
+
+def test_a_model_that_tells_no_document_apart_gains_nothing_by_their_order() -> None:
+    documents = [f"text {number}" for number in range(200)]
+    assert sorted(_best([0.5] * 200, documents)) != list(range(10))
+    assert _best([0.1, 0.9, 0.5], documents[:3]) == [1, 2, 0]

@@ -14,25 +14,27 @@ BINS = 10
 
 def label_metrics(gold: Sequence[str], labels: Sequence[str]) -> tuple[Metric, ...]:
     """Return the metrics for examples whose right labels are `gold`. No answer is a wrong answer."""
+    used = frozenset(gold)
+    had = [at for at, label in enumerate(labels) if label in used]
 
-    def confusion(predictions: Sequence[Prediction]) -> Array:
-        return confusion_rows(gold, [prediction.value for prediction in predictions], labels)
+    def counts(predictions: Sequence[Prediction]) -> Array:
+        return label_rows(gold, [prediction.value for prediction in predictions], labels)
 
     def shaped(sums: Array) -> Array:
-        return sums.reshape(*sums.shape[:-1], len(labels), len(labels) + 1)
+        return sums.reshape(*sums.shape[:-1], len(labels), 3)
 
     return (
         Metric(
             "macro_f1",
-            "mean of the labels' F1, each label alike; a label nobody said or had counts 0",
-            confusion,
-            lambda sums: macro_f1(shaped(sums)),
+            "mean F1 of the labels that the examples have, each label alike",
+            counts,
+            lambda sums: macro_f1(shaped(sums)[..., had, :]),
         ),
         mean_of("accuracy", "share of right labels", lambda made: _right(gold, made)),
         Metric(
             "mcc",
             "Matthews correlation of many classes (Gorodkin 2004), -1 to 1; 0 is no better than chance",
-            confusion,
+            counts,
             lambda sums: matthews(shaped(sums)),
             bottom=-1.0,
         ),
@@ -50,35 +52,39 @@ def _right(gold: Sequence[str], predictions: Sequence[Prediction]) -> list[float
     return [float(made.value == label) for label, made in zip(gold, predictions, strict=True)]
 
 
-def confusion_rows(gold: Sequence[str], said: Sequence[str | None], labels: Sequence[str]) -> Array:
-    """Return a one-hot row an example: right label by said label, the last column for none of them."""
+def label_rows(gold: Sequence[str], said: Sequence[str | None], labels: Sequence[str]) -> Array:
+    """Return for each example, by label: whether it was right, was had, and was said.
+
+    Their sums are all that F1 and Matthews correlation need of a confusion matrix, whose cells for each
+    example would be many where labels are.
+    """
     index = {label: at for at, label in enumerate(labels)}
-    width = len(labels) + 1
-    rows = np.zeros((len(gold), len(labels) * width))
+    rows = np.zeros((len(gold), len(labels), 3))
     for row, label, word in zip(rows, gold, said, strict=True):
-        row[index[label] * width + index.get(word or "", len(labels))] = 1.0
-    return rows
+        row[index[label], 1] = 1.0
+        if word in index:
+            row[index[label], 0] = float(word == label)
+            row[index[word], 2] = 1.0
+    return rows.reshape(len(gold), len(labels) * 3)
 
 
-def macro_f1(confusion: Array) -> Array:
-    """Return the mean F1 of the labels of confusion matrices, right labels by said labels."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    had = confusion.sum(-1)
-    said = confusion.sum(-2)[..., :-1]
-    f1: Array = ratio(2 * right, had + said).mean(-1)
+def macro_f1(counts: Array) -> Array:
+    """Return the mean F1 of labels, of counts of right, had and said."""
+    f1: Array = ratio(2 * counts[..., 0], counts[..., 1] + counts[..., 2]).mean(-1)
     return f1
 
 
-def matthews(confusion: Array) -> Array:
+def matthews(counts: Array) -> Array:
     """Return Matthews correlation; 0 where all examples have, or all answers are, one label.
 
-    Source: Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient", 2004.
+    Source: Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient", 2004;
+    no answer is one more category of answers.
     """
-    had, said = confusion.sum(-1), confusion.sum(-2)
+    right, had, said = counts[..., 0].sum(-1), counts[..., 1], counts[..., 2]
     total = had.sum(-1)
-    right = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
-    above = right * total - (had * said[..., :-1]).sum(-1)
-    below = (total**2 - (had**2).sum(-1)) * (total**2 - (said**2).sum(-1))
+    unsaid = total - said.sum(-1)
+    above = right * total - (had * said).sum(-1)
+    below = (total**2 - (had**2).sum(-1)) * (total**2 - (said**2).sum(-1) - unsaid**2)
     return ratio(above, np.sqrt(below))
 
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
+from zlib import crc32
 
 from lmaas.evaluation._examples import Example, Query
 from lmaas.evaluation._kind import Baseline, Kind, Unit
@@ -71,7 +72,7 @@ def _plan(job: Job, queries: Sequence[str], documents: Sequence[str]) -> Plan[Ra
     found = yield from embed(job, [*documents, *queries])
     vectors = found.vectors[: len(documents)]
     asked = found.vectors[len(documents) :]
-    rankings = [tuple(_best([dot(one, vector) for vector in vectors])) for one in asked]
+    rankings = [tuple(_best([dot(one, vector) for vector in vectors], documents)) for one in asked]
     return Rankings(rankings=tuple(rankings))
 
 
@@ -91,8 +92,16 @@ def bm25(query: str, documents: Sequence[str]) -> list[int]:
             often = count[word]
             length = _K1 * (1 - _B + _B * count.total() / mean)
             scores[index] += weight * often * (_K1 + 1) / (often + length)
-    return [index for index in _best(scores) if scores[index] > 0]
+    return [index for index in _best(scores, documents) if scores[index] > 0]
 
 
-def _best(scores: Sequence[float]) -> list[int]:
-    return sorted(range(len(scores)), key=lambda index: (-scores[index], index))[:DEPTH]
+def _best(scores: Sequence[float], documents: Sequence[str]) -> list[int]:
+    """Return the first documents, the best first.
+
+    Ties go by what the texts hash to: by their order, a model that tells nothing apart would find all where
+    examples name what is relevant first.
+    """
+    by_score = sorted(
+        range(len(scores)), key=lambda index: (-scores[index], crc32(documents[index].encode()), index)
+    )
+    return by_score[:DEPTH]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from lmaas.evaluation._metric import Array, Metric, Prediction
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as Sacre
+
+_CODES: Final = frozenset({"zh", "zho", "chi", "cmn", "yue"})
+_NAMES: Final = ("chinese", "mandarin", "cantonese", "中文", "汉语", "漢語", "华语", "华文", "普通话", "国语")
 
 
 def translation_metrics(references: Sequence[str], targets: Sequence[str]) -> tuple[Metric, ...]:
@@ -35,8 +38,9 @@ def translation_metrics(references: Sequence[str], targets: Sequence[str]) -> tu
 
 
 def is_chinese(target: str) -> bool:
-    """Tell whether a target language is Chinese, as a code or a name."""
-    return target.lower().partition("-")[0] in {"zh", "chinese", "中文", "汉语"}
+    """Tell whether a target language is Chinese, as a code such as "zh_CN" or as a name."""
+    name = target.strip().casefold()
+    return name.replace("_", "-").partition("-")[0] in _CODES or any(word in name for word in _NAMES)
 
 
 def _metric(name: str, scorer: Sacre, references: Sequence[str]) -> Metric:
