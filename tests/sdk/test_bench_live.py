@@ -60,6 +60,11 @@ def test_quantile_in_the_last_bucket_is_not_known() -> None:
     assert estimate.value == pytest.approx(0.15)
 
 
+def test_labels_are_read_as_they_were_written_and_gauges_without_a_value_left_out() -> None:
+    found = samples_of('a{model="c:\\\\new \\"x\\""} 2\nb{model="m"} NaN\n')
+    assert [(one.name, one.labels) for one in found] == [("a", {"model": 'c:\\new "x"'})]
+
+
 def test_text_that_is_none_of_metrics_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="line 1"):
         samples_of("<html>")

@@ -195,8 +195,8 @@ def test_cap_wants_a_price_in_dollars() -> None:
 
 
 def test_cap_counts_what_calls_under_way_may_still_cost() -> None:
-    budget = Budget(0.001, {"a": PRICE})
-    prompt = Prompt({"prompt": "x" * 10}, 20)  # at most 10 tokens in and 20 out: 0.0005 USD
+    budget = Budget(0.0013, {"a": PRICE})
+    prompt = Prompt({"prompt": "x" * 10}, 20)  # 24 bytes as JSON and at most 20 tokens out: 0.00064 USD
     assert budget.reserve("a", prompt)
     assert budget.reserve("a", prompt)
     assert not budget.reserve("a", prompt)
@@ -204,6 +204,9 @@ def test_cap_counts_what_calls_under_way_may_still_cost() -> None:
     assert budget.spent_usd == pytest.approx(50e-6)
     assert not budget.reserve("a", prompt)
     assert not Budget(0.01, {"a": PRICE}).reserve("a", Prompt({"prompt": "x"}))  # an answer without a limit
+    assert not Budget(0.0013, {"a": PRICE}).reserve("a", Prompt({"prompt": "x", "n": 4}, 20))
+    tools = Prompt({"prompt": "x", "tools": [{"type": "function", "function": {"name": "y" * 200}}]}, 20)
+    assert not Budget(0.0013, {"a": PRICE}).reserve("a", tools)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +218,11 @@ def test_cap_counts_what_calls_under_way_may_still_cost() -> None:
         ({"rates": (0.0,)}, "calls a second above 0"),
         ({"blocks": 0}, "at least 1 block"),
         ({"measured_s": 0}, "above 0"),
+        ({"rates": (float("inf"),)}, "calls a second above 0"),
+        ({"rates": (1.0, float("nan"))}, "calls a second above 0"),
+        ({"measured_s": float("inf")}, "above 0"),
+        ({"warmup_s": float("nan")}, "0 s or more"),
+        ({"max_usd": float("nan")}, "spending cap"),
     ],
 )
 def test_plan_that_cannot_work_says_why(changes: dict[str, Any], told: str) -> None:
@@ -278,6 +286,7 @@ def test_targets_are_platforms_of_the_catalogue_or_urls(monkeypatch: pytest.Monk
         ("openai/gpt-4o", "set the environment variable OPENAI_API_KEY"),
         ("nowhere/m", "no platform 'nowhere'"),
         ("empty/m", "is not known"),
+        ("near=http://bob:hunter2@10.0.0.5/v1", "give the key as LMAAS_API_KEY"),
     ],
 )
 def test_target_that_cannot_be_called_says_what_to_do(
@@ -288,6 +297,7 @@ def test_target_that_cannot_be_called_says_what_to_do(
     with pytest.raises(ConfigurationError) as caught:
         target_of(spec, catalogue)
     assert told in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def legs_of(label: str, ttft_s: float, rates: Sequence[float] = (1.0, 2.0), model: str = "m") -> list[Leg]:

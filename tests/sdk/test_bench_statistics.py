@@ -201,3 +201,12 @@ def test_slope_is_one_where_goodput_keeps_pace_and_none_of_one_level() -> None:
 
 def test_grades_of_measurements_are_the_best() -> None:
     assert Grade.A < Grade.B
+
+
+def test_very_many_calls_are_drawn_less_often_and_not_out_of_memory() -> None:
+    many = Resampling([60_000, 40_000])
+    estimate = many.share([index % 4 == 0 for index in range(100_000)])
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert 0.245 < estimate.low < 0.25 < estimate.high < 0.255
+    assert many._indices.nbytes <= 200 * 100_000 * 8

@@ -105,6 +105,30 @@ async def send(url: str, prompt: Prompt = PROMPT, **habits: Any) -> Row:
         )
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"choices":null}',
+        b'{"choices":[7]}',
+        b'{"choices":[{"index":[],"delta":{},"finish_reason":null}]}',
+        b'{"choices":[{"delta":{"content":"a"},"finish_reason":null}]}',
+        b"[" * 100_000,
+    ],
+)
+def test_an_event_that_is_no_chunk_fails_its_call_and_no_other(event: bytes) -> None:
+    with pytest.raises(errors.StreamError):
+        read(b"data: " + event + b"\n\n", finish=False)
+
+
+@pytest.mark.parametrize("told", ["7", [], -1, True, None, {"a": 1}])
+async def test_a_usage_that_makes_no_sense_counts_as_none(told: object) -> None:
+    usage = {"prompt_tokens": told, "completion_tokens": told, "prompt_tokens_details": told}
+    event = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
+    with serving(streaming([chat_event("a"), chat_event(finish="stop"), event, DONE])) as server:
+        row = await send(server.url)
+    assert (row.outcome, row.prompt_tokens, row.cached_tokens, row.output_tokens) == ("answered", None, 0, 1)
+
+
 async def test_call_is_timed_and_counted_over_the_network() -> None:
     parts = [part + b"\n\n" for part in STREAM.split(b"\n\n")[:-1]]
     with serving(streaming(parts)) as server:

@@ -80,6 +80,9 @@ def test_bench_says_what_it_lacks(workload: Path, tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit):
         main(["bench", "x", "--workload", str(workload), "--rates", "1,zero"])
     assert "is no list of rates" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["bench", "x", "--workload", str(workload), "--rates", "inf"])
+    assert "is no list of rates" in capsys.readouterr().err
     assert main(["bench", "--resume", str(tmp_path / "nowhere")]) == 2
     assert "cannot be read" in capsys.readouterr().err
 

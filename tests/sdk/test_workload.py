@@ -89,6 +89,49 @@ def test_log_without_usage_is_estimated_and_says_so(tmp_path: Path) -> None:
     assert workload.calls_per_month is None
 
 
+def test_uniform_lengths_are_each_drawn_equally_often() -> None:
+    lengths, source = UniformLengths(1, 4), random.Random(1)
+    drawn = [lengths.draw(source) for _ in range(8000)]
+    assert {length: round(drawn.count(length) / 8000, 1) for length in range(1, 5)} == dict.fromkeys(
+        range(1, 5), pytest.approx(0.25, abs=0.06)
+    )
+    assert (min(drawn), max(drawn)) == (1, 4)
+
+
+def test_line_separators_within_a_text_end_no_line_of_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("\ufeff" + json.dumps(call("a\u2028b\x85c"), ensure_ascii=False) + "\r\n", "utf-8")
+    assert Workload.load(path).calls[0].body["messages"][0]["content"] == "a\u2028b\x85c"
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+def test_times_of_a_log_may_be_in_any_unit_down_to_nanoseconds(tmp_path: Path, unit: int) -> None:
+    rows = [call("x", timestamp=(1_793_527_260 + 4 * number) * unit) for number in range(5)]
+    assert Workload.load(written(tmp_path, "log.jsonl", *rows)).calls_per_s == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("told", ["many", [3], -4, True, 1.5, 10**30, None])
+def test_a_usage_that_makes_no_sense_counts_as_none(tmp_path: Path, told: object) -> None:
+    usage = {"prompt_tokens": told, "completion_tokens": told}
+    workload = Workload.load(
+        written(tmp_path, "log.jsonl", {"prompt": "a" * 40, "usage": usage, "max_tokens": told})
+    )
+    assert (workload.prompt_tokens, workload.output_tokens) == (ObservedLengths((10,)), FixedLength(128))
+    assert workload.is_estimated
+
+
+def test_lengths_are_told_by_the_usage_of_responses_and_not_by_limits(tmp_path: Path) -> None:
+    told = call("a", usage={"input_tokens": 5, "output_tokens": 3})
+    assert not Workload.load(written(tmp_path, "told.jsonl", told)).is_estimated
+    limited = call("a", usage={"prompt_tokens": 5}, max_tokens=4096)
+    assert Workload.load(written(tmp_path, "limited.jsonl", limited)).is_estimated
+
+
+def test_a_log_of_a_day_and_a_half_counts_no_hour_twice(tmp_path: Path) -> None:
+    rows = [call("x", timestamp=minute * 60) for minute in range(0, 36 * 60, 10)]
+    assert Workload.load(written(tmp_path, "days.jsonl", *rows)).day == (1.0,) * 24
+
+
 def test_log_of_two_days_has_its_curve(tmp_path: Path) -> None:
     rows = [call("x", timestamp=hour * 3600) for hour in range(48) for _ in range(3 if hour % 24 == 9 else 1)]
     workload = Workload.load(written(tmp_path, "days.jsonl", *rows))
@@ -120,6 +163,15 @@ def test_description_may_stand_over_a_file_of_prompts(tmp_path: Path) -> None:
         ("w.yaml", "prompt_tokens: 5\noutput_tokens: 5\nlanguages: {en: 2}", "shares of the calls"),
         ("w.yaml", "prompt_tokens: 5\noutput_tokens: 5\nslo: {ttft_s: 0}", "`ttft_s` is 0"),
         ("w.yaml", "prompt_tokens: 5\noutput_tokens: 5\nslo: {percentile: 95}", "such as 0.95"),
+        ("w.yaml", "prompt_tokens: {p50: 9, p95: .inf}\noutput_tokens: 5", "p95: inf is no length"),
+        ("w.yaml", "prompt_tokens: {p50: 9, p95: .nan}\noutput_tokens: 5", "p95: nan is no length"),
+        ("w.yaml", "prompt_tokens: 5\noutput_tokens: 5\ncalls_per_s: .inf", "`calls_per_s` is inf"),
+        ("w.yaml", "prompt_tokens: 5\noutput_tokens: 5\nburstiness: .inf", "Poisson"),
+        ("w.yaml", f"prompt_tokens: 5\noutput_tokens: 5\nday: [{'.nan, ' * 24}]", "24 numbers"),
+        ("w.json", "[" * 100_000, "w.json cannot be understood: it is nested too deeply"),
+        ("log.jsonl", "[" * 100_000, "line 1: it is no JSON"),
+        ("log.jsonl", '{"prompt": "a", "time": 1' + "0" * 400 + "}", "neither seconds of the epoch"),
+        ("log.jsonl", '{"prompt": "a", "time": -1e300}', "neither seconds of the epoch"),
         ("w.yaml", "a: [", "cannot be understood: line 1"),
         ("w.txt", "a", "ends in .txt"),
         ("w.json", "[]", "holds a list"),

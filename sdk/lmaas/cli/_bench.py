@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -88,7 +89,7 @@ def _rates(text: str) -> tuple[float, ...]:
         rates = tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         rates = ()
-    if not rates or min(rates) <= 0:
+    if not rates or not all(0 < rate < inf for rate in rates):
         message = f"{text!r} is no list of rates; give calls a second above 0, such as 1,2,4"
         raise argparse.ArgumentTypeError(message)
     return rates
@@ -236,7 +237,7 @@ def _arguments(options: argparse.Namespace) -> list[str]:
         "--workload": options.workload,
         "--model": options.model,
         "--overrides": options.overrides,
-        "--rates": None if options.rates is None else ",".join(f"{rate:g}" for rate in options.rates),
+        "--rates": None if options.rates is None else ",".join(map(_written, options.rates)),
         "--seconds": options.seconds,
         "--warmup": options.warmup,
         "--blocks": options.blocks,
@@ -244,6 +245,12 @@ def _arguments(options: argparse.Namespace) -> list[str]:
         "--max-usd": options.max_usd,
     }
     flags = ["--exact-lengths"] if options.exact_lengths else []
-    shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in named.items()}
+    shown = {name: _written(value) if isinstance(value, float) else value for name, value in named.items()}
     given = [part for name, value in shown.items() if value is not None for part in (name, str(value))]
     return [*options.targets, *given, *flags]
+
+
+def _written(number: float) -> str:
+    """Return a number as short as it is still read as the same: a resumed run has the rates it began with."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from lmaas._cost import Price, TokenCounts
 from lmaas.errors import ConfigurationError
-from lmaas.measuring._log import text_of
 
 if TYPE_CHECKING:
     from lmaas.measuring._prompts import Prompt
@@ -64,9 +64,11 @@ class Budget:
         if price is None or self._max_usd is None:
             return Decimal(0)
         output = prompt.output_tokens or _UNBOUNDED_OUTPUT_TOKENS
-        # A token is at least a byte: more than these it cannot be.
-        bytes_of_prompt = len(text_of(prompt.body).encode("utf-8", "surrogatepass"))
-        return price.of(TokenCounts(bytes_of_prompt, 0, output)).amount
+        # A token is at least a byte, and what a template adds to a message is less than JSON does.
+        written = json.dumps(prompt.body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        answers = prompt.body.get("n")
+        times = answers if type(answers) is int and answers > 1 else 1
+        return price.of(TokenCounts(len(written), 0, output * times)).amount
 
 
 def cost_of(row: Row, price: Price | None) -> Decimal | None:

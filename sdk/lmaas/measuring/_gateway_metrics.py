@@ -55,6 +55,8 @@ def samples_of(text: str) -> tuple[Sample, ...]:
             value = float(match["value"])
         except ValueError:
             raise ConfigurationError(f"line {number} of the metrics has no number.") from None
+        if not math.isfinite(value):
+            continue  # a gauge without a value; counts are finite
         labels = {name: _unescaped(text) for name, text in _LABEL.findall(match["labels"] or "")}
         found.append(Sample(match["name"], labels, value))
     return tuple(found)
@@ -176,4 +178,4 @@ def bucket_quantile(buckets: Mapping[float, float], share: float) -> Estimate | 
 
 
 def _unescaped(text: str) -> str:
-    return text.replace(r"\"", '"').replace(r"\n", "\n").replace("\\\\", "\\")
+    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], text)

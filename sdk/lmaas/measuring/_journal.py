@@ -68,7 +68,7 @@ class Journal:
             ConfigurationError: there is no such file, or it is none of these.
         """
         try:
-            lines = self.path.read_text("utf-8").splitlines()
+            lines = self.path.read_text("utf-8", errors="replace").split("\n")
         except OSError as error:
             raise ConfigurationError(f"{self.path.name} cannot be read: {error.strerror}.") from None
         rows = [row for row in map(_parsed, lines) if row is not None]
@@ -87,7 +87,7 @@ def _line(row: Mapping[str, Any]) -> str:
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 

@@ -7,8 +7,12 @@ import random
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Final
 
 from lmaas.errors import ConfigurationError
+
+MOST_TOKENS: Final = 1_000_000_000
+"""More than any prompt or answer has: what is beyond is no length."""
 
 
 class Lengths(ABC):
@@ -56,6 +60,7 @@ class UniformLengths(Lengths):
 
     def __post_init__(self) -> None:
         _check("uniform", self.low)
+        _check("uniform", self.high)
         if self.high < self.low:
             message = f"uniform: the second length ({self.high}) is below the first ({self.low})."
             raise ConfigurationError(message)
@@ -66,8 +71,9 @@ class UniformLengths(Lengths):
         return (self.low + self.high) / 2
 
     def quantile(self, share: float) -> float:
-        """Return the length at `share` of the way."""
-        return self.low + share * (self.high - self.low)
+        """Return the smallest length that at least `share` of all do not exceed."""
+        rank = math.ceil(share * (self.high - self.low + 1))
+        return float(self.low + max(rank, 1) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class LognormalLengths(Lengths):
 
     def __post_init__(self) -> None:
         _check("lognormal: p50", self.p50)
+        _check("lognormal: p95", self.p95)
         if self.p95 < self.p50:
             message = f"lognormal: p95 ({self.p95:g}) is below p50 ({self.p50:g})."
             raise ConfigurationError(message)
@@ -128,6 +135,6 @@ class ObservedLengths(Lengths):
 
 
 def _check(name: str, tokens: float) -> None:
-    if not (tokens >= 1 and math.isfinite(tokens)):
-        message = f"{name}: {tokens:g} is no length; give tokens from 1 on."
+    if not 1 <= tokens <= MOST_TOKENS:
+        message = f"{name}: {tokens:g} is no length; give tokens from 1 to {MOST_TOKENS:,}."
         raise ConfigurationError(message)

@@ -9,7 +9,6 @@ estimated from the text.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from statistics import fmean, pstdev
 from typing import Any, Final
 
 from lmaas.errors import ConfigurationError
-from lmaas.measuring._lengths import FixedLength, Lengths, ObservedLengths
+from lmaas.measuring._lengths import MOST_TOKENS, FixedLength, Lengths, ObservedLengths
 from lmaas.measuring._workload import LoggedCall, Workload
 from lmaas.tasks._text import language_of
 
@@ -28,6 +27,11 @@ _SET_BY_US: Final = frozenset({"model", "stream", "stream_options", "user"})
 _CHARACTERS_A_TOKEN: Final = {"en": 4.0, "zh": 1.5}
 """Rules of thumb of the vendors; an estimate, and marked as one."""
 _DEFAULT_OUTPUT_TOKENS: Final = 128
+_DAY_S: Final = 86_400
+_LATEST_S: Final = 1e11
+"""Of the year 5138: what is more counts in a smaller unit."""
+_LATEST: Final = 1e20
+"""The same in nanoseconds."""
 
 
 def read_log(path: Path) -> Workload:
@@ -56,13 +60,14 @@ def read_log(path: Path) -> Workload:
         languages=_languages(texts),
         input_modalities=_modalities(calls),
         calls=tuple(calls),
-        is_estimated=any(not usage.get("prompt_tokens") for _, _, usage in entries) or not outputs,
+        is_estimated=not all(_is_told(usage) for _, _, usage in entries),
     )
 
 
 def _entries(path: Path) -> Iterator[tuple[float | None, Mapping[str, Any], Mapping[str, Any]]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        # Not splitlines: texts may hold U+2028 and others that end a line elsewhere, and not in JSON.
+        lines = path.read_text("utf-8-sig").split("\n")
     except OSError as error:
         raise ConfigurationError(f"{path.name} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -75,7 +80,7 @@ def _entries(path: Path) -> Iterator[tuple[float | None, Mapping[str, Any], Mapp
 def _entry(line: str, where: str) -> tuple[float | None, Mapping[str, Any], Mapping[str, Any]]:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigurationError(f"{where}: it is no JSON.") from None
     if not isinstance(row, dict):
         raise ConfigurationError(f"{where}: it is no JSON object.")
@@ -107,8 +112,8 @@ def _time(row: Mapping[str, Any], where: str) -> float | None:
     given = next((row[name] for name in _TIMES if row.get(name) is not None), None)
     if given is None:
         return None
-    if isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given):
-        return given / 1000 if given > 1e11 else float(given)  # milliseconds
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and 0 <= given < _LATEST:
+        return _seconds(given)
     try:
         moment = datetime.fromisoformat(str(given))
     except ValueError:
@@ -117,16 +122,35 @@ def _time(row: Mapping[str, Any], where: str) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def _seconds(since_epoch: float) -> float:
+    """Return seconds of what is given in them, or in milli-, micro- or nanoseconds."""
+    while since_epoch > _LATEST_S:
+        since_epoch /= 1000
+    return float(since_epoch)
+
+
 def _call(body: Mapping[str, Any], usage: Mapping[str, Any], at_s: float | None) -> LoggedCall:
-    told = usage.get("prompt_tokens") or usage.get("input_tokens")
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    output = usage.get("completion_tokens") or usage.get("output_tokens") or limit
+    told = _count(usage, "prompt_tokens", "input_tokens")
     return LoggedCall(
         body=body,
         at_s=at_s,
-        prompt_tokens=int(told) if told else estimated_tokens(text_of(body)),
-        output_tokens=int(output) if output else None,
+        prompt_tokens=told or estimated_tokens(text_of(body)),
+        output_tokens=_answer(usage) or _count(body, "max_completion_tokens", "max_tokens"),
     )
+
+
+def _answer(usage: Mapping[str, Any]) -> int | None:
+    return _count(usage, "completion_tokens", "output_tokens")
+
+
+def _count(holder: Mapping[str, Any], *names: str) -> int | None:
+    """Return the first of these that is a count of tokens; None if none is."""
+    values = (holder.get(name) for name in names)
+    return next((value for value in values if type(value) is int and 0 < value <= MOST_TOKENS), None)
+
+
+def _is_told(usage: Mapping[str, Any]) -> bool:
+    return _count(usage, "prompt_tokens", "input_tokens") is not None and _answer(usage) is not None
 
 
 def text_of(body: Mapping[str, Any]) -> str:
@@ -178,11 +202,10 @@ def _rate(times: Sequence[float]) -> float | None:
 
 
 def _day(times: Sequence[float]) -> tuple[float, ...]:
-    """Return the curve over the day, UTC, of a log that spans at least one."""
-    if not times or times[-1] - times[0] < 86_400:
-        return ()
-    hours = Counter(datetime.fromtimestamp(time, UTC).hour for time in times)
-    return tuple(hours[hour] * 24 / len(times) for hour in range(24))
+    """Return the curve over the day, UTC, of the whole days of a log: of more, some hours came oftener."""
+    whole_s = (times[-1] - times[0]) // _DAY_S * _DAY_S if times else 0.0
+    hours = Counter(datetime.fromtimestamp(time, UTC).hour for time in times if time - times[0] < whole_s)
+    return tuple(hours[hour] * 24 / hours.total() for hour in range(24)) if hours else ()
 
 
 def _burstiness(times: Sequence[float]) -> float:

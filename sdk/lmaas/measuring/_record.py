@@ -91,7 +91,7 @@ class BenchReport:
             plain = json.loads(path.read_text("utf-8"))
         except OSError as error:
             raise ConfigurationError(f"{path.name} cannot be read: {error.strerror}.") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ConfigurationError(f"{path.name} is no JSON.") from None
         if not isinstance(plain, dict) or plain.pop("format", None) != _FORMAT:
             raise ConfigurationError(f"{path.name} is no report of this release's `lmaas bench`.")

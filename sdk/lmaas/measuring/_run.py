@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from lmaas.errors import APIError, ConfigurationError
@@ -69,10 +70,12 @@ class BenchPlan:
         labels = [target.label for target in self.targets]
         if not labels or len(set(labels)) < len(labels):
             return f"targets need labels of their own, such as fast=http://…; these are {', '.join(labels)}."
-        if not self.rates or min(self.rates) <= 0:
+        if not self.rates or not all(0 < rate < inf for rate in self.rates):
             return f"arrival rates are calls a second above 0; these are {self.rates}."
-        if self.blocks < 1 or self.warmup_s < 0 or self.measured_s <= 0:
+        if self.blocks < 1 or not 0 <= self.warmup_s < inf or not 0 < self.measured_s < inf:
             return "a run needs at least 1 block, a warm-up of 0 s or more and measured seconds above 0."
+        if self.max_usd is not None and not 0 < self.max_usd < inf:
+            return f"a spending cap is US dollars above 0; it is {self.max_usd}."
         return None
 
     def legs(self) -> Iterator[LegPlan]:

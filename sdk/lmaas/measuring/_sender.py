@@ -138,12 +138,15 @@ def _with_times(row: Row, reader: TimingReader, due_at: float) -> Row:
 
 
 def _tokens(usage: dict[str, Any]) -> TokenCounts:
-    details = usage.get("prompt_tokens_details") or {}
-    return TokenCounts(
-        usage.get("prompt_tokens") or 0,
-        details.get("cached_tokens") or 0,
-        usage.get("completion_tokens") or 0,
-    )
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details, "cached_tokens") if isinstance(details, dict) else 0
+    return TokenCounts(_count(usage, "prompt_tokens"), cached, _count(usage, "completion_tokens"))
+
+
+def _count(holder: dict[str, Any], name: str) -> int:
+    """Return a count that a server told; 0 where it told none, or what is none."""
+    value = holder.get(name)
+    return value if type(value) is int and value > 0 else 0
 
 
 def reason_of(error: APIError) -> str:

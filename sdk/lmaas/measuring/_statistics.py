@@ -24,12 +24,15 @@ DRAWS: Final = 1000
 _SHARES: Final = (0.5, 0.9, 0.95, 0.99)
 _LEAST: Final = 8
 """Of fewer calls an interval says nothing."""
+_LEAST_DRAWS: Final = 200
+_MOST_INDICES: Final = 20_000_000
+"""Drawn calls of all draws together, held at once: 160 MB."""
 _GAPS_A_DRAW: Final = 20_000_000
 """Weighted gaps that all draws together may look at: a bound on time and memory."""
 
 
 class Resampling:
-    """Draws the calls of a level again, in stretches, `DRAWS` times.
+    """Draws the calls of a level again, in stretches, `DRAWS` times; less often where calls are very many.
 
     Args:
         counts: How many calls there are in each part of the data that was measured on its own.
@@ -42,9 +45,10 @@ class Resampling:
     def __init__(self, counts: Sequence[int], seed: int = 0) -> None:
         source = np.random.default_rng(seed)
         offsets = np.cumsum([0, *counts[:-1]])
-        drawn = [_stretches(source, n) + offset for n, offset in zip(counts, offsets, strict=True) if n]
         self.n = sum(counts)
-        self._indices = np.concatenate(drawn, axis=1) if drawn else np.zeros((DRAWS, 0), dtype=np.intp)
+        draws = min(DRAWS, max(_LEAST_DRAWS, _MOST_INDICES // max(self.n, 1)))
+        drawn = [_stretches(source, n, draws) + at for n, at in zip(counts, offsets, strict=True) if n]
+        self._indices = np.concatenate(drawn, axis=1) if drawn else np.zeros((draws, 0), dtype=np.intp)
 
     def share(self, is_so: Sequence[bool], scale: float = 1.0) -> Estimate:
         """Return how many of the calls are so, times `scale`; for rates, `scale` is calls a second."""
@@ -110,11 +114,11 @@ class Resampling:
         return np.asarray(rows)
 
 
-def _stretches(source: Any, n: int) -> Any:
+def _stretches(source: Any, n: int, draws: int = DRAWS) -> Any:
     length = max(1, round(n ** (1 / 3)))
-    starts = source.integers(0, n, size=(DRAWS, math.ceil(n / length)))
+    starts = source.integers(0, n, size=(draws, math.ceil(n / length)))
     indices = (starts[:, :, None] + np.arange(length)) % n  # the end goes on at the beginning
-    return indices.reshape(DRAWS, -1)[:, :n]
+    return indices.reshape(draws, -1)[:, :n]
 
 
 def _quantile(ordered: Any, share: float) -> float:

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from lmaas.errors import ConfigurationError
 from lmaas.measuring._sender import Habits, max_tokens_name
@@ -85,6 +86,9 @@ def target_of(spec: str, catalogue: Catalogue, *, model: str | None = None) -> T
     """
     if labelled := _LABELLED.fullmatch(spec):
         url = labelled["url"]
+        if "@" in urlsplit(url).netloc:  # it would stand in the label, the command and the journal
+            message = "the URL of a target holds a user name or password; give the key as LMAAS_API_KEY."
+            raise ConfigurationError(message)
         label = labelled["label"] or re.sub(r"https?://|/v1/?$", "", url)
         return Target(
             label=label,

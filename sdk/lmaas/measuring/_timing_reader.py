@@ -107,16 +107,19 @@ class TimingReader:
     def _parse_event(self, data: bytes, kind: str, now_s: float) -> None:
         try:
             event = json.loads(data)
-            choices = event["choices"]
-            is_error = kind == "error" or bool(event.get("error"))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            is_error, choices, event = True, (), {}
-        if is_error:
+            is_chunk = kind != "error" and not event.get("error")
+            if is_chunk:
+                self._take_chunk(event, now_s)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            is_chunk = False
+        if not is_chunk:
             self._raise(data, kind)
-        if usage := event.get("usage"):
-            self.usage = usage
-        for choice in choices:
+
+    def _take_chunk(self, event: dict[str, Any], now_s: float) -> None:
+        for choice in event["choices"]:
             self._take_choice(choice, now_s)
+        if isinstance(usage := event.get("usage"), dict):
+            self.usage = usage
 
     def _take_choice(self, choice: dict[str, Any], now_s: float) -> None:
         delta = choice.get("delta")

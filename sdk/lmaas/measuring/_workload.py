@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,11 +73,13 @@ class Workload:
             raise ConfigurationError(f"workload {self.name!r}: {problem}")
 
     def _problem(self) -> str | None:
-        if self.calls_per_s is not None and not self.calls_per_s > 0:
+        if self.calls_per_s is not None and not 0 < self.calls_per_s < inf:
             return f"`calls_per_s` is {self.calls_per_s!r}; give a rate above 0, or leave it out."
-        if self.day and (len(self.day) != 24 or min(self.day) < 0 or not sum(self.day)):
+        if self.day and (
+            len(self.day) != 24 or not all(0 <= hour < inf for hour in self.day) or not sum(self.day)
+        ):
             return "`day` is the rate of each hour as a multiple of the mean: give 24 numbers from 0 on."
-        if not self.burstiness > 0:
+        if not 0 < self.burstiness < inf:
             return f"`burstiness` is {self.burstiness!r}; give 1 for Poisson arrivals, more for bursts."
         if not 0 <= self.shared_prefix_share < 1:
             return f"`shared_prefix_share` is {self.shared_prefix_share!r}; give a share from 0 to below 1."

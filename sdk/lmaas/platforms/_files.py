@@ -19,11 +19,13 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
         ConfigurationError: it cannot be read, or is no mapping.
     """
     try:
-        content = _parsed(path, path.read_text("utf-8"))
+        content = _parsed(path, path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{path.name} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path.name} is not a text in UTF-8.") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path.name} cannot be understood: it is nested too deeply.") from None
     except ValueError as error:
         first_line = str(error).splitlines()[0]
         raise ConfigurationError(f"{path.name} cannot be understood: {first_line}") from None
