@@ -191,3 +191,20 @@ def test_tables_without_rich_say_what_to_install(
 def test_other_commands_import_no_sizing() -> None:
     program = "import sys, lmaas.cli; assert not any('lmaas.sizing' in name for name in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--gpu", "L4", "--dtype", "half"), "dtype 'half' is not known; give one of float32"),
+        (("--gpu", "L4", "--kv-cache-dtype", "int3"), "KV cache dtype 'int3' is not known"),
+        (("--gpu", "L4", "--prompt-tokens", "-900"), "together must be 1 or more"),
+        (("x" * 5000, "--gpu", "L4"), "neither a path nor among the known ones"),
+    ],
+    ids=range(4),
+)
+def test_what_suits_no_model_is_an_error_and_no_empty_list(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    code, _, err = run(capsys, *arguments)
+    assert (code, said in err) == (2, True)

@@ -81,6 +81,7 @@ def test_hardware_is_read_from_a_word(text: str, name: str, count: int) -> None:
         ("2xH100x4", "accelerator '2xH100x4' is not known"),
         ("H100x0", "1 to 4096 accelerators, not 0"),
         ("H100x99999", "1 to 4096 accelerators, not 99999"),
+        ("H100x" + "9" * 5000, "is not known"),
     ],
 )
 def test_hardware_that_is_none_is_refused_with_what_is_known(text: str, said: str) -> None:
@@ -194,6 +195,12 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 def test_sequence_longer_than_the_model_is_refused() -> None:
     with pytest.raises(SizingError, match="a sequence of 200000: the model was made for at most 131072"):
         sized(LLAMA_8B, "H100", 200_000)
+
+
+@pytest.mark.parametrize("tokens", [0, -5])
+def test_sequence_of_no_tokens_is_refused(tokens: int) -> None:
+    with pytest.raises(SizingError, match=f"a sequence of {tokens} tokens: give 1 or more"):
+        sized(LLAMA_8B, "H100", tokens)
 
 
 def test_doubt_about_the_runtime_is_the_interval_of_the_tokens() -> None:
@@ -385,7 +392,7 @@ def test_speed_is_a_guess_between_good_and_bad_kernels() -> None:
     # alone, each token reads all weights but the embedding's: 13.97 GiB at 300 GB/s
     assert speed.itl.low == pytest.approx(15.0e9 / (300e9 * 0.9), rel=0.02)
     assert speed.output_tokens_per_s.value == pytest.approx(1 / speed.itl.value)
-    assert speed.e2e.value == pytest.approx(speed.ttft.value + 250 * speed.itl.value)
+    assert speed.e2e.value == pytest.approx(speed.ttft.value + 249 * speed.itl.value)
 
 
 def test_more_at_a_time_serve_more_requests_and_each_of_them_slower() -> None:
@@ -447,6 +454,16 @@ def test_windows_cap_what_a_step_reads() -> None:
 def test_speed_of_a_model_that_pools_is_that_of_its_prompts() -> None:
     speed = estimate_speed(sized("BAAI/bge-m3", "L4"), prompt_tokens=500, output_tokens=0)
     assert speed.requests_per_s.value == pytest.approx(1 / speed.ttft.value)
+
+
+def test_answer_of_one_token_ends_with_its_first() -> None:
+    speed = estimate_speed(sized(LLAMA_8B, "H100"), prompt_tokens=100, output_tokens=1)
+    assert speed.e2e.value == speed.ttft.value
+
+
+def test_speed_of_fewer_than_one_at_a_time_is_refused() -> None:
+    with pytest.raises(SizingError, match="together must be 1 or more"):
+        estimate_speed(sized(LLAMA_8B, "H100"), prompt_tokens=10, output_tokens=1, together=-1)
 
 
 @pytest.mark.parametrize(("gpu", "tokens", "said"), [("T4", 10, "does not fit"), ("H100", 0, "1 or more")])

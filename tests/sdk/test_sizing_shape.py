@@ -167,6 +167,24 @@ def test_roberta_counts_its_positions_from_behind_the_padding() -> None:
             "int4",
             0.5 + 16 / 128 / 8,
         ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "format": "nvfp4-pack-quantized",
+                "config_groups": {
+                    "g": {
+                        "weights": {
+                            "num_bits": 4,
+                            "type": "float",
+                            "strategy": "tensor_group",
+                            "group_size": 16,
+                        }
+                    }
+                },
+            },
+            "fp4",
+            0.5 + 8 / 16 / 8,
+        ),
     ],
     ids=str,
 )
@@ -207,6 +225,12 @@ def test_quantisation_is_read_with_its_scales(
             "bits must be a whole number",
         ),
         (LLAMA | {"quantization_config": {"quant_method": "fp8", "weight_block_size": [0]}}, "list of sizes"),
+        (LLAMA | {"num_key_value_heads": 0}, "num_key_value_heads must be a whole number from 1"),
+        (LLAMA | {"head_dim": 0}, "head_dim must be a whole number from 1"),
+        (
+            LLAMA | {"num_local_experts": 8, "num_experts_per_tok": 10**9},
+            "1000000000 experts work on a token, and a layer has 8",
+        ),
         ([], "must hold an object"),
     ],
     ids=str,

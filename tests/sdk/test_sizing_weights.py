@@ -157,6 +157,7 @@ def entry(**changes: Any) -> bytes:
         (entry(shape=[2**40, 2**40]), "does not have the bytes of its shape"),
         (entry(shape=4), "lacks a dtype or a shape"),
         (entry(shape=[True]), "lacks a dtype or a shape"),
+        (entry(shape=[1] * 65), "more than 64 dimensions"),
         (entry(dtype=None), "lacks a dtype or a shape"),
     ],
 )

@@ -226,6 +226,8 @@ def _list_fitting(options: argparse.Namespace) -> int:
     from lmaas.sizing import models_that_fit  # noqa: PLC0415 - not for other commands
 
     hardware, length = _hardware(options), options.prompt_tokens + options.output_tokens
+    if length < 1:
+        raise CommandError("--prompt-tokens and --output-tokens together must be 1 or more")
     found = models_that_fit(hardware, settings=_settings(options), sequence_tokens=length)
     rows = [
         (

@@ -14,8 +14,8 @@ from lmaas.evidence import Evidence, Grade
 from lmaas.sizing._bytes import GIB
 from lmaas.sizing._errors import SizingError
 
-_BEFORE = re.compile(r"(?P<count>\d+)\s*[x\u00d7*]\s*(?P<name>.+)")
-_AFTER = re.compile(r"(?P<name>.+?)\s*[x\u00d7*]\s*(?P<count>\d+)")
+_BEFORE = re.compile(r"(?P<count>\d{1,9})\s*[x\u00d7*]\s*(?P<name>.+)")
+_AFTER = re.compile(r"(?P<name>.+?)\s*[x\u00d7*]\s*(?P<count>\d{1,9})")
 _MOST_ACCELERATORS = 4096
 
 

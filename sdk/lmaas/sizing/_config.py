@@ -54,8 +54,8 @@ def read_config(config: Mapping[str, Any], *, kind: Kind | None = None) -> Model
         intermediate_size=fields.whole("intermediate_size", "ffn_hidden_size", default=4 * hidden),
         vocab_size=fields.whole("vocab_size"),
         num_heads=heads,
-        num_kv_heads=fields.whole("num_key_value_heads", default=heads),
-        head_dim=fields.whole("head_dim", default=max(hidden // heads, 1)),
+        num_kv_heads=fields.whole("num_key_value_heads", default=heads, lowest=1),
+        head_dim=fields.whole("head_dim", default=max(hidden // heads, 1), lowest=1),
         full_layers=layers.full,
         sliding_layers=layers.sliding,
         sliding_window=layers.sliding_window,
@@ -113,12 +113,15 @@ def _experts(fields: Fields, num_layers: int) -> Experts | None:
     count = fields.whole("n_routed_experts", "num_local_experts", "num_experts", default=0)
     if count < 2:
         return None
+    per_token = fields.whole("num_experts_per_tok", "num_experts_per_token", "top_k")
+    if per_token > count:
+        raise SizingError(f"config.json: {per_token} experts work on a token, and a layer has {count}")
     size = fields.whole("moe_intermediate_size", "intermediate_size")
     shared = fields.whole("shared_expert_intermediate_size", default=0)
     dense_first = fields.whole("first_k_dense_replace", default=0)
     return Experts(
         count=count,
-        per_token=fields.whole("num_experts_per_tok", "num_experts_per_token", "top_k"),
+        per_token=per_token,
         intermediate_size=size,
         shared_intermediate_size=shared or size * fields.whole("n_shared_experts", default=0),
         num_layers=max(num_layers - dense_first - fields.length("mlp_only_layers"), 1),

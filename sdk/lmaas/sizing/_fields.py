@@ -22,18 +22,18 @@ class Fields:
         """Whether a field is there and not null."""
         return self._values.get(name) is not None
 
-    def whole(self, *names: str, default: int = _REQUIRED) -> int:
+    def whole(self, *names: str, default: int = _REQUIRED, lowest: int = 0) -> int:
         """Return the first of these fields that is there.
 
         Raises:
-            SizingError: none is there and no default is given, or it is not a whole number from 0 to 10^9
-                (from 1, without a default).
+            SizingError: none is there and no default is given, or it is not a whole number from `lowest` to
+                10^9 (from 1, without a default).
         """
         for name in names:
             value = self._values.get(name)
             if value is None:
                 continue
-            lowest = 1 if default == _REQUIRED else 0
+            lowest = 1 if default == _REQUIRED else lowest
             if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= _MOST:
                 wanted = f"a whole number from {lowest} to {_MOST}"
                 raise SizingError(f"{self._place}: {name} must be {wanted}, not {value!r:.60}")

@@ -163,6 +163,8 @@ def _check_length(model: Model, settings: EngineSettings, sequence_tokens: int) 
         (settings.max_model_len or 1, "--max-model-len"),
         (sequence_tokens, "a sequence of"),
     ):
+        if tokens < 1:
+            raise SizingError(f"{what} {tokens} tokens: give 1 or more")
         if tokens > longest:
             raise SizingError(f"{what} {tokens}: the model was made for at most {longest} tokens")
 

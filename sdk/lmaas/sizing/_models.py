@@ -66,7 +66,7 @@ def find_model(reference: str | Path, *, parameters: int | None = None) -> Model
         SizingError: there is no such file or name, or the files make no sense.
     """
     path = Path(reference)
-    if path.exists():
+    if _exists(path):
         model = _from_path(path)
     elif path.suffix in {".json", ".safetensors"} or str(reference).startswith(("/", ".", "~")):
         raise SizingError(f"{reference} does not exist")
@@ -75,6 +75,13 @@ def find_model(reference: str | Path, *, parameters: int | None = None) -> Model
     if parameters is None:
         return model
     return replace(model, parameters=model.parameters.with_total(parameters))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long a name, or below a folder that may not be read
+        return False
 
 
 @cache

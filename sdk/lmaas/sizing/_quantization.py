@@ -98,8 +98,11 @@ def _grouped(fields: Fields) -> Quantization:
 def _compressed_tensors(fields: Fields) -> Quantization:
     weights = fields.first("config_groups").part("weights")
     bits, is_float = weights.whole("num_bits", default=8), weights.text("type", "int") == "float"
-    group = weights.group("group_size") if weights.text("strategy", "") == "group" else 0
-    return Quantization(name=f"{'fp' if is_float else 'int'}{bits}", bits=bits, group_size=group, block=group)
+    strategy = weights.text("strategy", "")
+    group = weights.group("group_size") if strategy in {"group", "tensor_group"} else 0
+    scale_bits = 8 if strategy == "tensor_group" else 16  # NVFP4's scales are fp8, and one a tensor
+    name = f"{'fp' if is_float else 'int'}{bits}"
+    return Quantization(name=name, bits=bits, group_size=group, scale_bits=scale_bits, block=group)
 
 
 def _bitsandbytes(fields: Fields) -> Quantization:

@@ -20,6 +20,7 @@ INDEX = "model.safetensors.index.json"
 _LENGTH_BYTES = 8
 _LONGEST_HEADER_BYTES = 100_000_000  # as the format's own reader has it
 _MOST_FILES = 4096
+_MOST_DIMENSIONS = 64  # as many as PyTorch has; the product of a million sizes would take hours
 _BITS = {
     **dict.fromkeys(("F64", "I64", "U64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
@@ -141,6 +142,8 @@ def _tensor(name: str, entry: Mapping[str, Any], size_bytes: int) -> StoredTenso
     dtype, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(dtype, str) or not isinstance(shape, list) or not all(_is_size(d) for d in shape):
         raise _BrokenHeaderError(f"tensor {name!r:.80} lacks a dtype or a shape")
+    if len(shape) > _MOST_DIMENSIONS:
+        raise _BrokenHeaderError(f"tensor {name!r:.80} has more than {_MOST_DIMENSIONS} dimensions")
     numbers = math.prod(shape)
     bits = _BITS.get(dtype)
     if bits is not None and numbers * bits != size_bytes * 8:

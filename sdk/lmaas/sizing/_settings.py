@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmaas.sizing._accelerators import Accelerator
-from lmaas.sizing._bytes import GIB
+from lmaas.sizing._bytes import GIB, dtype_bytes, kv_dtype_bytes
 from lmaas.sizing._errors import SizingError
 from lmaas.sizing._shape import ModelShape
 from lmaas.sizing._split import Split
@@ -30,7 +30,7 @@ class EngineSettings:
         block_size: Tokens of a cache block.
 
     Raises:
-        SizingError: a value is out of range.
+        SizingError: a value is out of range, or a dtype is not known.
     """
 
     tensor_parallel_size: int | None = None
@@ -53,6 +53,9 @@ class EngineSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SizingError(f"{name} must be 1 or more, not {value}")
+        if self.dtype != "auto":
+            dtype_bytes(self.dtype)
+        kv_dtype_bytes(self.kv_cache_dtype, "bfloat16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

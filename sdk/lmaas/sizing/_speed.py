@@ -75,8 +75,8 @@ def estimate_speed(one: Fit, *, prompt_tokens: int, output_tokens: int, together
     """
     if not one.fits:
         raise SizingError("what does not fit has no speed")
-    if prompt_tokens < 1 or output_tokens < 0:
-        raise SizingError("prompt_tokens must be 1 or more, and output_tokens 0 or more")
+    if prompt_tokens < 1 or output_tokens < 0 or (together is not None and together < 1):
+        raise SizingError("prompt_tokens and together must be 1 or more, and output_tokens 0 or more")
     room = max(one.sequences(prompt_tokens + output_tokens), 1)
     batch = min(together or _MOST_TOGETHER, room)
     context = prompt_tokens + output_tokens // 2
@@ -88,10 +88,10 @@ def estimate_speed(one: Fit, *, prompt_tokens: int, output_tokens: int, together
         return decode_step_s(one, batch, context, efficiency)
 
     def e2e(efficiency: _Efficiency) -> float:
-        return ttft(efficiency) + output_tokens * itl(efficiency)
+        return ttft(efficiency) + max(output_tokens - 1, 0) * itl(efficiency)
 
     def rate(efficiency: _Efficiency) -> float:
-        return 1 / (ttft(efficiency) + output_tokens * itl(efficiency) / batch)
+        return 1 / (ttft(efficiency) + max(output_tokens - 1, 0) * itl(efficiency) / batch)
 
     return Speed(
         together=batch,
