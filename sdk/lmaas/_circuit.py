@@ -20,10 +20,11 @@ from lmaas.errors import APIConnectionError, APIError, APIStatusError, APITimeou
 
 State: TypeAlias = Literal["closed", "open", "half-open"]
 
-_OF_ONE_MODEL: Final = frozenset(
+OF_ONE_MODEL: Final = frozenset(
     {"model_not_ready", "model_failed", "replica_busy", "replica_error", "replica_unavailable"}
     | {"replica_timeout", "bad_replica_reply"}
 )
+"""Codes of a gateway's errors that tell of one of its models, not of the gateway."""
 _NOT_IMPLEMENTED: Final = 501
 _PROBE_WAIT_S: Final = 1.0
 
@@ -37,7 +38,7 @@ def is_failure_of_server(error: APIError) -> bool:
         return error.deadline != "pool"
     if isinstance(error, APIConnectionError):
         return error.should_retry is not False
-    if not isinstance(error, APIStatusError) or error.code in _OF_ONE_MODEL:
+    if not isinstance(error, APIStatusError) or error.code in OF_ONE_MODEL:
         return False
     return (error.status_code or 0) >= 500 and error.status_code != _NOT_IMPLEMENTED
 
@@ -59,14 +60,16 @@ class Circuit:
     @property
     def state(self) -> State:
         """Whether calls pass, are refused, or one may pass to see."""
-        if self._open_until is None:
+        open_until = self._open_until  # another thread may close it between two looks
+        if open_until is None:
             return "closed"
-        return "open" if self._clock() < self._open_until else "half-open"
+        return "open" if self._clock() < open_until else "half-open"
 
     @property
     def wait_s(self) -> float:
         """Seconds until a call may pass; 0 if one may now."""
-        return 0.0 if self._open_until is None else max(0.0, self._open_until - self._clock())
+        open_until = self._open_until
+        return 0.0 if open_until is None else max(0.0, open_until - self._clock())
 
     @contextmanager
     def guard(self) -> Iterator[None]:

@@ -221,3 +221,16 @@ def test_options_that_cannot_work_are_refused_with_the_remedy() -> None:
     with pytest.raises(ConfigurationError, match="str is not understood"):
         LMaaS(circuit_breaker=cast("Any", "yes"))
     assert CircuitBreaker.of(True) == CircuitBreaker()
+
+
+def test_circuit_may_be_asked_while_another_thread_closes_it() -> None:
+    def closes() -> float:
+        circuit._close()
+        return 1.0
+
+    circuit = Circuit("http://h/v1", CircuitBreaker(consecutive_failures=1, min_failing_s=0), clock=lambda: 0)
+    for ask in (lambda: circuit.state, lambda: circuit.wait_s):
+        circuit._clock = lambda: 0
+        circuit._learn(DOWN)
+        circuit._clock = closes
+        assert ask() in {"open", 9.0}
