@@ -101,7 +101,7 @@ class World:
         self.told: list[Route] = []
         self.strategy = Strategy(**{"explore_every": 0, "on_route": self.told.append, **strategy})
         self.lanes = {one.name: Lane(self.clock) for one in endpoints}
-        members = [
+        self.members = members = [
             Member(one, Circuit(one.base_url, self.strategy.circuit_breaker, clock=self.clock), self.clock)
             for one in endpoints
         ]
@@ -275,6 +275,43 @@ def test_retry_after_is_a_rest_that_is_kept_to() -> None:
     assert route.skipped["a"].startswith("it asked to wait (429); 19.")
     world.clock.now += 20
     assert world.call().platform == "a"
+
+
+def test_a_rest_is_not_cut_short_by_who_was_told_to_wait_less() -> None:
+    world = World(endpoint("a"), endpoint("b"), retries=0)
+    (member, _) = world.members
+    for seconds in (20.0, None):  # two calls were under way
+        error = RateLimitError("slow", status_code=429, retry_after_s=seconds)
+        member.health.failed(error, route="/chat/completions", model="m", is_stream=False)
+    world.clock.now += 10
+    assert world.call().skipped["a"] == "it asked to wait (429); 10.0 s to go"
+
+
+def test_a_model_that_is_not_ready_rests_alone() -> None:
+    world = World(endpoint("a"), endpoint("b"))
+
+    def without_m(request: Request) -> None:
+        if b'"model":"m"' in (request.content or b""):
+            raise ServiceUnavailableError(
+                "loading", status_code=503, code="model_not_ready", retry_after_s=20
+            )
+
+    world.lanes["a"].answer = without_m
+    world.call()
+    assert world.call().skipped["a"].startswith("it asked to wait (503)")
+    assert world.call(model="other").platform == "a"
+
+
+def test_what_is_wrong_with_calls_is_not_held_against_who_says_so() -> None:
+    world = World(endpoint("a"), endpoint("b"), by="most_reliable")
+    for _ in range(6):
+        world.lanes["a"].answer = None
+        world.call()
+        world.lanes["a"].answer = BadRequestError("temperature is -1", status_code=400)
+        with pytest.raises(BadRequestError):
+            world.call()
+    world.lanes["a"].answer = None
+    assert "0 of 6 requests failed" in world.call().reason
 
 
 def test_a_call_that_finds_all_resting_waits_for_the_first_in_time_or_says_so() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+from lmaas._circuit import OF_ONE_MODEL
 from lmaas._timer import Clock
 from lmaas.errors import (
     APIError,
@@ -74,13 +75,18 @@ class Health:
             if error.max_model_len:
                 self._contexts[model] = error.max_model_len
             return
-        if isinstance(error, CircuitOpenError):
+        if isinstance(error, CircuitOpenError) or _is_fault_of_call(error):
             return
         self.broke(is_stream=is_stream)
         key, seconds, reason = _rest_after(error, route, model)
         if seconds > 0:
-            with self._lock:
-                self._rests[key] = Rest(self._clock() + min(seconds, _LONGEST_S), reason)
+            self._rest(key, Rest(self._clock() + min(seconds, _LONGEST_S), reason))
+
+    def _rest(self, key: str, rest: Rest) -> None:
+        with self._lock:
+            present = self._rests.get(key)
+            if present is None or present.until < rest.until:  # calls under way may be told less
+                self._rests[key] = rest
 
     def context_tokens(self, model: str | None) -> int | None:
         """Return the context that the platform itself told of, when a call did not fit."""
@@ -118,10 +124,16 @@ def _rest_after(error: APIError, route: str, model: str | None) -> tuple[str, fl
     if isinstance(error, AuthenticationError | PermissionDeniedError) or status == _PAYMENT_REQUIRED:
         return "", _REFUSED_S, f"it refused the key ({status})"
     if error.retry_after_s is not None:
-        return "", error.retry_after_s, f"it asked to wait ({status or 'no status'})"
+        whose = f"model {model}" if error.code in OF_ONE_MODEL else ""
+        return whose, error.retry_after_s, f"it asked to wait ({status or 'no status'})"
     if isinstance(error, RateLimitError):
         return "", _LIMITED_S, "it said that there were too many calls (429)"
     return "", 0.0, ""
+
+
+def _is_fault_of_call(error: APIError) -> bool:
+    """Tell whether a platform did well to refuse: its figures are not to suffer for what callers send."""
+    return isinstance(error, APIStatusError) and not helps_elsewhere(error)
 
 
 def helps_elsewhere(error: APIError) -> bool:
