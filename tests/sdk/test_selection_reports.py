@@ -127,6 +127,20 @@ def test_markdown_tables_hold_whatever_names_hold(selection: Selection) -> None:
     assert unescaped.count("|") == header.count("|")
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("__bold__", r"\_\_bold\_\_"),
+        ("_em_ snake_case", r"\_em\_ snake_case"),
+        ("a\n# b\r\n| c", r"a # b \| c"),
+        ("&lt;b&gt; ~~x~~", r"\&lt;b\&gt; \~\~x\~\~"),
+    ],
+)
+def test_markdown_takes_nothing_in_a_name_for_markup(name: str, written: str) -> None:
+    text = choose([candidate(name)], {}).to_markdown()
+    assert f"| {written} |" in text
+
+
 def test_a_terminal_gets_the_short_tables_and_no_markup_of_others(selection: Selection) -> None:
     out = StringIO()
     hostile = replace(selection, command="[red]lmaas choose[/red]")

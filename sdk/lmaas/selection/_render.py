@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from re import sub
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ def _table(section: Section) -> str:
 
 
 def _cell(text: str) -> str:
-    """Names and sources are others' text: none may end a cell, or become markup."""
-    for character in "\\`*_[]<>|":
+    """Names and sources are others' text: none may end a cell or a line, or become markup."""
+    text = " ".join(text.split())
+    for character in "\\`*[]<>|~&":
         text = text.replace(character, f"\\{character}")
-    return text.replace("\\_", "_") if "__" not in text else text
+    return sub(r"(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9])", r"\\_", text)  # within a word it is none
