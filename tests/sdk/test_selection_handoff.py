@@ -76,10 +76,58 @@ def test_configuration_says_where_keys_go_and_holds_none(
     assert "secret-of-first" not in text
 
 
-def test_one_model_on_two_platforms_gets_two_names(tmp_path: Path) -> None:
-    settings = loaded(chosen(hosted("first"), hosted("second")), tmp_path)
-    assert [model.name for model in settings.models] == ["m", "m@second"]
-    assert settings.models[0].fallbacks == ("m@second",)
+def test_one_model_on_two_platforms_gets_two_names_if_one_is_launched_under_its_own(tmp_path: Path) -> None:
+    launched = candidate(
+        "own",
+        offer=Offer(platform="own", model="m"),
+        fleet=Fleet(usd_per_gpu_hour=3.6, max_replicas=8),
+    )
+    for pair, names in (
+        ((hosted("first"), launched), ["m", "m@own"]),
+        ((launched, hosted("first")), ["m@own", "m"]),
+    ):
+        settings = loaded(chosen(*pair), tmp_path)
+        assert [model.name for model in settings.models] == names
+        assert settings.models[0].fallbacks == (names[1],)
+        assert settings.models[0].aliases == ("chosen",)
+
+
+def test_a_fallback_that_the_gateway_could_not_ask_for_by_name_is_left_out(tmp_path: Path) -> None:
+    selection = chosen(hosted("first"), hosted("second"))
+    (model,) = loaded(selection, tmp_path).models
+    assert (model.name, model.fallbacks) == ("m", ())
+    assert "left out as a fallback: second: both call their model m" in selection.gateway_config()
+
+
+def test_names_of_others_add_nothing_to_the_configuration(tmp_path: Path) -> None:
+    evil = replace(hosted("first"), name="first\nkeys: {}\x85\u2028policy: {}\x07")
+    assert loaded(chosen(evil), tmp_path).models[0].name == "m"
+    (model,) = loaded(chosen(hosted("first", "chosen")), tmp_path).models
+    assert (model.name, model.aliases) == ("chosen", ())
+
+
+def test_a_price_that_the_gateway_takes_for_a_mistake_is_not_written(tmp_path: Path) -> None:
+    odd = Price(Decimal("0.1"), Decimal("0.6"), "a page", TODAY, cached_per_million=Decimal("0.2"))
+    offer = Offer(platform="first", model="m", price=odd)
+    (model,) = loaded(chosen(replace(hosted("first"), offer=offer)), tmp_path).models
+    assert model.price is not None
+    assert model.price.cached_input_per_million is None
+
+
+def test_a_key_goes_in_the_header_that_the_platform_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_API_KEY", "k-first")
+    one = hosted("first")
+    auth = Auth(kind="header", header="Api-Key", env="FIRST_API_KEY")
+    odd = replace(one, platform=replace(one.platform, auth=Sourced(auth, "a page")))
+    with respx.mock() as network:
+        route = network.get("https://api.first.example/v1/models")
+        route.respond(json={"object": "list", "data": []})
+        with chosen(odd).client(max_retries=0, default_headers={"X-Team": "blue"}) as client:
+            client.models.list()
+        sent = route.calls[0].request.headers
+    assert (sent["api-key"], sent["x-team"], "authorization" in sent) == ("k-first", "blue", False)
+    with pytest.raises(ConfigurationError, match="wants its key as Api-Key"):
+        chosen(odd).gateway_config()
 
 
 def test_machines_of_ones_own_are_launched_or_called_where_they_run(tmp_path: Path) -> None:

@@ -33,22 +33,29 @@ def client_of(selection: Selection, options: Mapping[str, Any]) -> LMaaS:
     if selection.runner_up is not None:
         with contextlib.suppress(ConfigurationError):
             endpoints.append(_endpoint(selection.runner_up.candidate, winner))
-    return LMaaS(platforms=endpoints, strategy="order", **options)
+    return LMaaS(**{"platforms": endpoints, "strategy": "order", **options})
 
 
 def _endpoint(candidate: Candidate, winner: Candidate) -> Endpoint:
     """Return where a candidate is called, by the name that the winner's model has."""
     if candidate.url is None or "{" in candidate.url:
         raise ConfigurationError(f"{candidate.name}: nobody knows where its calls go; give it a base_url")
-    offer = candidate.offer
+    offer, key, header = candidate.offer, _key(candidate), _key_header(candidate)
     return Endpoint(
         name=candidate.name,
         base_url=candidate.url,
-        api_key=_key(candidate),
+        api_key=key if header is None else None,
+        headers={header: key} if header is not None and key is not None else {},
         models={winner.offer.model: offer.model},
         price=offer.price,
         context_tokens=offer.context_tokens.value if offer.context_tokens else None,
     )
+
+
+def _key_header(candidate: Candidate) -> str | None:
+    """Return in which header the key goes; None for a bearer, or where there is none."""
+    auth = candidate.platform.auth
+    return auth.value.header if auth is not None and auth.value.kind == "header" else None
 
 
 def _key(candidate: Candidate) -> str | None:
@@ -78,18 +85,22 @@ def gateway_config_of(selection: Selection) -> str:
     problems = {option.name: problem for option in options if (problem := _unreachable(option.candidate))}
     if options[0].name in problems:
         raise ConfigurationError(f"{options[0].name}: {problems[options[0].name]}")
+    if problem := _same_name(options):
+        problems.setdefault(options[1].name, problem)
     usable = [option for option in options if option.name not in problems]
     models = [_model(option, selection) for option in usable]
-    models[0]["aliases"] = [_ALIAS]
+    if models[0]["name"] != _ALIAS:
+        models[0]["aliases"] = [_ALIAS]
     if len(models) > 1:
         if models[1]["name"] == models[0]["name"]:
-            models[1]["name"] += f"@{usable[1].candidate.platform.id}"
+            renamed = 1 if _is_launched(usable[1].candidate) else 0
+            models[renamed]["name"] += f"@{usable[renamed].candidate.platform.id}"
         models[0]["fallbacks"] = [models[1]["name"]]
     settings: dict[str, Any] = {"models": models}
     waits = _bounds(selection, "ttft")
     if waits:
         settings["queue"] = {"timeout_s": min(waits)}
-    head = "".join(f"# {line}\n" for line in _remarks(selection, usable, problems))
+    head = "".join(f"# {_line(remark)}\n" for remark in _remarks(selection, usable, problems))
     return head + str(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
 
@@ -104,6 +115,11 @@ def _remarks(selection: Selection, usable: list[Option], problems: Mapping[str, 
         yield f"left out as a fallback: {name}: {problem}"
 
 
+def _line(remark: str) -> str:
+    """Names are others' text: none may end the comment."""
+    return " ".join("".join(c if c.isprintable() else " " for c in remark).split())
+
+
 def _unreachable(candidate: Candidate) -> str | None:
     if _is_launched(candidate):
         return None
@@ -111,7 +127,20 @@ def _unreachable(candidate: Candidate) -> str | None:
         return "nobody knows where its calls go; give it a base_url"
     if urlsplit(candidate.url).path.strip("/") not in {"", "v1"}:
         return f"the gateway calls replicas below /v1, and its calls go to {candidate.url}"
+    if header := _key_header(candidate):
+        return f"the gateway sends keys as a bearer, and it wants its key as {header}"
     return None
+
+
+def _same_name(options: list[Option]) -> str | None:
+    """Return why the second cannot stand in for the first: a gateway asks for a model by its public name.
+
+    Replicas that the gateway launches itself are told under which name they serve.
+    """
+    candidates = [option.candidate for option in options]
+    if len({one.offer.model for one in candidates}) == len(candidates) or any(map(_is_launched, candidates)):
+        return None
+    return f"both call their model {candidates[1].offer.model}, and one gateway cannot tell them apart"
 
 
 def _is_launched(candidate: Candidate) -> bool:
@@ -165,4 +194,6 @@ def _price(candidate: Candidate) -> dict[str, float | int]:
         "cached_input_per_million": price.cached_per_million,
         "output_per_million": price.output_per_million,
     }
+    if price.cached_per_million is not None and price.cached_per_million > price.input_per_million:
+        del rates["cached_input_per_million"]  # the gateway takes it for a mistake
     return {name: float(rate.quantize(_NANO)) for name, rate in rates.items() if rate is not None}
