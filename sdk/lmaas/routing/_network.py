@@ -18,7 +18,7 @@ from lmaas._pipeline import (
     tries,
     watcher_of,
 )
-from lmaas._request import RequestBuilder
+from lmaas._request import KEY_HEADERS, RequestBuilder
 from lmaas.errors import ConfigurationError
 from lmaas.middleware import AsyncMiddlewareTransport, MiddlewareTransport
 from lmaas.routing._caller import AsyncRoutedCaller, RoutedCaller
@@ -65,6 +65,7 @@ class Platforms(_Platforms[Any]):
         from lmaas._transport import HttpxTransport  # noqa: PLC0415 - with the first client
 
         endpoints = checked(options.platforms)
+        _check_keyless(http_client)
         networks = {one.name: HttpxTransport(one.base_url, http_client) for one in endpoints}
         super().__init__(options, networks, clock)
 
@@ -114,6 +115,7 @@ class AsyncPlatforms(_Platforms[AsyncNetwork]):
         clock: Clock = time.monotonic,
     ) -> None:
         endpoints = checked(options.platforms)
+        _check_keyless(http_client)
         networks = {one.name: async_network(one.base_url, http_client) for one in endpoints}
         super().__init__(options, networks, clock)
 
@@ -166,6 +168,20 @@ def checked(platforms: Sequence[Any]) -> Sequence[Endpoint]:
     if len(set(names)) < len(names):
         raise ConfigurationError("platforms: two have the same name.")
     return platforms
+
+
+def _check_keyless(http_client: object) -> None:
+    """Refuse a client of the user's own that would send one key to all platforms.
+
+    Raises:
+        ConfigurationError: it holds one.
+    """
+    headers = getattr(http_client, "headers", None) or {}
+    if getattr(http_client, "auth", None) is not None or any(name in headers for name in KEY_HEADERS):
+        message = (
+            "http_client holds a key, which all platforms would be sent; give each Endpoint its api_key."
+        )
+        raise ConfigurationError(message)
 
 
 def first_options(options: ClientOptions) -> ClientOptions:
