@@ -320,6 +320,69 @@ async def test_clients_that_cannot_work_are_refused(options: dict[str, Any], tol
             kind(**options)
 
 
+async def test_no_client_of_ones_own_brings_one_key_to_all_platforms() -> None:
+    options: list[dict[str, Any]] = [
+        {"headers": {"Authorization": "Bearer k"}},
+        {"headers": {"X-Api-Key": "k"}},
+        {"auth": ("me", "k")},
+    ]
+    for option in options:
+        with httpx.Client(**option) as own, pytest.raises(ConfigurationError, match="holds a key"):
+            LMaaS(platforms=endpoints("http://a"), http_client=own)
+        async with httpx.AsyncClient(**option) as twin:
+            with pytest.raises(ConfigurationError, match="holds a key"):
+                AsyncLMaaS(platforms=endpoints("http://a"), http_client=twin)
+    with httpx.Client(headers={"X-Team": "blue"}) as own:
+        LMaaS(platforms=endpoints("http://a"), http_client=own).close()
+
+
+async def test_a_restart_that_fails_says_what_the_stream_had_said() -> None:
+    async with replicas(DIES) as (first,):
+
+        def ask(client: LMaaS) -> APIConnectionError:
+            with pytest.raises(APIConnectionError) as raised:
+                keep([], client.chat.completions.create(**ASK, stream=True))
+            return raised.value
+
+        async def ask_async(client: AsyncLMaaS) -> APIConnectionError:
+            with pytest.raises(APIConnectionError) as raised:
+                await keep_async([], await client.chat.completions.create(**ASK, stream=True))
+            return raised.value
+
+        for error in await twice(
+            [first.url, "http://127.0.0.1:9"], ask, ask_async, strategy=RESTARTS, max_retries=1
+        ):
+            assert (error.partial_text or "").startswith("Wrong")
+            assert [one.platform for one in error.lmaas_metadata.tries] == ["a", "b"]
+
+
+async def test_a_reply_that_nobody_will_read_is_closed() -> None:
+    def refuses(_: Route) -> None:
+        raise ValueError("no room")
+
+    slow = Script(tokens=500, text="on and on", token_gap_s=0.05)
+    async with replicas(slow) as (one,):
+
+        async def ended(count: int) -> list[Outcome]:
+            async with asyncio.timeout(10):
+                while len(told := [call.outcome for call in one.calls if call.outcome]) < count:  # noqa: ASYNC110 - of another thread
+                    await asyncio.sleep(0.01)
+            return told
+
+        options: dict[str, Any] = {
+            "platforms": endpoints(one.url),
+            "strategy": Strategy(on_route=refuses),
+        }
+        with LMaaS(**options) as client:
+            with pytest.raises(ValueError, match="no room"):
+                await asyncio.to_thread(lambda: client.chat.completions.create(**ASK, stream=True))
+            assert await ended(1) == [Outcome.ABORTED]
+        async with AsyncLMaaS(**options) as twin:
+            with pytest.raises(ValueError, match="no room"):
+                await twin.chat.completions.create(**ASK, stream=True)
+            assert await ended(2) == [Outcome.ABORTED] * 2
+
+
 def test_copies_share_what_was_seen_and_may_choose_otherwise(respx_mock: respx.MockRouter) -> None:
     respx_mock.post("http://a/v1/chat/completions").mock(side_effect=httpx.ConnectError("refused"))
     respx_mock.post("http://b/v1/chat/completions").respond(content=CHAT_BODY)

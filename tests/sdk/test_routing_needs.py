@@ -67,6 +67,13 @@ def test_prompts_of_all_kinds_are_estimated() -> None:
     assert needs("/embeddings", input=[[1, 2]]).prompt_tokens == 0
 
 
+def test_a_schema_of_a_response_is_one_too() -> None:
+    assert needs("/responses", input="x", text={"format": {"type": "json_schema"}}).features == {
+        "json_schema"
+    }
+    assert needs("/responses", input="x", text={"format": {"type": "text"}}).features == set()
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
 def test_an_answer_has_its_limit_or_a_usual_length(name: str) -> None:
     limited: dict[str, Any] = {name: 7}

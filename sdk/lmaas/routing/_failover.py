@@ -82,7 +82,11 @@ class FailoverTransport:
             routed = reply if isinstance(reply, RoutedReply) else RoutedReply(request, reply, [])
             routed.journey = journey
             journey.succeeded(routed)
-            _tell(self._router, journey)
+            try:
+                _tell(self._router, journey)
+            except BaseException:  # the program's own function failed: nobody will read the reply
+                routed.close()
+                raise
             return routed
 
 
@@ -137,7 +141,11 @@ class AsyncFailoverTransport:
             routed = reply if isinstance(reply, AsyncRoutedReply) else AsyncRoutedReply(request, reply, [])
             routed.journey = journey
             journey.succeeded(routed)
-            _tell(self._router, journey)
+            try:
+                _tell(self._router, journey)
+            except BaseException:  # as above
+                await routed.close()
+                raise
             return routed
 
 

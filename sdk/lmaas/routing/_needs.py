@@ -117,8 +117,9 @@ def _limit(body: Mapping[str, Any]) -> int | None:
 def _features(body: Mapping[str, Any]) -> Iterator[str]:
     if body.get("tools") or body.get("functions"):
         yield "tools"
-    form = body.get("response_format") or {}
-    if isinstance(form, Mapping) and form.get("type") == "json_schema":
+    text = body.get("text")  # of a response
+    forms = (body.get("response_format"), text.get("format") if isinstance(text, Mapping) else None)
+    if any(isinstance(form, Mapping) and form.get("type") == "json_schema" for form in forms):
         yield "json_schema"
     if body.get("logprobs") or body.get("top_logprobs") or body.get("prompt_logprobs"):
         yield "logprobs"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -125,7 +126,9 @@ class RoutedStream(Stream[T]):
     def _restart(self, error: APIError) -> Any:
         assert self._resume is not None  # noqa: S101 - `_read_once` has seen to it
         journey = self._routed.journey
-        self._routed.switch(self._resume(journey, error))
+        with _void_text_of(error):
+            resumed = self._resume(journey, error)
+        self._routed.switch(resumed)
         return _restarted(self, journey, error)
 
 
@@ -173,8 +176,21 @@ class AsyncRoutedStream(AsyncStream[T]):
     async def _restart(self, error: APIError) -> Any:
         assert self._resume is not None  # noqa: S101 - `_read` has seen to it
         journey = self._routed.journey
-        await self._routed.switch(await self._resume(journey, error))
+        with _void_text_of(error):
+            resumed = await self._resume(journey, error)
+        await self._routed.switch(resumed)
         return _restarted(self, journey, error)
+
+
+@contextmanager
+def _void_text_of(broken: APIError) -> Iterator[None]:
+    """Say on the error that ends a stream what it had said before, whichever platform the error is of."""
+    try:
+        yield
+    except APIError as error:
+        if error.partial_text is None:
+            error.partial_text = broken.partial_text
+        raise
 
 
 def _restarted(stream: RoutedStream[Any] | AsyncRoutedStream[Any], journey: Journey, error: APIError) -> Any:
