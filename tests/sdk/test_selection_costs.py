@@ -131,6 +131,24 @@ def test_the_interval_of_goodput_is_one_of_money() -> None:
     assert (spent.evidence.low, spent.evidence.high) == pytest.approx((2 * 2920, 3 * 2920))
 
 
+@pytest.mark.parametrize("low", [None, 0.0])
+def test_a_goodput_that_may_be_lower_may_cost_more(low: float | None) -> None:
+    told = figure("goodput_per_s", 1.05, None, low=low, high=1.2)
+    spent = spending(own(), workload(), {"goodput_per_s": told})
+    assert spent.evidence is not None
+    assert spent.evidence.high is not None
+    assert spent.evidence.high > spent.evidence.value
+    exact = spending(own(), workload(), {"goodput_per_s": figure("goodput_per_s", 1.05, None)}).evidence
+    assert exact is not None
+    assert exact.high == pytest.approx(3 * 2920)  # 1.05 / 1.1 is below 1: two replicas and a spare
+
+
+def test_where_every_call_fails_no_price_makes_one_that_is_answered() -> None:
+    spent = spending(candidate("x"), workload(), {"error_rate": figure("error_rate", 1.0, 0.0)})
+    assert (spent.bills, spent.evidence) == ((), None)
+    assert spent.missing == ("a call that was answered: all failed",)
+
+
 @pytest.mark.parametrize(
     ("one", "asked", "missing"),
     [

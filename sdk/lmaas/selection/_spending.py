@@ -11,6 +11,7 @@ from lmaas._cost import Price
 from lmaas.evidence import Evidence, Grade
 from lmaas.measuring import Workload
 from lmaas.selection._candidate import Candidate, Fleet, Overheads
+from lmaas.selection._uncertainty import interval_of
 
 LINES: Final = (
     "prompt tokens",
@@ -27,6 +28,8 @@ _HOURS_OF_A_MONTH: Final = 730
 _SECONDS_OF_A_MONTH: Final = _HOURS_OF_A_MONTH * 3600
 _BYTES_OF_A_TOKEN: Final = 4
 _QUANTILES: Final = 20
+_LEAST_GOODPUT: Final = 0.001
+"""Of the measured one: what one that may be nothing is taken for, since no number of replicas would do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ def _hosted(
     cached_share = _cached_share(candidate, workload)
     failures = cells.get("error_rate")
     failure_share = 0.0 if failures is None else max(failures.value, 0.0)
+    if failure_share >= 1:
+        return Spending(missing=("a call that was answered: all failed",))
     lines = [_hosted_lines(price, workload, cached_share, failure_share) for price in prices]
 
     def month(load: str, per_call_usd: Mapping[str, float]) -> Bill:
@@ -137,7 +142,7 @@ def _hosted_lines(
     the sum of a geometric series.
     """
     lines = _tokens_usd(price, workload, cached_share)
-    again = failure_share / (1 - failure_share) if failure_share < 1 else 0.0
+    again = failure_share / (1 - failure_share)
     return lines | {"retries": sum(lines.values()) * again}
 
 
@@ -185,13 +190,16 @@ def _own(
         lines = _machine_lines(fleet, count, loads[load], goodput_per_s)
         return _bill(load, loads[load], lines, candidate.overheads, workload)
 
-    ends = [end for end in (goodput.low, goodput.high) if end is not None and end > 0]
+    # An end that nobody stated, or that is 0, is no reason to be sure of the money.
+    within = interval_of(goodput)
+    low, high = goodput.low or within.low, goodput.high or within.high
+    ends = (max(low, goodput.value * _LEAST_GOODPUT), high)
     totals = [month("expected", each).total_usd for each in (goodput.value, *ends)]
     evidence = Evidence(
         metric="usd_per_month",
         value=totals[0],
-        low=min(totals) if ends else None,
-        high=max(totals) if ends else None,
+        low=min(totals),
+        high=max(totals),
         unit="usd",
         grade=goodput.grade,
         source=f"replicas for the peak, by goodput: {goodput.source}",
