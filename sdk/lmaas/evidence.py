@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from math import isfinite
 from typing import Any
@@ -109,10 +109,22 @@ class Evidence:
             ConfigurationError: a field is missing, unknown, or of the wrong kind.
         """
         try:
-            as_of = plain.get("as_of")
-            day = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
+            day = _day(plain.get("as_of"))
             return cls(**{**plain, "grade": Grade(plain["grade"]), "as_of": day})
         except ConfigurationError:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(f"evidence of {plain.get('metric', 'a metric')}: {error}") from error
+
+
+def _day(told: object) -> date | None:
+    """Read a day as JSON or YAML give it; of a moment, its day."""
+    if told is None:
+        return None
+    if isinstance(told, datetime):
+        return told.date()
+    if isinstance(told, date):
+        return told
+    if isinstance(told, str):
+        return date.fromisoformat(told)
+    raise TypeError(f"as_of is {told!r}; write a day such as 2026-01-31")

@@ -61,6 +61,21 @@ def test_file_is_read_and_answered(tmp_path: Path, capsys: pytest.CaptureFixture
     assert f"again: lmaas choose {tmp_path / 'choice.yaml'} --seed 1" in out
 
 
+def test_what_is_known_of_a_model_anywhere_is_how_good_it_is_and_not_how_quick(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    told = [
+        {"metric": "ttft_p95_s", "value": 0.1, "grade": "A", "source": "bench"},
+        {"metric": "quality", "value": 0.8, "grade": "A", "source": "evaluate"},
+    ]
+    (tmp_path / "measured.json").write_text(json.dumps({"evidence": {"small": told}}))
+    evidence = Choice.load(path).evidence
+    assert [one.metric for one in evidence["here/small"]] == ["quality"]
+    assert [(one.metric, one.value) for one in evidence["there/small"]] == [
+        ("ttft_p95_s", 3.0),
+        ("quality", 0.8),
+    ]
+
+
 def test_every_format_is_written_by_its_ending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path)
     for ending, start in ((".json", "{"), (".md", "# Take"), (".html", "<!doctype html>"), (".txt", "Take")):

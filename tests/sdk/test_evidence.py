@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -65,6 +65,15 @@ def test_a_figure_that_contradicts_itself_is_refused(changes: dict[str, Any], sa
 def test_evidence_of_a_file_that_is_not_evidence_is_refused_by_its_metric(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="ttft_p95_s"):
         Evidence.from_dict(evidence().to_dict() | changes)
+
+
+def test_evidence_of_yaml_may_tell_a_moment_and_never_a_number() -> None:
+    plain = evidence().to_dict()
+    moment = datetime(2026, 11, 1, 10, tzinfo=UTC)
+    assert Evidence.from_dict(plain | {"as_of": moment}).as_of == date(2026, 11, 1)
+    assert type(Evidence.from_dict(plain | {"as_of": moment}).as_of) is date
+    with pytest.raises(ConfigurationError, match="as_of is 2026; write a day"):
+        Evidence.from_dict(plain | {"as_of": 2026})
 
 
 def test_evidence_without_a_grade_is_refused() -> None:
