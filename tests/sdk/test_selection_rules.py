@@ -10,7 +10,8 @@ import pytest
 from lmaas import ConfigurationError
 from lmaas.measuring import SLO
 from lmaas.platforms import Offer, Platform, Retention, Sourced
-from lmaas.selection import Candidate, Fleet, Kind, Overheads, Rules, Status, TaskSpec
+from lmaas.selection import Candidate, Criterion, Fleet, Kind, Overheads, Rules, Status, TaskSpec
+from lmaas.selection._assessment import limits_of
 from lmaas.selection._rules import check_facts
 from sdk.selection_worlds import candidate, choose, figure, preferences
 
@@ -109,6 +110,33 @@ def test_sources_that_disagree_on_a_rule_are_to_be_verified() -> None:
     (check,) = check_facts(Rules(min_context_tokens=6000), replace(_KNOWN, offer=offer))
     assert check.status is Status.UNKNOWN
     assert check.reason == "one page says 8,000, another page says 4,000: verify"
+
+
+@pytest.mark.parametrize("rules", [Rules(max_retention_days=0), Rules(no_training=True)])
+def test_sources_that_disagree_on_what_becomes_of_prompts_are_to_be_verified(rules: Rules) -> None:
+    other = Sourced(Retention(days=30, trains_on_data=True), "another page")
+    disputed = Sourced(Retention(days=0, trains_on_data=False), "one page", others=(other,))
+    (check,) = check_facts(rules, replace(_KNOWN, platform=replace(_KNOWN.platform, retention=disputed)))
+    assert check.status is Status.UNKNOWN
+    assert check.reason.endswith("verify")
+
+
+@pytest.mark.parametrize(
+    ("percentile", "held"),
+    [(0.5, "p50"), (0.7, "p95"), (0.95, "p95"), (0.97, "p99"), (0.999, "p99")],
+)
+def test_a_share_of_calls_is_held_to_no_weaker_percentile(percentile: float, held: str) -> None:
+    (limit,) = limits_of(TaskSpec(), SLO(ttft_s=1, percentile=percentile), Rules())
+    assert limit.metric == f"ttft_{held}_s"
+
+
+@pytest.mark.parametrize("strange", [float("nan"), float("inf")])
+@pytest.mark.parametrize("field", ["best", "worst", "weight", "between"])
+def test_anchors_and_weights_are_numbers(field: str, strange: float) -> None:
+    facts: dict[str, Any] = {"best": 0.1, "worst": 2.0, "weight": 1.0}
+    value = ((strange, 0.5),) if field == "between" else strange
+    with pytest.raises(ConfigurationError, match=r"ttft_p95_s: .*finite"):
+        Criterion(**{"metric": "ttft_p95_s", **facts, field: value})
 
 
 def test_a_feature_of_the_model_must_work_on_the_platform_too() -> None:

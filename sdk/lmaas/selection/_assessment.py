@@ -97,9 +97,12 @@ def best_of(evidence: Iterable[Evidence]) -> dict[str, Evidence]:
 
 
 def limits_of(task: TaskSpec, slo: SLO, rules: Rules) -> tuple[Limit, ...]:
-    """Return what figures must keep, from the task, the service level objective and the rules."""
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-    share = min(shares, key=lambda name: abs(shares[name] - slo.percentile))
+    """Return what figures must keep, from the task, the service level objective and the rules.
+
+    An objective for a share between the known percentiles is held to the next higher one; p99 is the highest.
+    """
+    shares = {"p50": 0.5, "p95": 0.95}
+    share = next((name for name, covered in shares.items() if slo.percentile <= covered), "p99")
     bounds = {
         "quality": task.minimum_quality,
         f"ttft_{share}_s": slo.ttft_s,

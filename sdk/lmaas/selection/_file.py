@@ -43,7 +43,7 @@ _SIZED: Final = ("usd_per_gpu_hour", "gpus", "engine_args")
 
 
 class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Task(_Closed):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
+from math import isfinite
 from typing import Final, Literal, Self, TypeAlias
 
 from lmaas.errors import ConfigurationError
@@ -39,7 +40,11 @@ class Criterion:
     between: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if problem := self._problem(metric_of(self.metric)):
+        metric = metric_of(self.metric)
+        numbers = [self.weight or 0, self.worth_usd_per_month or 0, *chain.from_iterable(self.points)]
+        is_finite = all(map(isfinite, numbers))
+        problem = self._problem(metric) if is_finite else "anchors, points and weights are finite numbers"
+        if problem:
             raise ConfigurationError(f"criterion {self.metric}: {problem}")
 
     def _problem(self, metric: Metric) -> str | None:

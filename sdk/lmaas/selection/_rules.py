@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from lmaas.evidence import Evidence
 from lmaas.platforms import Sourced
+from lmaas.platforms._sourced import first_known
 from lmaas.selection._candidate import Candidate
 from lmaas.selection._metrics import METRICS
 from lmaas.selection._row import Limit, Row
@@ -158,18 +159,23 @@ def _retention(days: int, candidate: Candidate) -> Check:
     known = candidate.platform.retention
     if known is not None and days == 0 and known.value.zero_retention and known.value.days != 0:
         return Check(rule, Status.PASS, f"if zero retention is asked for; {known.value.note or known.source}")
-    kept = None if known is None or known.value.days is None else Sourced(known.value.days, known.source)
-    return _sourced(rule, kept, lambda own: own <= days)
+    return _sourced(rule, _part(known, "days"), lambda own: own <= days)
 
 
 def _training(candidate: Candidate) -> Check:
     rule = "trains nothing on prompts"
     if candidate.is_self_hosted:
         return Check(rule, Status.PASS, "on own machines")
-    known = candidate.platform.retention
-    told = known is not None and known.value.trains_on_data is not None
-    fact = Sourced(known.value.trains_on_data, known.source) if known is not None and told else None
-    return _sourced(rule, fact, lambda trains: not trains)
+    return _sourced(rule, _part(candidate.platform.retention, "trains_on_data"), lambda trains: not trains)
+
+
+def _part(known: Sourced[Any] | None, name: str) -> Sourced[Any] | None:
+    """Return one field of a fact, with what each source says of it; None where none does."""
+    if known is None:
+        return None
+    told = [(getattr(one.value, name), one) for one in (known, *known.others)]
+    facts = [Sourced(value, one.source, one.as_of) for value, one in told if value is not None]
+    return first_known(*facts)
 
 
 def _feature(feature: str, candidate: Candidate) -> Check:
