@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lmaas import ConfigurationError
 from lmaas.evidence import Grade
-from lmaas.selection import METRICS, Criterion, Preferences, Score
+from lmaas.selection import METRICS, Criterion, Fleet, Preferences, Score
 from lmaas.selection._metrics import metric_of
 from lmaas.selection._uncertainty import interval_of
-from sdk.selection_worlds import figure
+from sdk.selection_worlds import candidate, choose, figure
 
 
 def criterion(**changes: Any) -> Criterion:
@@ -137,3 +138,10 @@ def test_shares_stay_within_0_and_1() -> None:
 )
 def test_figures_are_written_for_people(metric: str, value: float, text: str) -> None:
     assert metric_of(metric).format(value) == text
+
+
+def test_figures_that_are_exact_whole_numbers_are_drawn_too() -> None:
+    own = replace(candidate("own", None), fleet=Fleet(usd_per_gpu_hour=1.0, max_replicas=4))
+    told = {"own": [figure("goodput_per_s", 2), figure("quality", 1, None, low=1, high=1)]}
+    wanted = Preferences.weighing(dict.fromkeys(Score, 1.0))  # counts replicas as places
+    assert choose([own, candidate("bare")], told, wanted).answer.names == ("own",)

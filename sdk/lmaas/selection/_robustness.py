@@ -147,7 +147,9 @@ def _without_noise(
 
 
 def _drawn(interval: Interval, metric: str, normals: _Normals, draws: int) -> Draws | float:
-    return interval.value if interval.low == interval.high else interval.draw(normals(metric, draws))
+    if interval.low == interval.high:
+        return float(interval.value)  # counts are whole numbers
+    return interval.draw(normals(metric, draws))
 
 
 def _values(criterion: Criterion, figures: Draws | float) -> Draws | float:

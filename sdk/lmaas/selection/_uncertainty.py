@@ -53,7 +53,7 @@ class Interval:
         import numpy as np  # noqa: PLC0415 - an extra, which `select` has asked for
 
         if self.low == self.high:
-            return self.value
+            return float(self.value)
         if self.is_ratio:
             below, above = log(self.value / self.low), log(self.high / self.value)
         else:
