@@ -493,6 +493,7 @@ def _options(
         **extras,
     )
     if not made.platforms:
+        _check_strategy(made)
         return made
     from lmaas.routing._network import first_options
 
@@ -506,6 +507,11 @@ def _check_platforms(
         raise ConfigurationError("platforms: each has its own base_url and api_key; leave the client's out.")
     if not extras.get("platforms"):
         raise ConfigurationError("platforms: give one or more lmaas.routing.Endpoint(...).")
+
+
+def _check_strategy(options: ClientOptions) -> None:
+    if options.strategy is not None:
+        raise ConfigurationError("strategy: there is nothing to choose from; give platforms=[...] too.")
 
 
 def _shared(options: ClientOptions) -> Shared:
@@ -523,4 +529,7 @@ def _changed(options: ClientOptions, changes: OptionChanges | AsyncOptionChanges
         )
     for name in given.keys() & {"default_headers", "default_query"}:
         given[name] = {**getattr(options, name), **given[name]}
-    return replace(options, **given)
+    changed = replace(options, **given)
+    if not changed.platforms:
+        _check_strategy(changed)
+    return changed

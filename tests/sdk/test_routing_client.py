@@ -312,6 +312,7 @@ def test_a_reply_that_is_no_stream_and_one_from_middleware_are_as_with_one_platf
         ),
         ({"platforms": endpoints("http://a"), "api_key": "k"}, "each has its own base_url and api_key"),
         ({"platforms": endpoints("http://a"), "strategy": "best"}, "'best' is none"),
+        ({"strategy": "cheapest"}, "there is nothing to choose from"),
     ],
 )
 async def test_clients_that_cannot_work_are_refused(options: dict[str, Any], told: str) -> None:

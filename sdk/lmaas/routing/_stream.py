@@ -196,6 +196,7 @@ def _void_text_of(broken: APIError) -> Iterator[None]:
 def _restarted(stream: RoutedStream[Any] | AsyncRoutedStream[Any], journey: Journey, error: APIError) -> Any:
     """Set a stream to its beginning, and return the item that says so."""
     stream._timer = stream._routed.timer  # noqa: SLF001 - both kinds are of this module
+    stream._events = 0  # noqa: SLF001
     stream.request_id = stream._routed.request_id  # noqa: SLF001
     if isinstance(stream._reader, WatchedReader):  # noqa: SLF001
         stream._reader.failure = None  # noqa: SLF001 - what was mended did not end the call
