@@ -57,7 +57,7 @@ class Rig:
                 for leave in exits:
                     leave()
 
-        task = asyncio.create_task(run())
+        task = meter.task = asyncio.create_task(run())
         await asyncio.sleep(0)
         return task, meter
 
