@@ -42,7 +42,6 @@ class ModelFiles:
         }
         self.has_template = template is not None
         self.takes_texts = template is not None and takes_texts(template)
-        self._pads = int("pad_token" in self._special)
         self.reads_tools = template is not None and "tools" in template
         self.is_plain = config.get("tokenizer_class") in _PLAIN_CLASSES
 
@@ -64,11 +63,6 @@ class ModelFiles:
         """Count the tokens of texts, each with what is put around it if `has_special`."""
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=has_special)
         return sum(map(len, encoded))
-
-    def count_apart(self, pairs: Sequence[tuple[str, str]]) -> int:
-        """Count the tokens of pairs whose texts are read by themselves, each pair joined by a pad token."""
-        lengths = {text: self.count_texts([text], has_special=True) for pair in pairs for text in pair}
-        return sum(lengths[first] + self._pads + lengths[second] for first, second in pairs)
 
     def count_pairs(self, pairs: Sequence[tuple[str, str]]) -> int:
         """Count the tokens of pairs whose texts are read together."""

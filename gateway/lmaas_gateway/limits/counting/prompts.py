@@ -81,9 +81,21 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Texts that are compared, each of the first with one of the second."""
+    """Texts that are compared: each query with its document, or the only query with each."""
 
-    pairs: list[tuple[str, str]]
+    queries: list[str]
+    documents: list[str]
+
+    @property
+    def texts(self) -> list[str]:
+        """What a model reads that embeds each text by itself."""
+        return self.queries + self.documents
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """What a model reads that ranks two texts together."""
+        queries = self.queries * len(self.documents) if len(self.queries) == 1 else self.queries
+        return list(zip(queries, self.documents, strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +148,9 @@ def count(files: ModelFiles, prompt: Prompt, kind: ModelKind = "chat") -> int | 
         case Texts() if files.is_plain or not prompt.has_special:
             return files.count_texts(prompt.texts, has_special=prompt.has_special)
         case Pairs() if files.is_plain:
-            return files.count_apart(prompt.pairs) if kind == "embedding" else files.count_pairs(prompt.pairs)
+            if kind == "embedding":
+                return files.count_texts(prompt.texts, has_special=True)
+            return files.count_pairs(prompt.pairs)
     return None
 
 
@@ -276,9 +290,7 @@ def _read_pairs(body: dict[str, Any]) -> Pairs | None:
         return None
     if queries is None or documents is None:
         return None
-    if len(queries) == 1:
-        queries *= len(documents)
-    return Pairs(list(zip(queries, documents, strict=False)))
+    return Pairs(queries, documents)
 
 
 def _as_texts(given: object) -> list[str] | None:
