@@ -120,7 +120,7 @@ class TestTables:
 
 
 def _paths(dispatcher: Any) -> list[str]:
-    return [route.path for route in dispatcher._fallback.routes]
+    return [route.path for route in dispatcher._fallback._application.routes]
 
 
 async def test_every_operation_takes_the_roles_that_it_should_and_no_other(tmp_path: Path) -> None:

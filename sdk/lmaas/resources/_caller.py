@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,6 +120,8 @@ class AsyncCaller:
     async def save(self, operation: Operation, params: Mapping[str, Any], file: Writable, /) -> str | None:
         """Make a call, write its body to `file` as it comes, and return its request id; see `Caller.save`."""
         with self._watcher.watch(self._builder.build(operation, params, {}), params) as watch:
+            import asyncio  # noqa: PLC0415 - not with `import lmaas`; whoever awaits has it already
+
             reply = await self._transport.send(watch.request)
             try:
                 while (chunk := await reply.next_chunk()) is not None:
