@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from lmaas_gateway.accounting import Accounting
+from lmaas_gateway.administration.fleet import Fleet
 from lmaas_gateway.admission.admission import Admission, rules_of
 from lmaas_gateway.api import documents, openapi
+from lmaas_gateway.api.actors import ActorReader
 from lmaas_gateway.api.admin import AdminRoutes
 from lmaas_gateway.api.application import AdminSide, build_application
 from lmaas_gateway.api.bodies import BodyRoom
 from lmaas_gateway.api.connections import Connections
+from lmaas_gateway.api.fleet import FleetRoutes
 from lmaas_gateway.api.models import ModelRoutes
 from lmaas_gateway.api.operations import OperationRoutes
 from lmaas_gateway.api.operators import OperatorKey
@@ -144,6 +147,7 @@ class Gateway:
         )
         self.limiter.follow(limits_of(settings))
         self.metrics.watch(RESERVED_TOKENS, self._reserved_tokens)
+        self.fleet = Fleet(directory=lambda: self.directory, steering=steering)
         self._current = self._assemble(settings, directory)
         self.metrics.watch(STORED_BYTES, self._stored_bytes)
 
@@ -295,10 +299,12 @@ class Gateway:
                 steering=self._steering,
             )
             routes += operators.routes()
-        if self._tenancy is not None:
-            services = self._tenancy.services(settings)
-            tenants = TenantRoutes(services, authenticator=authenticator, operator_key=operator_key)
-            routes += tenants.routes()
+        services = None if self._tenancy is None else self._tenancy.services(settings)
+        actors = ActorReader(authenticator, operator_key, None if services is None else services.actors)
+        if services is not None:
+            routes += TenantRoutes(services, actors).routes()
+        if services is not None or settings.admin_key is not None:
+            routes += FleetRoutes(self.fleet, actors).routes()
         if routes:
             routes.append(Route(openapi.ADMIN_PATH, documents.admin))
         return AdminSide(routes, self._admin_port)

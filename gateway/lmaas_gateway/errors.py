@@ -377,6 +377,14 @@ class ModelFailedError(GatewayError):
     should_retry = False
 
 
+class ModelStoppedError(GatewayError):
+    """An operator has stopped the model."""
+
+    status = 503
+    code = "model_stopped"
+    should_retry = False
+
+
 class TooManyConnectionsError(GatewayError):
     """This address, or all together, hold as many connections as they may."""
 

@@ -196,8 +196,8 @@ async def test_reset_forgets_what_operators_changed() -> None:
         ("PATCH", "/replicas/mock-0", {"draining": True}, 400, "invalid_configuration", "no replica that"),
         ("PATCH", "/replicas/mock-0", {"weight": 0}, 400, "invalid_body", "> 0"),
         ("PATCH", "/replicas/nobody", {"weight": 1}, 404, "replica_not_found", "'nobody'"),
-        ("PATCH", "/pools/mock", {"replicas": 2}, 400, "invalid_configuration", "not launched here"),
-        ("PATCH", "/pools/mock", {"replicas": 0}, 400, "invalid_body", ">= 1"),
+        ("POST", "/models/mock/scale", {"replicas": 2}, 400, "invalid_configuration", "not launched here"),
+        ("POST", "/models/mock/scale", {"replicas": -1}, 400, "invalid_body", ">= 0"),
         ("PUT", "/pools", b"", 405, "method_not_allowed", "GET"),
     ],
 )

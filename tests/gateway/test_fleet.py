@@ -97,6 +97,59 @@ async def test_more_replicas_are_started_beside_those_that_run_and_fewer_end_whe
         await running.rig.ready()
 
 
+async def test_stopped_model_ends_its_engine_when_idle_and_comes_back_as_it_was() -> None:
+    async with fleet(one) as running:
+        await running.rig.ready()
+        (first,) = running.pids()
+        assert first is not None
+        busy = running.pool().replicas[0]
+        busy.enter(1)
+        await running.configuration.change(ScaleModel("m", 0))
+        assert running.pool().state == "stopped"
+        await asyncio.sleep(1.2)
+        assert is_alive(first), "it still has a call"
+        busy.leave(1)
+        await eventually(lambda: not is_alive(first))
+        assert running.pids() == []
+        await running.configuration.change(ScaleModel("m", None))
+        await running.rig.ready()
+        assert len(running.pids()) == 1
+        assert running.pids() != [first]
+
+
+async def test_model_may_be_stopped_from_the_start_and_is_started_with_one_engine() -> None:
+    async with fleet(lambda rig: rig.model_settings(replicas=0)) as running:
+        assert (running.pool().state, running.pids()) == ("stopped", [])
+        await running.configuration.change(ScaleModel("m", None))
+        await running.rig.ready()
+        assert len(running.pids()) == 1
+
+
+async def test_engine_arguments_that_change_while_a_model_is_stopped_count_when_it_starts() -> None:
+    async with fleet(one) as running:
+        await running.rig.ready()
+        await running.configuration.change(ScaleModel("m", 0))
+        await running.reload(running.rig.model_settings("--fake", "serve"))
+        assert (running.pool().state, running.pids()) == ("stopped", [])
+        await running.configuration.change(ScaleModel("m", None))
+        await running.rig.ready()
+        assert not any("new settings" in line or "new engines" in line for line in running.rig.lines)
+        (replica,) = running.pool().replicas
+        (status,) = running.pool().launches()
+        assert running.gateway.directory.settings_of(replica).url == status.url
+
+
+async def test_model_that_is_stopped_while_its_new_engines_start_has_none() -> None:
+    async with fleet(one) as running:
+        await running.rig.ready()
+        (first,) = running.pids()
+        assert first is not None
+        await running.reload(running.rig.model_settings("--fake", "hang"))
+        await running.configuration.change(ScaleModel("m", 0))
+        await eventually(lambda: not is_alive(first))
+        assert (running.pool().state, running.pids()) == ("stopped", [])
+
+
 async def test_models_come_and_go_without_touching_the_others() -> None:
     async with fleet(one) as running:
         await running.rig.ready()

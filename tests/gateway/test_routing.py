@@ -71,6 +71,7 @@ def test_replica_that_drains_is_no_part_of_its_pools_state() -> None:
 
 
 class Launch:
+    url = "unix:/run/m.sock"
     state = "failed"
     restarts = 5
     last_error = "exit code 1"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from lmaas_gateway.administration.operations import OPERATIONS
+from lmaas_gateway.api.fleet import MODEL_OPERATIONS
 from lmaas_gateway.identity.keys import make_key
 from lmaas_gateway.testing import FakeReplica
 from security.worlds import INFERENCE, OPERATOR_KEY, ROLES, Tenant, World, bearer, world_at
@@ -115,7 +116,8 @@ class TestTables:
     async def test_every_route_of_the_gateway_is_known_here(self, tmp_path: Path) -> None:
         async with world_at(tmp_path) as world:
             paths = set(_paths(world.running.gateway._current.application))
-        admin = {"/admin/v1" + path for path in OPERATORS | {operation.path for operation in OPERATIONS}}
+        tables = (*OPERATIONS, *MODEL_OPERATIONS)
+        admin = {"/admin/v1" + path for path in OPERATORS | {operation.path for operation in tables}}
         assert paths == PUBLIC | CALLERS | admin
 
 
@@ -196,6 +198,9 @@ def _every_route(world: World, tenant: Tenant) -> list[tuple[str, str]]:
     routes = [("POST", path) for path in INFERENCE]
     routes += [("GET", "/v1/models"), ("GET", "/v1/models/mock"), ("GET", "/metrics")]
     routes += [(operation.method, "/admin/v1" + world.path_of(operation, tenant)) for operation in OPERATIONS]
+    routes += [
+        (one.method, "/admin/v1" + one.path.replace("{model:path}", "mock")) for one in MODEL_OPERATIONS
+    ]
     routes += [("GET", "/admin/v1/pools"), ("GET", "/admin/v1/config"), ("POST", "/admin/v1/config/reload")]
     return [*routes, ("POST", "/admin/v1/replicas"), ("DELETE", "/admin/v1/replicas/mock-0")]
 
@@ -206,6 +211,38 @@ async def test_keys_of_tenants_open_nothing_of_operators(tmp_path: Path) -> None
         for secret in (tenant.plain, tenant.keys["owner"]):
             for method, path in (("GET", "/pools"), ("GET", "/config"), ("POST", "/config/reload")):
                 assert (await world.ask(method, path, b"", secret)).status in {401, 403}
+
+
+async def test_models_are_seen_by_every_role_and_changed_by_the_operator_where_there_are_several_tenants(
+    tmp_path: Path,
+) -> None:
+    async with world_at(tmp_path) as world:
+        tenant = await world.tenant("tenant")
+        await world.tenant("neighbour")
+        for operation in MODEL_OPERATIONS:
+            path = operation.path.replace("{model:path}", "mock")
+            body = {"replicas": 0} if operation.body else b""
+            # Nothing is launched here, so that what is let through is refused for that.
+            statuses = {
+                role: (await world.ask(operation.method, path, body, tenant.keys[role])).status
+                for role in ROLES
+            }
+            allowed = 200 if operation.needs == "metrics:read" else 403
+            assert set(statuses.values()) == {allowed}, (operation.name, statuses)
+            assert (await world.ask(operation.method, path, body, tenant.plain)).status == 403
+            assert (await world.ask(operation.method, path, body)).status != 403
+
+
+async def test_models_of_the_only_tenant_are_its_owners_to_change(tmp_path: Path) -> None:
+    async with world_at(tmp_path) as world:
+        (only,) = (await world.ask("GET", "/organizations")).json["data"]
+        project = await world.make("/projects", {"name": "web"})
+        for role in ROLES:
+            key = {"project": project["id"], "name": role, "scopes": {"admin": role}}
+            secret = (await world.make("/keys", key))["secret"]
+            status = (await world.ask("POST", "/models/mock/stop", b"", secret)).status
+            assert status == (400 if role == "owner" else 403), "its only replica was not launched here"
+        assert only["id"] == project["organization"]
 
 
 async def test_key_without_a_role_opens_nothing_of_administrators(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Actor:
         organization: In which it acts; empty for an operator who has named none.
         bound_to: The only project that its role holds for; empty for all.
         idempotency_key: Of its request; empty if there is none.
+        is_alone: Whether the organization is the only one of the gateway.
     """
 
     principal: Principal
@@ -36,6 +37,7 @@ class Actor:
     organization: str = ""
     bound_to: str = ""
     idempotency_key: str = ""
+    is_alone: bool = False
 
     @property
     def id(self) -> str:
@@ -69,7 +71,7 @@ class Actor:
         """
         roles.require(self._as_principal(), permission)
 
-    def require_any(self, needs: Permission | Literal["operator"] | None) -> None:
+    def require_any(self, needs: Permission | Literal["operator", "fleet"] | None) -> None:
         """Let it go on if it may what an operation needs.
 
         Raises:
@@ -77,6 +79,8 @@ class Actor:
         """
         if needs == "operator":
             self.require_operator()
+        elif needs == "fleet":
+            self.require_fleet()
         elif needs is not None:
             self.require(needs)
 
@@ -92,6 +96,22 @@ class Actor:
         """
         if not self.is_operator:
             raise PermissionDeniedError("This is for the operator of the gateway, who holds its `admin_key`.")
+
+    def require_fleet(self) -> None:
+        """Let it go on if it may start and stop models: an operator, or an owner of the only organization.
+
+        Raises:
+            PermissionDeniedError: it may not.
+        """
+        if self.is_operator:
+            return
+        if not self.is_alone:
+            raise PermissionDeniedError(
+                "Other organizations use these models too, so this is for the operator of the gateway, who "
+                "holds its `admin_key`."
+            )
+        self.require_unbound()
+        self.require("organization:write")
 
     def require_unbound(self) -> None:
         """Let it go on if its role holds for the whole organization.

@@ -52,7 +52,9 @@ class Actors:
         if organization not in {None, principal.organization}:
             raise no_such("organization", str(organization))
         role, kind, bound_to = await self._standing(principal)
-        return Actor(principal, kind, role, principal.organization, bound_to, idempotency_key)
+        async with self._office.reading() as connection:
+            is_alone = await _find_only(connection) == principal.organization
+        return Actor(principal, kind, role, principal.organization, bound_to, idempotency_key, is_alone)
 
     async def _standing(
         self, principal: Principal
@@ -72,5 +74,10 @@ async def _find_organization(connection: Connection, organization: str | None) -
         if await organizations.find(connection, organization) is None:
             raise no_such("organization", organization)
         return organization
+    return await _find_only(connection)
+
+
+async def _find_only(connection: Connection) -> str:
+    """Give the only organization there is; empty if there are several."""
     found = await organizations.list_all(connection, limit=1)
     return found.items[0].id if found.items and not found.has_more else ""

@@ -20,7 +20,8 @@ class Operation:
 
     Attributes:
         name: The service and its method, such as `keys.create`.
-        needs: Who may: those with a permission, operators alone, or, where it is None, all with a role.
+        needs: Who may: those with a permission, operators alone, those who may change the fleet
+            (`Actors.require_fleet`), or, where it is None, all with a role.
         answer: What it answers with; None for a file.
         text: What it does, in a line.
         query: What it takes in its query.
@@ -31,7 +32,7 @@ class Operation:
     method: str
     path: str
     name: str
-    needs: Permission | Literal["operator"] | None
+    needs: Permission | Literal["operator", "fleet"] | None
     answer: Any
     text: str
     query: type[msgspec.Struct] = requests.InOrganization

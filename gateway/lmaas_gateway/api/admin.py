@@ -22,7 +22,6 @@ from lmaas_gateway.configuration.changes import (
     ChangeReplica,
     RemoveReplica,
     Reset,
-    ScaleModel,
 )
 from lmaas_gateway.errors import InvalidConfigurationError
 from lmaas_gateway.settings import ReplicaSettings, explain, mask
@@ -74,12 +73,6 @@ class ReplicaChange(msgspec.Struct, forbid_unknown_fields=True):
     draining: bool | None = None
 
 
-class PoolChange(msgspec.Struct, forbid_unknown_fields=True):
-    """How many replicas there are to be."""
-
-    replicas: Annotated[int, msgspec.Meta(ge=1, le=64)]
-
-
 def _operation(method: str, path: str, name: str, text: str, body: Any = None) -> Operation:
     return Operation(
         method, path, f"fleet.{name}", "operator", dict[str, Any], text, query=Nothing, body=body
@@ -89,13 +82,6 @@ def _operation(method: str, path: str, name: str, text: str, body: Any = None) -
 FLEET_OPERATIONS = (
     _operation("GET", "/pools", "list_pools", "Show all pools, their replicas and their load."),
     _operation("GET", "/pools/{model:path}", "retrieve_pool", "Show one pool."),
-    _operation(
-        "PATCH",
-        "/pools/{model:path}",
-        "change_pool",
-        "Launch more or fewer replicas of a launched model.",
-        PoolChange,
-    ),
     _operation(
         "POST",
         "/replicas",
@@ -170,11 +156,6 @@ class AdminRoutes:
         """Answer with one pool."""
         directory = self._directory()
         return JSONResponse(_describe_pool(directory.find(request.path_params["model"]), directory))
-
-    async def change_pool(self, request: Request) -> Response:
-        """Launch more or fewer replicas of a model."""
-        wanted = await read_body(request, PoolChange)
-        return await self._change(ScaleModel(request.path_params["model"], wanted.replicas))
 
     async def add_replica(self, request: Request) -> Response:
         """Take a replica that already runs into a pool, once it has been asked whether it is well."""

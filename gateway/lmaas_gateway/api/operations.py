@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.replicas.pool import Pool
 
+_WELL = frozenset({"ready", "degraded", "stopped"})
+
 
 class OperationRoutes:
     """Liveness, readiness and metrics.
@@ -56,9 +58,12 @@ class OperationRoutes:
         return JSONResponse({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
-        """Answer 200 while new calls are welcome and every model has a ready replica, else 503; say why."""
+        """Answer 200 while new calls are welcome and every model has a ready replica, else 503; say why.
+
+        A model that an operator has stopped is as it should be.
+        """
         is_stopping = self._is_stopping()
-        is_ready = not is_stopping and all(pool.state in {"ready", "degraded"} for pool in self._directory)
+        is_ready = not is_stopping and all(pool.state in _WELL for pool in self._directory)
         status = "ready" if is_ready else "shutting down" if is_stopping else "not ready"
         body: dict[str, object] = {"status": status}
         if await self._may_see_details(request):

@@ -16,7 +16,6 @@ from starlette.routing import Route
 from lmaas_gateway.administration.actor import no_such
 from lmaas_gateway.administration.files import File
 from lmaas_gateway.administration.operations import OPERATIONS
-from lmaas_gateway.api.callers import identify
 from lmaas_gateway.api.reading import read_body, read_query
 from lmaas_gateway.errors import InvalidIdempotencyKeyError
 
@@ -25,13 +24,10 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.administration.operations import Operation
     from lmaas_gateway.administration.requests import InOrganization
     from lmaas_gateway.administration.services import Services
-    from lmaas_gateway.api.operators import OperatorKey
-    from lmaas_gateway.call import Principal
-    from lmaas_gateway.identity.authenticator import Authenticator
+    from lmaas_gateway.api.actors import ActorReader
 
 PREFIX = "/admin/v1"
 
@@ -47,16 +43,12 @@ class TenantRoutes:
 
     Args:
         services: Do what is asked for.
-        authenticator: Knows the callers.
-        operator_key: Knows the operator.
+        actors: Finds out who asks.
     """
 
-    def __init__(
-        self, services: Services, *, authenticator: Authenticator, operator_key: OperatorKey
-    ) -> None:
+    def __init__(self, services: Services, actors: ActorReader) -> None:
         self._services = services
-        self._authenticator = authenticator
-        self._operator_key = operator_key
+        self._actors = actors
 
     def routes(self) -> Iterator[Route]:
         """List them for Starlette."""
@@ -65,9 +57,9 @@ class TenantRoutes:
             yield Route(PREFIX + operation.path, endpoint, methods=[operation.method])
 
     async def _serve(self, operation: Operation, request: Request) -> Response:
-        caller = await self._identify(request)
+        caller = await self._actors.identify(request)
         query = cast("InOrganization", read_query(request, operation.query))
-        actor = await self._actor(caller, query.organization, _read_idempotency_key(request))
+        actor = await self._actors.admit(caller, query.organization, _read_idempotency_key(request))
         # Each service asks again, for what it knows better.
         actor.require_any(operation.needs)
         arguments: list[Any] = []
@@ -81,18 +73,6 @@ class TenantRoutes:
         if isinstance(answer, File):
             return await _send(answer)
         return Response(_ENCODER.encode(answer), operation.status, _HEADERS, "application/json")
-
-    async def _identify(self, request: Request) -> Principal | None:
-        """Find out who asks, before anything of what is asked is looked at; None is the operator."""
-        if self._operator_key.is_in(request):
-            return None
-        return await identify(self._authenticator, request)
-
-    async def _actor(self, caller: Principal | None, organization: str | None, idempotency_key: str) -> Actor:
-        actors = self._services.actors
-        if caller is None:
-            return await actors.operator(organization, idempotency_key)
-        return await actors.member(caller, organization, idempotency_key)
 
 
 async def _send(file: File) -> Response:

@@ -45,10 +45,15 @@ class ChangeReplica:
 
 @dataclass(frozen=True, slots=True)
 class ScaleModel:
-    """Launch so many replicas of a model that the gateway launches itself."""
+    """Launch so many replicas of a model that the gateway launches itself.
+
+    Attributes:
+        model: Its name.
+        replicas: How many; 0 stops it, None starts as many as the configuration wants, one at least.
+    """
 
     model: str
-    replicas: int
+    replicas: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +92,13 @@ class Overrides:
         """Lay weight and draining over settings whose replicas have names."""
         return _with_models(settings, (self._adjust(model) for model in settings.models))
 
-    def plus(self, change: Change, settings: Settings, launched: Container[str]) -> Overrides:
+    def plus(self, change: Change, settings: Settings, launched: Mapping[str, int]) -> Overrides:
         """Remember one change more.
 
         Args:
             change: What is asked for.
             settings: The configuration that serves, in which replicas have names.
-            launched: Names of the models whose replicas are launched here.
+            launched: How many replicas the file wants of each model that is launched here.
 
         Raises:
             ModelNotFoundError: there is no such model.
@@ -115,7 +120,8 @@ class Overrides:
                         f"The replicas of {model.name!r} are not launched here; add or remove single ones."
                     )
                     raise InvalidConfigurationError(message, param="replicas")
-                return dataclasses.replace(self, counts={**self.counts, change.model: change.replicas})
+                count = max(1, launched[model.name]) if change.replicas is None else change.replicas
+                return dataclasses.replace(self, counts={**self.counts, model.name: count})
             case Reset():
                 return Overrides()
 
@@ -136,6 +142,12 @@ class Overrides:
         if model.name in launched:
             message = (
                 f"The replica {replica.name!r} is launched here; lower the number of its model's replicas."
+            )
+            raise InvalidConfigurationError(message)
+        if len(_listed(model)) == 1:
+            message = (
+                f"Model {model.name!r} would have no replica that takes calls; add another one first, or "
+                "remove the model from the configuration."
             )
             raise InvalidConfigurationError(message)
         removed = self.removed | {(model.name, replica.url)}

@@ -138,7 +138,9 @@ class Configuration:
         return await self._replace(await asyncio.to_thread(self._load), self._overrides)
 
     async def _change(self, change: Change) -> Outcome:
-        launched = {model.name for model in self._base.models if model.is_launched}
+        launched = {
+            model.name: model.replicas for model in self._base.models if isinstance(model.replicas, int)
+        }
         return await self._replace(self._base, self._overrides.plus(change, self._settings, launched))
 
     async def _try(self, replace: Callable[[], Awaitable[Outcome]]) -> Outcome:

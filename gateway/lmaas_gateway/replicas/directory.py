@@ -155,13 +155,16 @@ class Directory:
         return {**self._leaving, **dict(placed)}
 
     def find_unserved(self, previous: Directory) -> str | None:
-        """Name a model that has a replica to serve it in `previous`, and would have none here."""
+        """Name a model that has a replica to serve it in `previous`, and would have none here.
+
+        One that is to be stopped is not meant.
+        """
         for name, pool in self._pools.items():
             old = previous.pools.get(name)
             will_serve = any(
                 replica.is_ready and not self._placed[replica].draining for replica in pool.replicas
             )
-            if old is not None and old.candidates(()) and not will_serve:
+            if old is not None and old.candidates(()) and pool.replicas and not will_serve:
                 return name
         return None
 

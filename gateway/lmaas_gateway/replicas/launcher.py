@@ -125,6 +125,7 @@ class Launcher:
         self._plans: dict[str, _Launched] = {}
         self._indices = itertools.count(len(models))
         self._leaving: set[asyncio.Task[None]] = set()
+        self._swaps: set[asyncio.Task[None]] = set()
         self._rising: dict[str, _Launched] = {}
         self._launched = {
             model.name: self._plan(model, index) for index, model in enumerate(models) if model.is_launched
@@ -187,11 +188,11 @@ class Launcher:
             self._let_go(name, self._rising.pop(name).replicas, fleet)
         self._models = models
         for name, model in wanted.items():
-            if name not in self._launched:
-                self._launched[name] = self._planned(model)
+            launched = self._running(name)
+            if launched is None:
+                launched = self._launched[name] = self._planned(model)
                 del self._plans[name]
-            launched = self._launched[name]
-            if launched.has_engines_of(model):
+            if launched.has_engines_of(model) or not _count(model):
                 self._scale(launched, model, fleet)
             else:
                 self._raise(model, fleet)
@@ -200,14 +201,15 @@ class Launcher:
     async def stop(self) -> None:
         """Let every engine finish its calls, end it and all its processes, and clean up."""
         self._stopping.set()
-        tasks = [*self._leaving]
+        tasks = [*self._swaps]
         for launched in (*self._launched.values(), *self._rising.values()):
             tasks += [replica.task for replica in launched.replicas if replica.task is not None]
             if launched.preparing is not None:
                 launched.preparing.cancel()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Those that leave see by themselves that they are to end; what is ending must not be disturbed.
+        await asyncio.gather(*tasks, *self._leaving, return_exceptions=True)
         self._folder.close()
 
     def _plan(self, model: ModelSettings, index: int) -> _Launched:
@@ -244,13 +246,18 @@ class Launcher:
             planned = self._plans[model.name] = self._plan(model, next(self._indices))
         return planned
 
+    def _running(self, name: str) -> _Launched | None:
+        """Give a model that is launched and not stopped: one that is may come back with other engines."""
+        launched = self._launched.get(name)
+        return launched if launched is not None and launched.replicas else None
+
     def _resolve(self, model: ModelSettings) -> ModelSettings:
         if not model.is_launched:
             return model
-        launched = self._launched.get(model.name) or self._planned(model)
+        launched = self._running(model.name) or self._planned(model)
         catalog.resolve(model.model or "")
         replicas = launched.replicas
-        if launched.has_engines_of(model):
+        if launched.has_engines_of(model) or not _count(model):
             replicas = self._first(launched, _count(model))
         # An engine forgets a call a moment later than the gateway does, and must not refuse the next one.
         places = max(1, min(model.max_in_flight, self._engine.max_num_queued_reqs * 7 // 8))
@@ -283,7 +290,7 @@ class Launcher:
         if rising is not None:
             self._let_go(model.name, rising.replicas, fleet)
         rising = self._rising[model.name] = self._plan(model, next(self._indices))
-        self._keep(asyncio.create_task(self._swap_when_ready(rising, fleet)))
+        _keep(self._swaps, asyncio.create_task(self._swap_when_ready(rising, fleet)))
 
     async def _swap_when_ready(self, rising: _Launched, fleet: Fleet) -> None:
         name = rising.settings.name
@@ -310,25 +317,20 @@ class Launcher:
     def _let_go(self, model: str, replicas: list[_Replica], fleet: Fleet) -> None:
         for replica in replicas:
             if replica.task is not None:
-                self._keep(asyncio.create_task(self._stop_when_idle(model, replica, replica.task, fleet)))
+                stop = self._stop_when_idle(model, replica, replica.task, fleet)
+                _keep(self._leaving, asyncio.create_task(stop))
 
     async def _stop_when_idle(
         self, model: str, replica: _Replica, task: asyncio.Task[None], fleet: Fleet
     ) -> None:
-        """End an engine that gets no more calls once it has none left; one that was called off, at once."""
-        try:
-            idle_looks = 0
-            while idle_looks < 2:
-                await self._clock.sleep(_DRAIN_INTERVAL_S)
-                busy = fleet.calls_at(model, replica.supervisor.status.url)
-                idle_looks = 0 if busy else idle_looks + 1
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        """End an engine that gets no more calls once it has none left, or the launcher stops."""
+        idle_looks = 0
+        while idle_looks < 2 and not self._stopping.is_set():
+            await self._clock.sleep(_DRAIN_INTERVAL_S)
+            busy = fleet.calls_at(model, replica.supervisor.status.url)
+            idle_looks = 0 if busy else idle_looks + 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     def _start_missing(self) -> None:
         """Start every replica that is wanted and has not been; each gets its part of the machine."""
@@ -386,6 +388,11 @@ def _give_up_after_fault(replica: _Replica, task: asyncio.Task[None]) -> None:
     """Let nobody wait for a replica whose task ended with an error that nothing here expects."""
     if not task.cancelled() and (fault := task.exception()) is not None:
         replica.supervisor.give_up(f"a fault of the launcher, please report it: {fault!r}")
+
+
+def _keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 def _count(model: ModelSettings) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.engine_stats import EngineStats
     from lmaas_gateway.settings import ModelKind, RoutingPolicy
 
-PoolState = Literal["starting", "ready", "degraded", "unavailable", "failed"]
+PoolState = Literal["starting", "ready", "degraded", "unavailable", "failed", "stopped"]
 ReplicaState = Literal["ready", "draining", "down", "ejected", "cooling"]
 REPLICA_STATES: tuple[ReplicaState, ...] = get_args(ReplicaState)
 
@@ -30,6 +30,10 @@ NEVER = 1 << 62
 
 class LaunchStatus(Protocol):
     """What a launcher knows of one replica that it started."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
 
     @property
     def state(self) -> str:
@@ -282,7 +286,9 @@ class Pool:
 
     @property
     def state(self) -> PoolState:
-        """How much of the pool serves."""
+        """How much of the pool serves; `stopped` is one that is to have no replica."""
+        if not self.replicas:
+            return "stopped"
         serving = self._serving()
         ready = sum(replica.is_ready for replica in serving)
         if ready == len(serving) > 0 and not any(replica.breaker.is_ejected for replica in serving):

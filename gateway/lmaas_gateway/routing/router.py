@@ -80,6 +80,7 @@ class Router:
         Raises:
             ModelNotReadyError: no replica has started yet.
             ModelFailedError: none could be started.
+            ModelStoppedError: it is to have none.
             ReplicaUnavailableError: none could take the call.
             ReplicaTimeoutError: the last one tried did not begin to answer in time.
             DeadlineExceededError: the call's deadline has passed.

@@ -11,6 +11,7 @@ from lmaas_gateway.errors import (
     GatewayError,
     ModelFailedError,
     ModelNotReadyError,
+    ModelStoppedError,
     ReplicaRefusalError,
     ReplicaTimeoutError,
     ReplicaUnavailableError,
@@ -53,6 +54,10 @@ def explain_bad_call(pool: Pool) -> GatewayError:
 
 
 def _explain_lack(pool: Pool, model: str) -> GatewayError:
+    if pool.state == "stopped":
+        return ModelStoppedError(
+            f"The model {model} is stopped; its operator can start it again.", retry_after_s=60
+        )
     if pool.state == "failed":
         return ModelFailedError(
             f"The model {model} could not be started; its operator must look at its log.", retry_after_s=60

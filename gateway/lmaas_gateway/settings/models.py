@@ -48,8 +48,10 @@ class ModelSettings(BaseModel):
     kind: ModelKind | None = Field(
         default=None, description="Which routes it has; needed only where no catalogue entry tells."
     )
-    replicas: Annotated[int, Field(ge=1, le=64)] | tuple[ReplicaSettings, ...] = Field(
-        default=1, description="How many vLLM processes to launch here, or the list of those already running."
+    replicas: Annotated[int, Field(ge=0, le=64)] | tuple[ReplicaSettings, ...] = Field(
+        default=1,
+        description="How many vLLM processes to launch here, or the list of those already running; with 0 "
+        "the model is stopped until an operator starts it.",
     )
     aliases: tuple[str, ...] = Field(default=(), description="Further names that callers may send.")
     fallbacks: tuple[str, ...] = Field(

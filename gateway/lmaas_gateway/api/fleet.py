@@ -1,0 +1,169 @@
+"""`/admin/v1/models`: what is served, and the engines launched for it: started, stopped, their logs."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lmaas_gateway.administration.fleet import EngineLog, LogQuery, Scale, ServedModel, ServedModels
+from lmaas_gateway.administration.operations import Operation
+from lmaas_gateway.administration.requests import Nothing
+from lmaas_gateway.api.reading import read_body, read_query
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from starlette.requests import Request
+
+    from lmaas_gateway.administration.fleet import Fleet
+
+    Handler = Callable[[Request], Awaitable[Response]]
+
+_MODEL = "/models/{model:path}"
+_ENCODER = msgspec.json.Encoder()
+
+
+class Admittance(Protocol):
+    """Knows who may see the fleet, and who may change it."""
+
+    async def require_sight(self, request: Request) -> None:
+        """Let go on who may see it.
+
+        Raises:
+            GatewayError: the caller is not known, or may not.
+        """
+        ...
+
+    async def require_fleet(self, request: Request) -> None:
+        """Let go on who may change it.
+
+        Raises:
+            GatewayError: the caller is not known, or may not.
+        """
+        ...
+
+
+MODEL_OPERATIONS = (
+    Operation(
+        "GET",
+        "/models",
+        "models.list",
+        "metrics:read",
+        ServedModels,
+        "Show all models and replicas.",
+        Nothing,
+    ),
+    Operation(
+        "GET",
+        _MODEL + "/log",
+        "models.log",
+        "fleet",
+        EngineLog,
+        "Show the end of the log of an engine that was launched here.",
+        LogQuery,
+    ),
+    Operation(
+        "GET", _MODEL, "models.show", "metrics:read", ServedModel, "Show one model and its replicas.", Nothing
+    ),
+    Operation(
+        "POST",
+        _MODEL + "/start",
+        "models.start",
+        "fleet",
+        ServedModel,
+        "Launch the engines of a model that is stopped, as many as the configuration wants.",
+        Nothing,
+    ),
+    Operation(
+        "POST",
+        _MODEL + "/stop",
+        "models.stop",
+        "fleet",
+        ServedModel,
+        "End the engines of a model once they have finished their calls; new calls get 503 `model_stopped`.",
+        Nothing,
+    ),
+    Operation(
+        "POST",
+        _MODEL + "/scale",
+        "models.scale",
+        "fleet",
+        ServedModel,
+        "Launch more or fewer engines of a model.",
+        Nothing,
+        Scale,
+    ),
+)
+"""What is done with models as a whole; `/log`, `/start` and the like stand before a name's own slashes."""
+
+
+class FleetRoutes:
+    """The routes of models.
+
+    Args:
+        fleet: Does what is asked for.
+        admittance: Knows who may.
+    """
+
+    def __init__(self, fleet: Fleet, admittance: Admittance) -> None:
+        self._fleet = fleet
+        self._admittance = admittance
+
+    def routes(self) -> Iterator[Route]:
+        """List them for Starlette."""
+        for operation in MODEL_OPERATIONS:
+            handler: Handler = getattr(self, operation.name.removeprefix("models."))
+            endpoint = functools.partial(self._serve, operation, handler)
+            yield Route("/admin/v1" + operation.path, endpoint, methods=[operation.method])
+
+    async def list(self, request: Request) -> Response:
+        """Answer with all models."""
+        read_query(request, Nothing)
+        return _answer(ServedModels(self._fleet.models()))
+
+    async def show(self, request: Request) -> Response:
+        """Answer with one model."""
+        read_query(request, Nothing)
+        return _answer(self._fleet.show(_model(request)))
+
+    async def start(self, request: Request) -> Response:
+        """Launch as many engines as the configuration wants."""
+        read_query(request, Nothing)
+        return _answer(await self._fleet.scale(_model(request), None))
+
+    async def stop(self, request: Request) -> Response:
+        """End all engines of a model."""
+        read_query(request, Nothing)
+        return _answer(await self._fleet.scale(_model(request), 0))
+
+    async def scale(self, request: Request) -> Response:
+        """Launch more or fewer engines."""
+        read_query(request, Nothing)
+        wanted = await read_body(request, Scale)
+        return _answer(await self._fleet.scale(_model(request), wanted.replicas))
+
+    async def log(self, request: Request) -> Response:
+        """Answer with the end of an engine's log."""
+        query = read_query(request, LogQuery)
+        return _answer(await self._fleet.log(_model(request), query.replica, lines=query.lines))
+
+    async def _serve(self, operation: Operation, handler: Handler, request: Request) -> Response:
+        if operation.needs == "fleet":
+            await self._admittance.require_fleet(request)
+        else:
+            await self._admittance.require_sight(request)
+        return await handler(request)
+
+
+def _model(request: Request) -> str:
+    name: str = request.path_params["model"]
+    return name
+
+
+def _answer(shown: msgspec.Struct) -> Response:
+    # What is stopped now may be shown as running from a cache.
+    return Response(_ENCODER.encode(shown), 200, {"cache-control": "no-store"}, "application/json")
