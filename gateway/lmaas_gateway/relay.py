@@ -18,7 +18,7 @@ from lmaas_gateway.errors import (
 )
 from lmaas_gateway.events import EventTap
 from lmaas_gateway.finish import can_finish, finish
-from lmaas_gateway.replicas.client import ReplicaDeadlineError, ReplicaError
+from lmaas_gateway.replicas.faults import ReplicaDeadlineError, ReplicaError
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Route, Usage

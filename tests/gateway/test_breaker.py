@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lmaas_gateway.replicas.address import Address
 from lmaas_gateway.replicas.breaker import Breaker
-from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.client import ReplicaClient
 from lmaas_gateway.replicas.pool import Pool, Replica
 from lmaas_gateway.replicas.retry_budget import RetryBudget
 from lmaas_gateway.settings import EjectionSettings, TimeoutSettings

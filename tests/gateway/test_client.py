@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmaas_gateway.replicas.client import (
-    Address,
+from lmaas_gateway.replicas.address import Address
+from lmaas_gateway.replicas.client import ReplicaClient
+from lmaas_gateway.replicas.connection import is_chunk
+from lmaas_gateway.replicas.faults import (
     ReplicaBusyError,
-    ReplicaClient,
     ReplicaClosedError,
     ReplicaConnectError,
     ReplicaDeadlineError,
     ReplicaProtocolError,
-    _is_chunk,
 )
 from lmaas_gateway.settings import ReplicaSettings, TimeoutSettings
 from lmaas_gateway.testing import FakeReplica, Fault, Framing, Listen, Outcome, Point, Script
@@ -479,9 +479,9 @@ class TestPassing:
     @pytest.mark.parametrize("length", [1, 15, 16, 17, 255, 256, 4095, 4096, 70_000])
     async def test_chunks_of_any_length(self, length: int) -> None:
         chunk = b"%x\r\n%b\n\r\n" % (length, b"x" * (length - 1))
-        assert _is_chunk(chunk)
-        assert not _is_chunk(chunk[1:])
-        assert not _is_chunk(chunk[:-3] + b"\n\n\r\n")
+        assert is_chunk(chunk)
+        assert not is_chunk(chunk[1:])
+        assert not is_chunk(chunk[:-3] + b"\n\n\r\n")
 
 
 class TestBackPressure:

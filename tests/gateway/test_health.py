@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lmaas_gateway.replicas.address import Address
 from lmaas_gateway.replicas.breaker import Breaker
-from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.client import ReplicaClient
 from lmaas_gateway.replicas.engine_stats import EngineStats
 from lmaas_gateway.replicas.health import Prober
 from lmaas_gateway.replicas.pool import Pool, Replica

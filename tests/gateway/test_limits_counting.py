@@ -22,7 +22,8 @@ from lmaas_gateway.limits.counting import prompts
 from lmaas_gateway.limits.counting.model_files import ModelFiles
 from lmaas_gateway.limits.counting.service import PromptTokens
 from lmaas_gateway.limits.counting.templates import compile_template, render, takes_texts
-from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.address import Address
+from lmaas_gateway.replicas.client import ReplicaClient
 from lmaas_gateway.replicas.pool import Pool, Replica
 from lmaas_gateway.settings import ReplicaSettings, Settings, TimeoutSettings
 from lmaas_gateway.testing import FakeReplica, Script

@@ -20,10 +20,10 @@ from lmaas_gateway.errors import (
     ReplicaTimeoutError,
     ReplicaUnavailableError,
 )
-from lmaas_gateway.replicas.client import (
-    Address,
+from lmaas_gateway.replicas.address import Address
+from lmaas_gateway.replicas.client import ReplicaClient
+from lmaas_gateway.replicas.faults import (
     ReplicaBusyError,
-    ReplicaClient,
     ReplicaClosedError,
     ReplicaConnectError,
     ReplicaDeadlineError,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.address import Address
+from lmaas_gateway.replicas.client import ReplicaClient
 from lmaas_gateway.replicas.pool import Replica
 from lmaas_gateway.settings import TimeoutSettings
 

@@ -25,7 +25,7 @@ from lmaas_gateway.errors import (
 from lmaas_gateway.meter import CLIENT_GONE_STATUS
 from lmaas_gateway.relay import error_body, error_event
 from lmaas_gateway.replay.keys import read_idempotency
-from lmaas_gateway.replicas.client import ReplicaError
+from lmaas_gateway.replicas.faults import ReplicaError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping

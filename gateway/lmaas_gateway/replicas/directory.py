@@ -13,9 +13,10 @@ from zlib import crc32
 
 from lmaas_gateway.call import ROUTES, UNBOUND
 from lmaas_gateway.errors import ModelNotFoundError, ModelNotPermittedError, UnsupportedRouteError
+from lmaas_gateway.replicas.address import Address
 from lmaas_gateway.replicas.breaker import Breaker
 from lmaas_gateway.replicas.busy_clock import BusyClock
-from lmaas_gateway.replicas.client import Address, ReplicaClient
+from lmaas_gateway.replicas.client import ReplicaClient
 from lmaas_gateway.replicas.plans import Plan, build_plans
 from lmaas_gateway.replicas.pool import Pool, Replica, SharedLoad
 from lmaas_gateway.replicas.prefixes import HeldPrefixes

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lmaas_gateway.replicas.breaker import TRIAL_INTERVAL_S
-from lmaas_gateway.replicas.client import ReplicaBusyError, ReplicaError
 from lmaas_gateway.replicas.engine_stats import read_stats
+from lmaas_gateway.replicas.faults import ReplicaBusyError, ReplicaError
 from lmaas_gateway.replicas.trial import try_out
 from lmaas_gateway.replicas.version import MIN_VERSION, is_too_old, read_version
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from lmaas_gateway.replicas.client import ReplicaError
+from lmaas_gateway.replicas.faults import ReplicaError
 
 if TYPE_CHECKING:
     from lmaas_gateway.replicas.pool import Replica

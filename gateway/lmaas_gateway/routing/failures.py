@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmaas_gateway.replicas.client import ReplicaError
+from lmaas_gateway.replicas.faults import ReplicaError
 
 # Statuses of a replica that are about itself, not about the request.
 _OF_ITS_OWN = frozenset({401, 403, 429})

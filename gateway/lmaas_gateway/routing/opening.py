@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lmaas_gateway import events
-from lmaas_gateway.replicas.client import ReplicaClosedError
+from lmaas_gateway.replicas.faults import ReplicaClosedError
 from lmaas_gateway.routing.failures import ReplicaReplyError, ReplicaStreamError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from lmaas_gateway import metrics
-from lmaas_gateway.replicas.client import (
+from lmaas_gateway.replicas.faults import (
     ReplicaBusyError,
     ReplicaClosedError,
     ReplicaConnectError,

@@ -16,7 +16,7 @@ from lmaas_gateway.errors import (
     ReplicaTimeoutError,
     ReplicaUnavailableError,
 )
-from lmaas_gateway.replicas.client import (
+from lmaas_gateway.replicas.faults import (
     ReplicaBusyError,
     ReplicaDeadlineError,
     ReplicaError,

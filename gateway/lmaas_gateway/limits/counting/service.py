@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lmaas_gateway.limits.counting import prompts
-from lmaas_gateway.replicas.client import ReplicaError
+from lmaas_gateway.replicas.faults import ReplicaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
