@@ -20,6 +20,7 @@ from lmaas_gateway.api.admin import AdminRoutes
 from lmaas_gateway.api.application import AdminSide, build_application
 from lmaas_gateway.api.bodies import BodyRoom
 from lmaas_gateway.api.connections import Connections
+from lmaas_gateway.api.feedback import FeedbackRoute
 from lmaas_gateway.api.fleet import FleetRoutes
 from lmaas_gateway.api.models import ModelRoutes
 from lmaas_gateway.api.operations import OperationRoutes
@@ -121,6 +122,7 @@ class Gateway:
             tenancy.measure(self.metrics)
         self._books = None if tenancy is None else tenancy.keep_books(self._prices, self.metrics)
         self._contents = None if tenancy is None else tenancy.keep_contents(self.metrics)
+        self._feedback = None if tenancy is None else tenancy.feedback(self.metrics)
         self._accounting = Accounting(
             self.metrics, log=log if settings.access_log else None, books=self._books
         )
@@ -269,7 +271,10 @@ class Gateway:
                 books=self._books,
                 contents=self._contents,
             ),
-            models=ModelRoutes(authenticator, directory),
+            callers=[
+                *ModelRoutes(authenticator, directory).routes(),
+                *FeedbackRoute(authenticator, self._feedback).routes(),
+            ],
             accounting=self._accounting,
             operations=OperationRoutes(
                 authenticator,

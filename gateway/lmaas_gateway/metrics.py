@@ -279,6 +279,14 @@ RESERVED_TOKENS = Spec(
     is_sum=True,
 )
 
+FEEDBACK = Spec(
+    "counter",
+    "lmaas_feedback",
+    ("model", "thumbs"),
+    "What callers said of replies: up, down, or none where it was a score or a label alone; said again, it "
+    "counts again.",
+)
+
 ALL = (
     CALLS,
     DURATION,
@@ -321,6 +329,7 @@ ALL = (
     BOOKS_RECOVERED,
     LIMIT_REFUSALS,
     RESERVED_TOKENS,
+    FEEDBACK,
 )
 
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         AsyncBatches,
         AsyncClassify,
         AsyncDetokenize,
+        AsyncFeedbackBox,
         AsyncFiles,
         AsyncRerank,
         AsyncResponses,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         Batches,
         Classify,
         Detokenize,
+        FeedbackBox,
         Files,
         Rerank,
         Responses,
@@ -132,8 +134,8 @@ class LMaaS:
         completions: Continuations of texts.
         embeddings: Texts as vectors.
         models: What the server serves.
-        responses, rerank, score, classify, tokenize, detokenize, files, batches, admin: Imported when
-            first used.
+        responses, rerank, score, classify, tokenize, detokenize, feedback, files, batches, admin: Imported
+            when first used.
 
     Raises:
         ConfigurationError: an option cannot work.
@@ -227,6 +229,13 @@ class LMaaS:
         from lmaas.resources import Detokenize
 
         return Detokenize(self._caller)
+
+    @cached_property
+    def feedback(self) -> FeedbackBox:
+        """What replies were worth."""
+        from lmaas.resources import FeedbackBox
+
+        return FeedbackBox(self._caller)
 
     @cached_property
     def files(self) -> Files:
@@ -402,6 +411,13 @@ class AsyncLMaaS:
         from lmaas.resources import AsyncDetokenize
 
         return AsyncDetokenize(self._caller)
+
+    @cached_property
+    def feedback(self) -> AsyncFeedbackBox:
+        """What replies were worth."""
+        from lmaas.resources import AsyncFeedbackBox
+
+        return AsyncFeedbackBox(self._caller)
 
     @cached_property
     def files(self) -> AsyncFiles:

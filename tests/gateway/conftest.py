@@ -27,6 +27,7 @@ _ON_UVLOOP = {
     "test_client_watch",
     "test_docs_caching",
     "test_failover",
+    "test_feedback",
     "test_health",
     "test_hostile_bytes",
     "test_inference",

@@ -51,7 +51,7 @@ LIMIT = {
 TOTAL = {"project": "proj_1", "calls": 2, "prompt_tokens": 3, "completion_tokens": 4, "cost_nanos": 5}
 ENTRY = {"id": "7", "at": 1, "actor": "k1", "action": "keys.create", "object_kind": "key", "object_id": "k2"}
 CONTENT = {"id": "c1", "project": "proj_1", "at": 1, "request": {"model": "m"}}
-ERASED = {"id": "org_1", "contents": 1, "data_keys": 1, "ledger_rows": 0}
+ERASED = {"id": "org_1", "contents": 1, "data_keys": 1, "ledger_rows": 0, "feedback": 0}
 VERDICT = {"is_intact": True, "rows": 9, "checkpoints": 1}
 ME = {"id": "k1", "kind": "key", "role": "admin", "organization": "org_1"}
 

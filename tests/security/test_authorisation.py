@@ -65,7 +65,7 @@ RULES: dict[str, Least] = {
 }
 # Routes beside those of tenants, by who may ask.
 PUBLIC = {"/livez", "/readyz", "/openapi.json", "/admin/v1/openapi.json"}
-CALLERS = {*INFERENCE, "/v1/models", "/v1/models/{model:path}", "/metrics"}
+CALLERS = {*INFERENCE, "/v1/models", "/v1/models/{model:path}", "/v1/feedback", "/metrics"}
 OPERATORS = {"/pools", "/pools/{model:path}", "/replicas", "/replicas/{name:path}", "/config"}
 OPERATORS |= {"/config/reload", "/config/reset"}
 
@@ -195,7 +195,7 @@ async def _expired(world: World, tenant: Tenant) -> str:
 
 
 def _every_route(world: World, tenant: Tenant) -> list[tuple[str, str]]:
-    routes = [("POST", path) for path in INFERENCE]
+    routes = [("POST", path) for path in (*INFERENCE, "/v1/feedback")]
     routes += [("GET", "/v1/models"), ("GET", "/v1/models/mock"), ("GET", "/metrics")]
     routes += [(operation.method, "/admin/v1" + world.path_of(operation, tenant)) for operation in OPERATIONS]
     routes += [

@@ -88,6 +88,24 @@ async def test_session_of_another_tenant_is_another_session(tmp_path: Path) -> N
         assert seen[0] == seen[1] != seen[2]
 
 
+async def test_feedback_on_a_call_of_another_tenant_finds_no_call(tmp_path: Path) -> None:
+    async with world_at(tmp_path) as world:
+        one, other = await world.tenant("one"), await world.tenant("other")
+        assert (await ask(world, one.plain, "x-request-id: req_of_one")).status == 200
+        told = await asyncio.gather(
+            *(
+                world.running.post(
+                    "/v1/feedback", {"request_id": request_id, "thumbs": "down"}, bearer(other.plain)
+                )
+                for request_id in ("req_of_one", "req_of_none")
+            )
+        )
+        assert [reply.status for reply in told] == [404, 404]
+        assert told[0].body.replace(b"req_of_one", b"") == told[1].body.replace(b"req_of_none", b"")
+        said = {"request_id": "req_of_one", "thumbs": "up"}
+        assert (await world.running.post("/v1/feedback", said, bearer(one.plain))).status == 200
+
+
 async def test_tenant_with_many_keys_has_one_place_in_the_queue(tmp_path: Path) -> None:
     async with world_at(tmp_path) as world:
         one, other = await world.tenant("one"), await world.tenant("other")

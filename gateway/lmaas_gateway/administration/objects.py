@@ -225,3 +225,4 @@ class Erased(_Shown, frozen=True, kw_only=True):
     contents: int
     data_keys: int
     ledger_rows: int
+    feedback: int

@@ -119,6 +119,7 @@ class Organizations:
             contents=erased.contents,
             data_keys=shredded.data_keys,
             ledger_rows=erased.ledger_rows,
+            feedback=erased.feedback,
         )
 
 

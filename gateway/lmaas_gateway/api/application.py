@@ -22,14 +22,13 @@ from lmaas_gateway.errors import GatewayError, InternalError, MethodNotAllowedEr
 from lmaas_gateway.relay import error_body
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Lifespan
 
     from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.bodies import BodyRoom
-    from lmaas_gateway.api.models import ModelRoutes
     from lmaas_gateway.api.operations import OperationRoutes
     from lmaas_gateway.pipeline import Pipeline
     from lmaas_gateway.settings import Settings
@@ -50,7 +49,7 @@ class AdminSide:
 def build_application(
     *,
     pipeline: Pipeline,
-    models: ModelRoutes,
+    callers: Iterable[Route],
     accounting: Accounting,
     operations: OperationRoutes,
     settings: Settings,
@@ -58,7 +57,10 @@ def build_application(
     body_room: BodyRoom,
     lifespan: Lifespan[Starlette],
 ) -> ASGIApp:
-    """Put the routes together. Starlette knows the inference routes too, to refuse other methods on them."""
+    """Put the routes together. Starlette knows the inference routes too, to refuse other methods on them.
+
+    `callers` are routes beside those: models, and what callers say of replies.
+    """
     silences = Silences(settings.stream_keep_alive_s)
     reader = BodyReader(settings.max_body_bytes, body_room)
     endpoints: dict[str, ASGIApp] = {
@@ -75,8 +77,7 @@ def build_application(
     health = [Route("/livez", operations.livez), Route("/readyz", operations.readyz)]
     starlette = _starlette(
         *(Route(path, endpoint, methods=["POST"], name=path) for path, endpoint in endpoints.items()),
-        Route("/v1/models", models.list_models),
-        Route("/v1/models/{model:path}", models.retrieve_model),
+        *callers,
         Route(openapi.PUBLIC_PATH, documents.public),
         *health,
         Route("/metrics", operations.metrics),

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from lmaas_gateway.api.callers import identify
 from lmaas_gateway.replicas.directory import paths_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -29,6 +32,11 @@ class ModelRoutes:
     def __init__(self, authenticator: Authenticator, directory: Directory) -> None:
         self._authenticator = authenticator
         self._directory = directory
+
+    def routes(self) -> Iterator[Route]:
+        """List them for Starlette."""
+        yield Route("/v1/models", self.list_models)
+        yield Route("/v1/models/{model:path}", self.retrieve_model)
 
     async def list_models(self, request: Request) -> Response:
         """Answer `GET /v1/models`: what the caller's key may call."""

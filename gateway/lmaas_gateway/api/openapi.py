@@ -9,9 +9,11 @@ import msgspec
 
 from lmaas_gateway.administration.operations import OPERATIONS
 from lmaas_gateway.api.admin import FLEET_OPERATIONS
+from lmaas_gateway.api.feedback import PATH as FEEDBACK_PATH
 from lmaas_gateway.api.fleet import MODEL_OPERATIONS
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.envelope import Envelope
+from lmaas_gateway.quality.feedback import Accepted, Opinion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +92,11 @@ def public_document(version: str) -> Json:
             "parameters": [_path_parameter("model")],
         }
     }
-    return _document("lmaas", version, paths, {"Error": _ERROR})
+    references, schemas = msgspec.json.schema_components([Opinion, Accepted], ref_template=_REFS)
+    for schema in schemas.values():
+        _describe(schema)
+    paths[FEEDBACK_PATH] = {"post": _feedback(*references)}
+    return _document("lmaas", version, paths, {**schemas, "Error": _ERROR})
 
 
 def _document(title: str, version: str, paths: Json, schemas: Json) -> Json:
@@ -146,6 +152,16 @@ def _inference(route: Route, fields: Json) -> Json:
         "summary": f"vLLM's {route.replica_path}, with all of its parameters.",
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": _responses("200", content),
+    }
+
+
+def _feedback(said: Json, kept: Json) -> Json:
+    return {
+        "operationId": "feedback",
+        "tags": ["feedback"],
+        "summary": "Say what you think of a reply; said again, it replaces what you said before.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": said}}},
+        "responses": _responses("200", {"application/json": {"schema": kept}}),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lmaas_gateway.storage import ledger
+from lmaas_gateway.storage import feedback, ledger
 from lmaas_gateway.storage.records import LedgerEntry
 
 if TYPE_CHECKING:
@@ -38,13 +38,14 @@ class StoredLedger:
             await ledger.record(connection, entries)
 
     async def drop_before(self, at_us: int) -> int:
-        """Delete some of the calls from before a time; tell how many.
+        """Delete some of the calls from before a time, and of what was said of them; tell how many.
 
         Raises:
             StoreUnavailableError: the database failed.
         """
         async with self._database.writing(deadline_s=_DEADLINE_S) as connection:
-            return await ledger.drop_before(connection, at_us)
+            dropped = await ledger.drop_before(connection, at_us)
+            return dropped + await feedback.drop_before(connection, at_us)
 
 
 def _row_of(call: Named) -> LedgerEntry:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from sqlalchemy import delete
 
-from lmaas_gateway.storage import data_keys, rows
+from lmaas_gateway.storage import data_keys, feedback, rows
 from lmaas_gateway.storage.records import Erased
 from lmaas_gateway.storage.tables import contents, ledger, usage_days
 
@@ -22,7 +22,7 @@ async def shred(connection: Connection, organization_id: str, at: int) -> Erased
 
 
 async def erase_rows(database: Database, organization_id: str, *, batch: int = rows.MAX_PAGE) -> Erased:
-    """Delete an organization's contents, its part of the ledger and its sums.
+    """Delete an organization's contents, its part of the ledger, what it said of calls, and its sums.
 
     It goes by batches, so that nobody waits long for the database meanwhile. What was deleted before a
     failure stays deleted: asking again goes on.
@@ -42,6 +42,7 @@ async def erase_rows(database: Database, organization_id: str, *, batch: int = r
             erased,
             contents=erased.contents + some.contents,
             ledger_rows=erased.ledger_rows + some.ledger_rows,
+            feedback=erased.feedback + some.feedback,
         )
 
 
@@ -53,4 +54,5 @@ async def _erase_some(connection: Connection, organization_id: str, limit: int) 
         ledger_rows=await rows.remove_some(
             connection, ledger, ledger.c.organization_id == organization_id, limit
         ),
+        feedback=await feedback.erase(connection, organization_id, limit),
     )

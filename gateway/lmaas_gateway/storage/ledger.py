@@ -151,6 +151,26 @@ async def find(connection: Connection, organization_id: str, entry_id: str) -> L
     return await rows.find(connection, LedgerEntry, statement)
 
 
+async def find_request(
+    connection: Connection, organization_id: str, request_id: str, *, project_id: str = "", key_id: str = ""
+) -> LedgerEntry | None:
+    """Give the last call of an organization that its client called so.
+
+    Args:
+        connection: Of any transaction.
+        organization_id: Whose.
+        request_id: What the client calls it, perhaps more than once.
+        project_id: Only of this project, unless it is empty.
+        key_id: The same of a key.
+    """
+    where = and_(ledger.c.organization_id == organization_id, ledger.c.request_id == request_id)
+    for column, value in ((ledger.c.project_id, project_id), (ledger.c.key_id, key_id)):
+        if value:
+            where = and_(where, column == value)
+    newest = rows.select_as(LedgerEntry, ledger).where(where).order_by(ledger.c.at.desc(), ledger.c.id.desc())
+    return await rows.find(connection, LedgerEntry, newest.limit(1))
+
+
 async def list_of(
     connection: Connection,
     organization_id: str,

@@ -194,9 +194,55 @@ class Content(Record, frozen=True, kw_only=True):
     at: int
 
 
+class Feedback(Record, frozen=True, kw_only=True):
+    """What somebody said of a call.
+
+    Attributes:
+        author: The member, or else the key.
+        day: Of the call: its number since 1970, in UTC.
+        thumbs: 1 is up, -1 is down, 0 is neither.
+        score: From 0, the worst, to 1.
+        label: Empty for none.
+    """
+
+    id: str
+    organization_id: str
+    project_id: str
+    author: str
+    request_id: str
+    model: str
+    day: int
+    thumbs: int = 0
+    score: float | None = None
+    label: str = ""
+    at: int
+
+
+class FeedbackTotal(Record, frozen=True, kw_only=True):
+    """What was said of a model's calls of a day."""
+
+    day: int
+    model: str
+    opinions: int
+    thumbs_up: int
+    thumbs_down: int
+    scores: int
+    score_sum: float
+
+
+class LabelTotal(Record, frozen=True, kw_only=True):
+    """How often a label was given to a model's calls of a day."""
+
+    day: int
+    model: str
+    label: str
+    times: int
+
+
 class Erased(Record, frozen=True, kw_only=True):
     """How much of a tenant was destroyed."""
 
     contents: int = 0
     data_keys: int = 0
     ledger_rows: int = 0
+    feedback: int = 0

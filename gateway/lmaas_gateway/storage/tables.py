@@ -172,6 +172,8 @@ ledger = Table(
     _count("cost_nanos"),
     _text("price", "{}"),
     Index(None, "organization_id", "at", "id"),
+    # Callers know their calls by the name that they gave them.
+    Index(None, "organization_id", "request_id"),
     # Retention goes by age alone.
     Index(None, "at"),
 )
@@ -194,6 +196,28 @@ usage_days = Table(
     _count("duration_us"),
     _count("busy_ns"),
     _count("cost_nanos"),
+)
+
+feedback = Table(
+    "feedback",
+    METADATA,
+    # Made of who says it and of which call, so that who says it again replaces what was said.
+    _id(),
+    _id("organization_id", is_key=False),
+    _id("project_id", is_key=False),
+    _id("author", is_key=False),
+    Column("request_id", String(128), nullable=False),
+    _text("model"),
+    # Of the call, as in `usage_days`.
+    Column("day", Integer, nullable=False),
+    # 1 is up, -1 is down, 0 is neither.
+    Column("thumbs", Integer, nullable=False),
+    Column("score", Float(53), nullable=True),
+    Column("label", String(32), nullable=False),
+    _number("at"),
+    Index(None, "organization_id", "day"),
+    # Operators see all organizations, and retention goes by age alone.
+    Index(None, "day"),
 )
 
 audit = Table(

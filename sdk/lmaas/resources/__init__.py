@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lmaas.resources.chat_stream import AsyncChatCompletionStream, ChatCompletionStream
     from lmaas.resources.classify import AsyncClassify, Classify
     from lmaas.resources.detokenize import AsyncDetokenize, Detokenize
+    from lmaas.resources.feedback import AsyncFeedbackBox, FeedbackBox
     from lmaas.resources.files import AsyncFiles, BinaryContent, Files
     from lmaas.resources.rerank import AsyncRerank, Rerank
     from lmaas.resources.responses import AsyncResponses, Responses
@@ -61,6 +62,7 @@ __all__ = [
     "AsyncCompletions",
     "AsyncDetokenize",
     "AsyncEmbeddings",
+    "AsyncFeedbackBox",
     "AsyncFiles",
     "AsyncModels",
     "AsyncPage",
@@ -77,6 +79,7 @@ __all__ = [
     "Completions",
     "Detokenize",
     "Embeddings",
+    "FeedbackBox",
     "Files",
     "Listing",
     "ModelListing",
@@ -106,6 +109,7 @@ __getattr__ = _lazy.lazy_names(
             "lmaas.resources.chat_stream": "AsyncChatCompletionStream ChatCompletionStream",
             "lmaas.resources.classify": "AsyncClassify Classify",
             "lmaas.resources.detokenize": "AsyncDetokenize Detokenize",
+            "lmaas.resources.feedback": "AsyncFeedbackBox FeedbackBox",
             "lmaas.resources.files": "AsyncFiles BinaryContent Files",
             "lmaas.resources.rerank": "AsyncRerank Rerank",
             "lmaas.resources.responses": "AsyncResponses Responses",

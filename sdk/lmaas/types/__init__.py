@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         BatchList,
         BatchRequestCounts,
     )
+    from lmaas.types.feedback import Feedback
     from lmaas.types.file import FileDeleted, FileList, FileObject
     from lmaas.types.parsed import ParsedChatCompletion, ParsedChoice, ParsedMessage
     from lmaas.types.response import (
@@ -200,6 +201,7 @@ __all__ = [
     "Embedding",
     "EmbeddingParams",
     "Erasure",
+    "Feedback",
     "FileDeleted",
     "FileList",
     "FileListParams",
@@ -303,6 +305,7 @@ __getattr__ = _lazy.lazy_names(
                 "UsageParams"
             ),
             "lmaas.types.batch": "Batch BatchError BatchErrors BatchList BatchRequestCounts",
+            "lmaas.types.feedback": "Feedback",
             "lmaas.types.file": "FileDeleted FileList FileObject",
             "lmaas.types.parsed": "ParsedChatCompletion ParsedChoice ParsedMessage",
             "lmaas.types.response": (

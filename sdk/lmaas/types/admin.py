@@ -210,3 +210,4 @@ class Erasure(ReplyModel):
     contents: int
     data_keys: int
     ledger_rows: int
+    feedback: int = 0

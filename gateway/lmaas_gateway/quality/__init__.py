@@ -1,0 +1,1 @@
+"""How good replies are: what callers say, what can be seen of them, and prompts whose answer is known."""

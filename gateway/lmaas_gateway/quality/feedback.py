@@ -1,0 +1,190 @@
+"""`/v1/feedback`: what a caller says of a reply that it got.
+
+There is no free text: it would be private data to be kept, shown and erased with care, and what is counted
+are thumbs, scores and labels (docs/quality.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+import msgspec
+
+from lmaas_gateway.errors import InvalidBodyError, ObjectNotFoundError
+from lmaas_gateway.metrics import FEEDBACK
+from lmaas_gateway.storage import feedback, ledger
+from lmaas_gateway.storage.records import Feedback
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from lmaas_gateway.call import Principal
+    from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.storage.database import Database
+
+_DAY_US = 86_400_000_000
+_THUMBS: dict[str | None, int] = {None: 0, "up": 1, "down": -1}
+
+# A call reaches the ledger about a second after its end; who has just read the reply may be quicker.
+_LOOKS = 12
+_LOOK_INTERVAL_S = 0.25
+
+
+class Opinion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is said of a call: its thumbs, score or label, or several of them.
+
+    Attributes:
+        request_id: The `x-request-id` of the reply.
+        score: From 0, the worst, to 1.
+        label: A word for what was wrong or right, such as `too-long`.
+    """
+
+    request_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$(?!\n)")]
+    thumbs: Literal["up", "down"] | None = None
+    score: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    label: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}$(?!\n)")] | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept now.
+
+    Attributes:
+        call: The request id of the call.
+        model: The one that answered.
+    """
+
+    object: Literal["feedback"] = "feedback"
+    call: str
+    model: str
+    thumbs: Literal["up", "down"] | None
+    score: float | None
+    label: str | None
+
+
+class JudgedCall(msgspec.Struct, frozen=True):
+    """What is to be known of a call that somebody judges.
+
+    Attributes:
+        at: When it came, in microseconds since 1970.
+    """
+
+    project: str
+    model: str
+    at: int
+
+
+class Calls(Protocol):
+    """Knows calls that have ended."""
+
+    async def find(self, principal: Principal, request_id: str) -> JudgedCall | None:
+        """Give the last call of the caller's own tenant that has this request id, if there is one.
+
+        Raises:
+            StoreUnavailableError: nobody knows.
+        """
+        ...
+
+
+class LedgerCalls:
+    """The calls of the ledger.
+
+    Args:
+        database: Where it is.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, principal: Principal, request_id: str) -> JudgedCall | None:
+        """Look in the caller's organization and project; keys of the configuration have but themselves."""
+        async with self._database.reading() as connection:
+            found = await ledger.find_request(
+                connection,
+                principal.organization,
+                request_id,
+                project_id=principal.project,
+                key_id="" if principal.organization else principal.id,
+            )
+        return None if found is None else JudgedCall(found.project_id, found.model, found.at)
+
+
+class FeedbackBox:
+    """Takes what callers say of their calls.
+
+    Args:
+        database: Where it is kept.
+        calls: Knows the calls.
+        metrics: Where it is counted.
+        clock: Unix seconds.
+        sleep: Waits for a call that has not reached the ledger yet.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        calls: Calls,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._calls = calls
+        self._metrics = metrics
+        self._clock = clock
+        self._sleep = sleep
+
+    async def take(self, principal: Principal, opinion: Opinion) -> Accepted:
+        """Keep an opinion, in the place of what the same person, or key, said of the call before.
+
+        Raises:
+            InvalidBodyError: it says nothing.
+            ObjectNotFoundError: the caller's project has no such call.
+            StoreUnavailableError: it could not be kept.
+        """
+        if opinion.thumbs is None and opinion.score is None and opinion.label is None:
+            raise InvalidBodyError("The body says nothing of the call: send `thumbs`, `score` or `label`.")
+        call = await self._find(principal, opinion.request_id)
+        author = principal.member or principal.key or principal.id
+        said = Feedback(
+            id=_id_of(principal.organization, author, opinion.request_id),
+            organization_id=principal.organization,
+            project_id=call.project,
+            author=author,
+            request_id=opinion.request_id,
+            model=call.model,
+            day=call.at // _DAY_US,
+            thumbs=_THUMBS[opinion.thumbs],
+            score=opinion.score,
+            label=opinion.label or "",
+            at=int(self._clock() * 1e6),
+        )
+        async with self._database.writing() as connection:
+            await feedback.put(connection, said)
+        self._metrics.count(FEEDBACK, (call.model, opinion.thumbs or "none"))
+        return Accepted(
+            call=opinion.request_id,
+            model=call.model,
+            thumbs=opinion.thumbs,
+            score=opinion.score,
+            label=opinion.label,
+        )
+
+    async def _find(self, principal: Principal, request_id: str) -> JudgedCall:
+        for look in range(_LOOKS):
+            if look:
+                await self._sleep(_LOOK_INTERVAL_S)
+            call = await self._calls.find(principal, request_id)
+            if call is not None:
+                return call
+        raise ObjectNotFoundError(
+            f"Your project has no call {request_id!r}; send the `x-request-id` of a reply.",
+            param="request_id",
+        )
+
+
+def _id_of(organization: str, author: str, request_id: str) -> str:
+    return hashlib.sha256("\0".join((organization, author, request_id)).encode()).hexdigest()
