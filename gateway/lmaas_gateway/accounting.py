@@ -70,11 +70,7 @@ class Accounting:
             meter.status, meter.outcome = 200, "ok"
         duration_s = meter.duration_s()
         first_byte_s = meter.first_byte_s()
-        self._metrics.count_call(
-            meter.model, meter.route, meter.status, duration_s=duration_s, first_byte_s=first_byte_s
-        )
-        if meter.usage is not None:
-            self._metrics.count_usage(meter.model, meter.usage)
+        self._metrics.count_call(meter, duration_s, first_byte_s)
         if self._log is not None:
             self._log.write(meter, duration_s, first_byte_s)
         if self._books is not None:

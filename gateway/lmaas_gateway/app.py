@@ -22,6 +22,7 @@ from lmaas_gateway.api.bodies import BodyRoom
 from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.api.feedback import FeedbackRoute
 from lmaas_gateway.api.fleet import FleetRoutes
+from lmaas_gateway.api.live import LiveRoutes
 from lmaas_gateway.api.models import ModelRoutes
 from lmaas_gateway.api.operations import OperationRoutes
 from lmaas_gateway.api.operators import OperatorKey
@@ -33,8 +34,10 @@ from lmaas_gateway.identity.authenticator import Authenticator
 from lmaas_gateway.identity.configured import principals_of
 from lmaas_gateway.limits.build import build_limiter
 from lmaas_gateway.limits.rules import limits_of
-from lmaas_gateway.loop_watch import LoopWatch
-from lmaas_gateway.metrics import CAPACITY, QUEUE_DEPTH, REPLICA_BUSY, RESERVED_TOKENS, STORED_BYTES, Metrics
+from lmaas_gateway.live import Live
+from lmaas_gateway.loop_watch import LoopWatch, count_tasks
+from lmaas_gateway.metrics import Metrics, names
+from lmaas_gateway.metrics.fleet import FleetGauges
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.policy.fetching import MediaFetcher
 from lmaas_gateway.policy.stage import Policy
@@ -113,9 +116,9 @@ class Gateway:
         self._launches = launches
         self._board = None if seat is None else SharedBoard(seat)
         directory = build_directory(settings, launches, self._board)
-        self.metrics = Metrics(
-            directory.pools, folder=None if seat is None else TallyFolder(seat.folder, str(seat.slot))
-        )
+        self.metrics = Metrics(folder=None if seat is None else TallyFolder(seat.folder, str(seat.slot)))
+        FleetGauges(lambda: self.directory.pools).watch(self.metrics)
+        self.metrics.watch(names.LOOP_TASKS, lambda: [((), count_tasks())])
         self._prices = PriceList()
         self._prices.follow(settings.models)
         if tenancy is not None:
@@ -134,8 +137,8 @@ class Gateway:
         self.admission = Admission(
             rules_of(settings), self.metrics, board=self._board, workers=1 if seat is None else seat.slots
         )
-        self.metrics.watch(QUEUE_DEPTH, self.admission.depths)
-        self.metrics.watch(CAPACITY, self.admission.capacities)
+        self.metrics.watch(names.QUEUE_DEPTH, self.admission.depths)
+        self.metrics.watch(names.CAPACITY, self.admission.capacities)
         self._prober = Prober(
             directory, interval_s=settings.probe_interval_s, old_engines=settings.old_engines
         )
@@ -148,10 +151,11 @@ class Gateway:
             source=None if tenancy is None else tenancy.limits(),
         )
         self.limiter.follow(limits_of(settings))
-        self.metrics.watch(RESERVED_TOKENS, self._reserved_tokens)
         self.fleet = Fleet(directory=lambda: self.directory, steering=steering)
+        self.metrics.watch(names.RESERVED_TOKENS, self._reserved_tokens)
+        self.live = Live(self.metrics, lambda: self.directory.pools)
         self._current = self._assemble(settings, directory)
-        self.metrics.watch(STORED_BYTES, self._stored_bytes)
+        self.metrics.watch(names.STORED_BYTES, self._stored_bytes)
 
     @property
     def settings(self) -> Settings:
@@ -176,6 +180,7 @@ class Gateway:
     def announce_stop(self) -> None:
         """Say from now on that no new calls should come here, and go on taking those that do."""
         self._is_stopping = True
+        self.live.end()
 
     async def prepare(self, settings: Settings, *, must_serve: bool = True) -> Snapshot:
         """Build all that follows from `settings` and probe what is new, while the old goes on serving.
@@ -206,7 +211,6 @@ class Gateway:
     def adopt(self, snapshot: Snapshot) -> None:
         """Serve by a prepared configuration from the next call on."""
         snapshot.directory.succeed(self.directory, snapshot.settings)
-        self.metrics.follow(snapshot.directory.pools)
         self.connections.follow(snapshot.settings.connections)
         self._body_room.max_bytes = snapshot.settings.connections.max_bodies_bytes
         self._prices.follow(snapshot.settings.models)
@@ -311,6 +315,7 @@ class Gateway:
         if services is not None or settings.admin_key is not None:
             routes += FleetRoutes(self.fleet, actors).routes()
         if routes:
+            routes += LiveRoutes(self.live, actors).routes()
             routes.append(Route(openapi.ADMIN_PATH, documents.admin))
         return AdminSide(routes, self._admin_port)
 
@@ -320,9 +325,10 @@ class Gateway:
         await self._prober.start()
         watch = LoopWatch(self.metrics.observe_lag)
         watch.start()
-        chores = asyncio.create_task(self._do_chores())
+        chores = [asyncio.create_task(self._do_chores()), asyncio.create_task(self.live.run())]
         yield
-        chores.cancel()
+        for chore in chores:
+            chore.cancel()
         watch.stop()
         self.metrics.publish()
         await self._prober.stop()
@@ -338,7 +344,7 @@ class Gateway:
             for replica in pool.replicas:
                 replica.look()
                 if replica.busy is not None and (seconds := replica.busy.take_seconds()):
-                    self.metrics.count(REPLICA_BUSY, (pool.name, replica.name), seconds)
+                    self.metrics.count(names.REPLICA_BUSY, (pool.name, replica.name), seconds)
 
     async def _do_chores(self) -> None:
         for round_ in itertools.count(1):
@@ -347,8 +353,6 @@ class Gateway:
             if not self._is_preparing:
                 self.directory.close_idle()
             self._look_at_replicas()
-            with contextlib.suppress(OSError):
-                self.metrics.publish()
             for context in self._tls_contexts():
                 await context.look()
             if round_ % _SWEEP_ROUNDS == 0:

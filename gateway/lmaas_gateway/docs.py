@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from lmaas_gateway import __version__, errors, metrics
+from lmaas_gateway import __version__, errors
 from lmaas_gateway.api.openapi import admin_document
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.identity.roles import PERMISSIONS, Permission
+from lmaas_gateway.metrics import names
 from lmaas_gateway.settings import (
     FIXED,
     AdminSettings,
@@ -298,14 +299,14 @@ def _leaves(root: type[errors.GatewayError]) -> Iterator[type[errors.GatewayErro
 def _metrics() -> Iterator[str]:
     yield "# Metrics"
     yield ""
-    yield _NOTE.format(source="gateway/lmaas_gateway/metrics.py")
+    yield _NOTE.format(source="gateway/lmaas_gateway/metrics/names.py")
     yield ""
     yield "`GET /metrics` answers in Prometheus' text format; with a key set it asks for the key. Labels hold configured"
     yield "names only. `model` is empty for calls refused before their model was known."
     yield ""
     yield "| metric | type | labels | what it counts |"
     yield "| --- | --- | --- | --- |"
-    for spec in metrics.ALL:
+    for spec in names.ALL:
         labels = ", ".join(f"`{label}`" for label in spec.labels)
         yield f"| `{spec.sample_name}` | {spec.kind} | {labels} | {spec.text} |"
     yield ""

@@ -31,7 +31,7 @@ from lmaas_gateway.identity.identities import Identities
 from lmaas_gateway.identity.salts import Salts
 from lmaas_gateway.limits.build import prepare_kept
 from lmaas_gateway.limits.stored import StoredLimits
-from lmaas_gateway.metrics import STORE_OPEN
+from lmaas_gateway.metrics.names import STORE_OPEN
 from lmaas_gateway.quality.feedback import FeedbackBox, LedgerCalls
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate

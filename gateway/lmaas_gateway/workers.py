@@ -132,7 +132,7 @@ class Workers:
         self._wishes: set[asyncio.Task[None]] = set()
         self._number = 0
         self._folder = Path(tempfile.mkdtemp(prefix="lmaas-workers-"))
-        self.metrics = Metrics({}, folder=TallyFolder(self._folder, "parent"))
+        self.metrics = Metrics(folder=TallyFolder(self._folder, "parent"))
 
     @property
     def pids(self) -> set[int]:

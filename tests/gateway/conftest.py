@@ -34,6 +34,7 @@ _ON_UVLOOP = {
     "test_limits",
     "test_limits_valkey",
     "test_link",
+    "test_live",
     "test_logs",
     "test_media",
     "test_parameters",

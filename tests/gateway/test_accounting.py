@@ -10,6 +10,7 @@ import pytest
 from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.call import Usage
 from lmaas_gateway.metrics import Metrics
+from lmaas_gateway.metrics.exposition import render
 
 
 class Clock:
@@ -22,7 +23,7 @@ class Clock:
 
 
 def books() -> tuple[Accounting, Clock, list[bytes], Metrics]:
-    clock, lines, metrics = Clock(), list[bytes](), Metrics({})
+    clock, lines, metrics = Clock(), list[bytes](), Metrics()
     accounting = Accounting(metrics, log=lines.append, clock=clock, wall_clock=lambda: 1_800_000_000.25)
     return accounting, clock, lines, metrics
 
@@ -59,9 +60,10 @@ def test_line_of_a_call_has_every_field() -> None:
         "completion_tokens": 3,
         "usage_estimated": False,
     }
-    text = metrics.render().decode()
-    assert 'lmaas_request_duration_seconds_sum{model="mock",route="/v1/chat/completions"} 1.0' in text
-    assert 'lmaas_time_to_first_byte_seconds_sum{model="mock",route="/v1/chat/completions"} 0.25' in text
+    text = render(metrics).decode()
+    place = 'model="mock",replica="mock-0"'
+    assert f'lmaas_request_duration_seconds_sum{{{place},route="/v1/chat/completions"}} 1.0' in text
+    assert f"lmaas_time_to_first_token_seconds_sum{{{place}}} 0.25" in text
 
 
 def test_call_without_a_reply_has_no_first_byte() -> None:
@@ -72,19 +74,22 @@ def test_call_without_a_reply_has_no_first_byte() -> None:
     line = json.loads(lines[0])
     assert (line["first_byte_ms"], line["prompt_tokens"], line["replica"]) == (0, 0, "")
     assert (line["outcome"], line["code"]) == ("error", "model_not_found")
-    labels = '{model="",route="/v1/embeddings"}'
-    text = metrics.render().decode()
-    assert f"lmaas_time_to_first_byte_seconds_count{labels} 0.0" in text
-    assert f"lmaas_request_duration_seconds_count{labels} 1.0" in text
+    place = 'model="",replica=""'
+    text = render(metrics).decode()
+    assert f"lmaas_time_to_first_token_seconds_count{{{place}}} 0.0" in text
+    assert f'lmaas_request_duration_seconds_count{{{place},route="/v1/embeddings"}} 1.0' in text
 
 
 def test_without_a_log_calls_are_still_counted() -> None:
-    metrics = Metrics({})
+    metrics = Metrics()
     accounting = Accounting(metrics, log=None)
     meter = accounting.open("req_1", "/v1/embeddings")
     meter.status = 200
     accounting.close(meter)
-    assert 'lmaas_requests_total{code="200",model="",route="/v1/embeddings"} 1.0' in metrics.render().decode()
+    assert (
+        'lmaas_requests_total{code="200",model="",replica="",route="/v1/embeddings"} 1.0'
+        in render(metrics).decode()
+    )
 
 
 def test_names_are_escaped_and_their_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

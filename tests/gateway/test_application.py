@@ -208,7 +208,9 @@ class TestOperations:
             await running.post(CHAT, {**ASK, "model": "secret-name"})
             metrics = (await running.get("/metrics")).body.decode()
         assert "secret-name" not in metrics
-        assert 'lmaas_requests_total{code="404",model="",route="/v1/chat/completions"} 1.0' in metrics
+        assert (
+            'lmaas_requests_total{code="404",model="",replica="",route="/v1/chat/completions"} 1.0' in metrics
+        )
 
 
 async def test_malformed_requests_log_no_body(caplog: pytest.LogCaptureFixture) -> None:

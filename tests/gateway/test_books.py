@@ -18,7 +18,9 @@ from lmaas_gateway.call import ROUTES, Call, Principal, Usage
 from lmaas_gateway.envelope import Envelope
 from lmaas_gateway.errors import BooksFullError, SettingsError
 from lmaas_gateway.meter import Meter
-from lmaas_gateway.metrics import BOOKS_LOST, Metrics
+from lmaas_gateway.metrics import Metrics
+from lmaas_gateway.metrics.exposition import render
+from lmaas_gateway.metrics.names import BOOKS_LOST
 from lmaas_gateway.settings import BooksSettings, ModelSettings
 from support.ledgers import MemoryLedger
 
@@ -68,7 +70,7 @@ class Keeper:
 
     def __init__(self, folder: Path, **fields: Any) -> None:
         self.ledger = MemoryLedger()
-        self.metrics = Metrics({})
+        self.metrics = Metrics()
         self.prices = PriceList()
         self.folder = folder
         self.fields = fields
@@ -101,9 +103,7 @@ class Keeper:
         self.books.close(meter)
 
     def count(self, name: str) -> float:
-        (line,) = (
-            line for line in self.metrics.render().decode().splitlines() if line.startswith(name + " ")
-        )
+        (line,) = (line for line in render(self.metrics).decode().splitlines() if line.startswith(name + " "))
         return float(line.split()[1])
 
 
@@ -463,7 +463,7 @@ async def test_gauge_tells_what_waits(make_keeper: Callable[..., Keeper]) -> Non
 def test_start_without_room_for_a_journal_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "fill", _no_room)
     with pytest.raises(SettingsError, match="no room for a journal"):
-        Bookkeeper(tmp_path, BooksSettings(), MemoryLedger(), PriceList(), Metrics({}))
+        Bookkeeper(tmp_path, BooksSettings(), MemoryLedger(), PriceList(), Metrics())
     assert list((tmp_path / "books").iterdir()) == []
 
 

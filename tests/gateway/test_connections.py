@@ -289,7 +289,7 @@ class Idle:
     ],
 )
 async def test_connections_are_counted_by_host(addresses: list[str | None], is_full: bool) -> None:
-    connections = Connections(ConnectionSettings(max_connections_per_address=2), Metrics({}))
+    connections = Connections(ConnectionSettings(max_connections_per_address=2), Metrics())
     idle = [Idle() for _ in addresses]
     refusals = [connections.admit(*pair) for pair in zip(idle, addresses, strict=True)]
     assert [refusal is not None for refusal in refusals] == [False, False, is_full]
@@ -300,7 +300,7 @@ async def test_connections_are_counted_by_host(addresses: list[str | None], is_f
 
 
 async def test_new_settings_count_for_the_connections_that_come() -> None:
-    connections = Connections(ConnectionSettings(max_connections=1), Metrics({}))
+    connections = Connections(ConnectionSettings(max_connections=1), Metrics())
     assert connections.admit(Idle(), "10.0.0.1") is None
     assert connections.admit(Idle(), "10.0.0.1") is not None
     connections.follow(ConnectionSettings(max_connections=2, header_timeout_s=0.1))
@@ -310,7 +310,7 @@ async def test_new_settings_count_for_the_connections_that_come() -> None:
 
 async def test_few_files_lower_the_cap_but_leave_some_connections() -> None:
     for max_files, most in ((0, 8), (64, 8), (148, 50)):
-        connections = Connections(ConnectionSettings(), Metrics({}), max_files=max_files)
+        connections = Connections(ConnectionSettings(), Metrics(), max_files=max_files)
         refusals = [connections.admit(Idle(), None) for _ in range(60)]
         assert refusals.count(None) == most
 
@@ -358,7 +358,7 @@ async def test_last_bytes_that_nobody_reads_do_not_keep_a_closed_connection() ->
         await send({"type": "http.response.body", "body": b"unread"})
 
     config = uvicorn.Config(application, interface="asgi3", ws="none", log_config=None, lifespan="off")
-    connections = Connections(ConnectionSettings(write_stall_s=0.1), Metrics({}))
+    connections = Connections(ConnectionSettings(write_stall_s=0.1), Metrics())
     protocol = GatewayProtocol(config, ServerState(), {}, connections=connections)
     transport = StuckTransport()
     protocol.connection_made(cast("asyncio.Transport", transport))
@@ -389,7 +389,7 @@ class Late(Idle):
 
 
 async def test_one_that_cannot_be_ended_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
-    connections = Connections(ConnectionSettings(header_timeout_s=0.1), Metrics({}))
+    connections = Connections(ConnectionSettings(header_timeout_s=0.1), Metrics())
     late = [Late(2), Late(0), Late(2)]
     for connection in late:
         connections.admit(connection, None)

@@ -15,7 +15,6 @@ import msgspec
 import pytest
 from sqlalchemy import text, update
 
-from lmaas_gateway import metrics as specs
 from lmaas_gateway.audit.trail import Trail
 from lmaas_gateway.contents.archive import Archive, Exchange, Kept, seal_content, unseal_content
 from lmaas_gateway.contents.data_keys import DataKeys, OpenKey, unwrap
@@ -23,7 +22,8 @@ from lmaas_gateway.contents.masters import check_masters
 from lmaas_gateway.contents.rotation import rotate
 from lmaas_gateway.contents.writer import ContentWriter
 from lmaas_gateway.errors import SettingsError, StoreUnavailableError, VaultError
-from lmaas_gateway.metrics import Metrics
+from lmaas_gateway.metrics import Metrics, names
+from lmaas_gateway.metrics.exposition import render
 from lmaas_gateway.settings import ContentSettings, StorageSettings
 from lmaas_gateway.storage import contents, data_keys, erasure, tables
 from lmaas_gateway.storage.database import Database
@@ -64,7 +64,7 @@ def keys(clock: Clock) -> DataKeys:
 
 @pytest.fixture
 def writer(database: Database, keys: DataKeys, clock: Clock) -> ContentWriter:
-    return ContentWriter(database, keys, ContentSettings(), Metrics({}), clock=clock)
+    return ContentWriter(database, keys, ContentSettings(), Metrics(), clock=clock)
 
 
 async def write(writer: ContentWriter, *items: Kept) -> None:
@@ -173,7 +173,7 @@ class TestKeeping:
         self, sqlite_url: str, keys: DataKeys
     ) -> None:
         database = Database(sqlite_url, StorageSettings(deadline_s=10))
-        writer = ContentWriter(database, keys, ContentSettings(), Metrics({}))
+        writer = ContentWriter(database, keys, ContentSettings(), Metrics())
         await write(writer, *(kept(f"call_{i}") for i in range(20)))
         secret = keys._known["org_a"].secret
         folder = Path(sqlite_url.removeprefix("sqlite:///")).parent
@@ -190,7 +190,7 @@ class TestKeeping:
             def writing(self, *, deadline_s: float) -> contextlib.AbstractAsyncContextManager[Connection]:
                 raise StoreUnavailableError(f"gone within {deadline_s} s")
 
-        writer = ContentWriter(Broken(), keys, ContentSettings(), Metrics({}))  # type: ignore[arg-type]
+        writer = ContentWriter(Broken(), keys, ContentSettings(), Metrics())  # type: ignore[arg-type]
         await write(writer, kept())
         writer._database = database
         await writer.flush()
@@ -199,7 +199,7 @@ class TestKeeping:
     async def test_what_waits_is_bounded_and_what_is_lost_is_counted(
         self, database: Database, keys: DataKeys
     ) -> None:
-        metrics = Metrics({})
+        metrics = Metrics()
         writer = ContentWriter(database, keys, ContentSettings(max_waiting_bytes=2**20), metrics)
         for number in range(4):
             writer.put(kept(f"call_{number}", size=400_000))
@@ -210,7 +210,7 @@ class TestKeeping:
             False,
             False,
         ]
-        assert b'lmaas_contents_lost_total{reason="full"} 2.0' in metrics.render()
+        assert b'lmaas_contents_lost_total{reason="full"} 2.0' in render(metrics)
         writer.put(kept("call_9", size=400_000))
         await writer.flush()
         assert await read(database, "call_9") is not None
@@ -238,8 +238,8 @@ class TestKeeping:
         async with database.writing() as connection:
             await connection.execute(update(tables.data_keys).values(wrapped=os.urandom(60)))
         await write(writer, kept("call_2"))
-        assert (
-            specs.CONTENTS_LOST.sample_name.encode() + b'{reason="unsealed"} 1.0' in writer._metrics.render()
+        assert names.CONTENTS_LOST.sample_name.encode() + b'{reason="unsealed"} 1.0' in render(
+            writer._metrics
         )
         await write(writer, kept("call_3", "org_b"))
         assert await read(database, "call_3", "org_b") is not None
@@ -303,7 +303,7 @@ class TestDataKeys:
 
     async def test_processes_use_the_same_key(self, database: Database, writer: ContentWriter) -> None:
         await write(writer, kept())
-        other = ContentWriter(database, DataKeys(VAULT, max_age_days=9e9), ContentSettings(), Metrics({}))
+        other = ContentWriter(database, DataKeys(VAULT, max_age_days=9e9), ContentSettings(), Metrics())
         await write(other, kept("call_2"))
         assert len(await key_ids(database)) == 1
 
@@ -325,7 +325,7 @@ class TestDataKeys:
 
     async def test_destroyed_key_is_not_left_in_the_file(self, sqlite_url: str, keys: DataKeys) -> None:
         database = Database(sqlite_url, StorageSettings(deadline_s=10))
-        await write(ContentWriter(database, keys, ContentSettings(), Metrics({})), kept())
+        await write(ContentWriter(database, keys, ContentSettings(), Metrics()), kept())
         async with database.reading() as connection:
             found = await data_keys.find_newest(connection, "org_a")
         assert found is not None
@@ -387,7 +387,7 @@ class TestRotation:
         return Vault(master.read(path), read_again=lambda: master.read(path), path=path)
 
     async def fill(self, database: Database, vault: Vault, organizations: int) -> list[Kept]:
-        writer = ContentWriter(database, DataKeys(vault, max_age_days=90), ContentSettings(), Metrics({}))
+        writer = ContentWriter(database, DataKeys(vault, max_age_days=90), ContentSettings(), Metrics())
         items = [kept(f"call_{i}", f"org_{i}") for i in range(organizations)]
         await write(writer, *items)
         return items

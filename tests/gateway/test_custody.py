@@ -35,7 +35,7 @@ async def fill(settings: Settings) -> None:
     await migrate(tenancy.database)
     await check_masters(tenancy.vault, tenancy.database, at=1)
     writer = ContentWriter(
-        tenancy.database, DataKeys(tenancy.vault, max_age_days=1), settings.contents, Metrics({})
+        tenancy.database, DataKeys(tenancy.vault, max_age_days=1), settings.contents, Metrics()
     )
     writer.put(Kept("call_1", "org_a", "proj_a", 1, Exchange(b"{}", b"{}")))
     await writer.flush()

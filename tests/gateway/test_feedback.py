@@ -71,7 +71,7 @@ def _box(database: Database, naps: list[float] | None = None) -> FeedbackBox:
         if naps is not None:
             naps.append(seconds)
 
-    return FeedbackBox(database, LedgerCalls(database), Metrics({}), clock=lambda: 7.0, sleep=sleep)
+    return FeedbackBox(database, LedgerCalls(database), Metrics(), clock=lambda: 7.0, sleep=sleep)
 
 
 def _part(**fields: Any) -> DayPart:

@@ -45,7 +45,7 @@ def make_pool(*capacities: int, **fields: Any) -> Pool:
 
 
 def make_admission(**rules: Any) -> Admission:
-    return Admission(dataclasses.replace(RULES, **rules), Metrics({}))
+    return Admission(dataclasses.replace(RULES, **rules), Metrics())
 
 
 def make_meter() -> Meter:
@@ -332,7 +332,7 @@ class TestWorkers:
     def admissions(folder: Path, **rules: Any) -> list[Admission]:
         boards = [SharedBoard(Seat(folder, slot, 2)) for slot in range(2)]
         return [
-            Admission(dataclasses.replace(RULES, **rules), Metrics({}), board=board, workers=2)
+            Admission(dataclasses.replace(RULES, **rules), Metrics(), board=board, workers=2)
             for board in boards
         ]
 

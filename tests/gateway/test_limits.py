@@ -367,7 +367,7 @@ class LimiterModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.limiter = Limiter(
-            LimitSettings(step_tokens=7), LocalStore(Table.in_memory(64)), Metrics({}), is_shared=False
+            LimitSettings(step_tokens=7), LocalStore(Table.in_memory(64)), Metrics(), is_shared=False
         )
         self.limiter.follow(
             [

@@ -22,7 +22,7 @@ def test_workers_share_one_table_and_a_dead_ones_part_is_taken_back(tmp_path: Pa
     settings = Settings.model_validate({"data_dir": tmp_path / "data", "open": True})
     prepare_shared(settings, tmp_path)
     tables = [
-        build_limiter(settings, Metrics({}), Seat(tmp_path, slot, 2), lambda: settings).table
+        build_limiter(settings, Metrics(), Seat(tmp_path, slot, 2), lambda: settings).table
         for slot in range(2)
     ]
     for table in tables:
@@ -40,14 +40,14 @@ def test_kept_table_is_the_one_that_workers_share(tmp_path: Path) -> None:
     assert find_kept(settings) is None
     prepare_kept(settings)
     prepare_shared(settings, tmp_path)
-    table = build_limiter(settings, Metrics({}), Seat(tmp_path, 0, 1), lambda: settings).table
+    table = build_limiter(settings, Metrics(), Seat(tmp_path, 0, 1), lambda: settings).table
     assert table is not None
     assert table.reserve([table.counter(DAY)], COST)
     # As at the next start, with one process.
     prepare_kept(settings)
     kept = find_kept(settings)
     assert kept is not None
-    again = build_limiter(settings, Metrics({}), None, lambda: settings, source=_NoLimits()).table
+    again = build_limiter(settings, Metrics(), None, lambda: settings, source=_NoLimits()).table
     assert again is not None
     assert again.total(again.counter(DAY)) == 1
 

@@ -93,7 +93,7 @@ async def test_tenant_whose_limits_cannot_be_read_is_not_let_through_without() -
     source = Source()
     source.is_away = True
     limiter = Limiter(
-        LimitSettings(), LocalStore(Table.in_memory(64)), Metrics({}), tenants=TenantLimits(source)
+        LimitSettings(), LocalStore(Table.in_memory(64)), Metrics(), tenants=TenantLimits(source)
     )
     assert limiter.knows(Principal("config"))
     assert not limiter.knows(ALICE)

@@ -63,9 +63,11 @@ class TestUsage:
         assert reply.status == 200
         assert (line["prompt_tokens"], line["completion_tokens"]) == (3, 3)
         assert (line["outcome"], line.get("stream", False)) == ("ok", is_stream)
-        assert 'lmaas_prompt_tokens_total{model="mock"} 3.0' in metrics
-        assert 'lmaas_completion_tokens_total{model="mock"} 3.0' in metrics
-        assert f'lmaas_requests_total{{code="200",model="mock",route="{path}"}} 1.0' in metrics
+        assert 'lmaas_prompt_tokens_total{model="mock",replica="mock-0"} 3.0' in metrics
+        assert 'lmaas_completion_tokens_total{model="mock",replica="mock-0"} 3.0' in metrics
+        assert (
+            f'lmaas_requests_total{{code="200",model="mock",replica="mock-0",route="{path}"}} 1.0' in metrics
+        )
 
     @pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
     async def test_is_hidden_from_a_stream_that_did_not_ask(self, path: str) -> None:
@@ -122,7 +124,7 @@ class TestUsageOfBrokenStreams:
         _, line, metrics = await outcome_of(path, fields, script)
         assert (line["completion_tokens"], line["usage_estimated"]) == (7, True)
         assert line["prompt_tokens"] > 0
-        assert 'lmaas_completion_tokens_total{model="mock"} 7.0' in metrics
+        assert 'lmaas_completion_tokens_total{model="mock",replica="mock-0"} 7.0' in metrics
 
     async def test_client_that_leaves_is_counted_so_far(self) -> None:
         script = Script(tokens=50, token_gap_s=0.01)

@@ -67,7 +67,7 @@ async def counted(port: int) -> float:
     reply = await answered(port, "/metrics")
     if reply is None:
         return 0
-    line = f'lmaas_requests_total{{code="200",model="mock",route="{CHAT}"}}'
+    line = f'lmaas_requests_total{{code="200",model="mock",replica="mock-0",route="{CHAT}"}}'
     return sum(float(row.split()[-1]) for row in reply.body.decode().splitlines() if row.startswith(line))
 
 

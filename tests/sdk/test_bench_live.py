@@ -15,14 +15,20 @@ TODAY = date(2026, 11, 26)
 
 
 def metrics(served: int, failed: int = 0, limited: int = 0, *, model: str = "m") -> str:
-    labels = f'model="{model}",route="/v1/chat/completions"'
+    labels = f'model="{model}",replica="m-0",route="/v1/chat/completions"'
     lines = ["# HELP lmaas_requests_total Calls that ended.", "# TYPE lmaas_requests_total counter"]
     for code, count in (("200", served), ("503", failed), ("429", limited)):
         lines.append(f'lmaas_requests_total{{{labels},code="{code}"}} {count}')
-    for name in ("lmaas_time_to_first_byte_seconds", "lmaas_request_duration_seconds"):
+    latencies = (
+        ("lmaas_time_to_first_token_seconds", f'model="{model}",replica="m-0"'),
+        ("lmaas_request_duration_seconds", labels),
+    )
+    for name, labels in latencies:
         for end, share in (("0.1", 0.5), ("0.2", 0.9), ("0.5", 1.0), ("+Inf", 1.0)):
             lines.append(f'{name}_bucket{{{labels},le="{end}"}} {served * share}')
-    lines.append(f'lmaas_requests_total{{model="{model}",route="/v1/embeddings",code="200"}} 900')
+    lines.append(
+        f'lmaas_requests_total{{model="{model}",replica="m-0",route="/v1/embeddings",code="200"}} 900'
+    )
     return "\n".join(lines) + "\n"
 
 

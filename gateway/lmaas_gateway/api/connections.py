@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmaas_gateway.api.heads import HeadRules
 from lmaas_gateway.errors import TooManyConnectionsError
-from lmaas_gateway.metrics import CONNECTIONS_ENDED
+from lmaas_gateway.metrics.names import CONNECTIONS_ENDED
 
 if TYPE_CHECKING:
     from lmaas_gateway.errors import GatewayError

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from lmaas_gateway.api.callers import identify
 from lmaas_gateway.errors import GatewayError
 from lmaas_gateway.identity.roles import require
-from lmaas_gateway.metrics import CONTENT_TYPE
+from lmaas_gateway.metrics.exposition import CONTENT_TYPE, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,7 +76,7 @@ class OperationRoutes:
     async def metrics(self, request: Request) -> Response:
         """Answer in Prometheus' text format."""
         _check(await identify(self._authenticator, request))
-        return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+        return Response(render(self._metrics), media_type=CONTENT_TYPE)
 
     async def _may_see_details(self, request: Request) -> bool:
         try:

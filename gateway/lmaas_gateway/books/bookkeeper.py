@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from lmaas_gateway import metrics as specs
 from lmaas_gateway.books.books import Books
 from lmaas_gateway.books.folder import enter
 from lmaas_gateway.books.journal import Journal
@@ -15,6 +14,7 @@ from lmaas_gateway.books.retention import Retention
 from lmaas_gateway.books.shipper import Shipper
 from lmaas_gateway.entries import ledger_id
 from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.metrics import names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +64,8 @@ class Bookkeeper:
         days = settings.retention_days
         self._retention = None if days is None else Retention(ledger, days)
         self._tasks: list[asyncio.Task[None]] = []
-        metrics.watch(specs.BOOKS_WAITING, self._waiting)
-        for spec in (specs.BOOKS_SHIPPED, specs.BOOKS_FAILURES, specs.BOOKS_RECOVERED, specs.BOOKS_LOST):
+        metrics.watch(names.BOOKS_WAITING, self._waiting)
+        for spec in (names.BOOKS_SHIPPED, names.BOOKS_FAILURES, names.BOOKS_RECOVERED, names.BOOKS_LOST):
             metrics.count(spec, (), 0)  # an alarm needs a zero to rise from
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.call import Usage
 from lmaas_gateway.entries import Entry, encode
 from lmaas_gateway.errors import BooksFullError
-from lmaas_gateway.metrics import BOOKS_LOST
+from lmaas_gateway.metrics.names import BOOKS_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable

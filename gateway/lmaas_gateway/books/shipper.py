@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from lmaas_gateway import metrics as specs
 from lmaas_gateway.books.folder import adopt
 from lmaas_gateway.entries import decode, ledger_id
+from lmaas_gateway.metrics import names
 from lmaas_gateway.prices import Price
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Shipper:
         try:
             await self.ship()
         except Exception as error:  # whatever keeps it from taking calls, they wait where they are
-            self._metrics.count(specs.BOOKS_FAILURES, ())
+            self._metrics.count(names.BOOKS_FAILURES, ())
             _LOG.warning("the ledger takes no calls, which wait in the journal: %s", type(error).__name__)
             self._pause_s = min(2 * self._pause_s, max(_MAX_PAUSE_S, self._settings.ship_interval_s))
             return False
@@ -150,12 +150,12 @@ class Shipper:
         for start in range(0, len(lost), self._settings.batch_rows):
             await self._add(lost[start : start + self._settings.batch_rows])
         if lost:
-            self._metrics.count(specs.BOOKS_RECOVERED, (), len(lost))
+            self._metrics.count(names.BOOKS_RECOVERED, (), len(lost))
             _LOG.warning("a gateway process died with %d calls in flight, which are billed now", len(lost))
 
     async def _add(self, calls: Sequence[Named]) -> None:
         await self._ledger.add(calls)
-        self._metrics.count(specs.BOOKS_SHIPPED, (), len(calls))
+        self._metrics.count(names.BOOKS_SHIPPED, (), len(calls))
 
 
 def _read(boot: str, payloads: Sequence[bytes]) -> list[Named]:

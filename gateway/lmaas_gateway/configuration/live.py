@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from lmaas_gateway.configuration.changes import Overrides
 from lmaas_gateway.configuration.names import name_replicas, names_of
 from lmaas_gateway.errors import GatewayError, InvalidConfigurationError, SettingsError
-from lmaas_gateway.metrics import CONFIG_CHANGES
+from lmaas_gateway.metrics.names import CONFIG_CHANGES
 from lmaas_gateway.settings import fixed_names
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections import deque
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from lmaas_gateway import metrics as specs
 from lmaas_gateway.contents.archive import seal_all
 from lmaas_gateway.errors import ConflictError, GatewayError, VaultError
+from lmaas_gateway.metrics import names
 from lmaas_gateway.storage import contents
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ContentWriter:
     def put(self, kept: Kept) -> None:
         """Take one, without waiting; it is dropped, and counted, if too much waits already."""
         if self._waiting_bytes + kept.size_bytes > self._max_waiting_bytes:
-            self._metrics.count(specs.CONTENTS_LOST, ("full",))
+            self._metrics.count(names.CONTENTS_LOST, ("full",))
             return
         self._waiting.append(kept)
         self._waiting_bytes += kept.size_bytes
@@ -151,7 +151,7 @@ class ContentWriter:
 
     def _lose(self, batch: list[Kept], error: Exception) -> None:
         self._keys.forget()
-        self._metrics.count(specs.CONTENTS_LOST, ("unsealed",), len(batch))
+        self._metrics.count(names.CONTENTS_LOST, ("unsealed",), len(batch))
         _LOG.error("contents of %d calls were not kept: %s", len(batch), error, exc_info=error)
 
     def _drop(self, count: int) -> None:

@@ -11,7 +11,7 @@ from lmaas_gateway.limits.rules import CALLS_IN_FLIGHT, MONEY, REQUESTS, RuleBoo
 from lmaas_gateway.limits.stores import LocalStore, NoPrices
 from lmaas_gateway.limits.table import TableFullError
 from lmaas_gateway.limits.wording import refuse
-from lmaas_gateway.metrics import LIMIT_REFUSALS
+from lmaas_gateway.metrics.names import LIMIT_REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import msgspec
 
 from lmaas_gateway.errors import InvalidBodyError, ObjectNotFoundError
-from lmaas_gateway.metrics import FEEDBACK
+from lmaas_gateway.metrics.names import FEEDBACK
 from lmaas_gateway.storage import feedback, ledger
 from lmaas_gateway.storage.records import Feedback
 

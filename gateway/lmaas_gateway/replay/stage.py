@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal
 
-from lmaas_gateway import metrics as specs
 from lmaas_gateway.errors import DeadlineExceededError
+from lmaas_gateway.metrics import names
 from lmaas_gateway.replay.cache import CacheKeeper
 from lmaas_gateway.replay.keys import forbids_storing, wants_fresh
 from lmaas_gateway.replay.replies import Recorded, RecordedReply, Room, StoredReply
@@ -119,7 +119,7 @@ class Replays:
     def _replayed(self, recorded: Recorded, meter: Meter) -> Replay:
         meter.cache = "replayed"
         meter.reply_headers.append((b"idempotent-replayed", b"true"))
-        self._metrics.count(specs.IDEMPOTENT_REPLAYS, (meter.model,))
+        self._metrics.count(names.IDEMPOTENT_REPLAYS, (meter.model,))
         return self._stored(recorded, meter)
 
     def _stored(self, recorded: Recorded, meter: Meter) -> Replay:
@@ -153,7 +153,7 @@ class Replays:
                 )
         meter.cache = "miss"
         meter.reply_headers.append((b"x-lmaas-cache", b"miss"))
-        self._metrics.count(specs.CACHE_MISSES, (meter.model,))
+        self._metrics.count(names.CACHE_MISSES, (meter.model,))
         keeper = CacheKeeper(cache, key, meter, is_leading=turn == "lead")
         exits.append(keeper.release)
         return [keeper]
@@ -161,10 +161,10 @@ class Replays:
     def _hit(self, recorded: Recorded, meter: Meter, how: Literal["hit", "coalesced"]) -> Recorded:
         meter.cache = how
         meter.reply_headers.append((b"x-lmaas-cache", how.encode()))
-        self._metrics.count(specs.CACHE_HITS, (meter.model, how))
+        self._metrics.count(names.CACHE_HITS, (meter.model, how))
         if recorded.usage is not None:
             usage = recorded.usage
             self._metrics.count(
-                specs.CACHE_SAVED_TOKENS, (meter.model,), usage.prompt_tokens + usage.completion_tokens
+                names.CACHE_SAVED_TOKENS, (meter.model,), usage.prompt_tokens + usage.completion_tokens
             )
         return recorded

@@ -24,7 +24,7 @@ from lmaas_gateway.replicas.faults import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from lmaas_gateway.replicas.address import Address
     from lmaas_gateway.replicas.connection import Sink
@@ -38,6 +38,8 @@ _RESENT = b"x-lmaas-resent: true\r\n\r\n"
 # uvicorn, which vLLM runs on, closes idle connections after 5 s: leave them a little earlier.
 _KEEP_ALIVE_S = 4.0
 _STALE_AFTER_S = 1.0
+# One that closes each connection after a reply must not be asked about it without end.
+_LOSS_INTERVAL_S = 1.0
 # It is not the replica that is ill: this machine has no file, port or buffer left, or more is asked of a unix
 # socket at once than its backlog holds.
 _BUSY_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.EAGAIN})
@@ -136,6 +138,8 @@ class ReplicaClient:
         if api_key is not None:
             self._common_headers += f"authorization: Bearer {api_key}\r\n"
         self._heads: dict[str, bytes] = {}
+        self._on_loss: Callable[[], None] | None = None
+        self._told_loss_s = -math.inf
 
     @property
     def tls(self) -> RenewedContext | None:
@@ -178,9 +182,20 @@ class ReplicaClient:
         else:
             connection.abort()
 
+    def tell_losses(self, on_loss: Callable[[], None]) -> None:
+        """Tell from now on when the replica ends a connection at rest long before it would by habit."""
+        self._on_loss = on_loss
+
     def forget(self, connection: Connection) -> None:
         """Drop a connection that has ended."""
-        self._idle.pop(connection, None)
+        if connection not in self._idle:
+            return
+        del self._idle[connection]
+        now_s = asyncio.get_running_loop().time()
+        is_told = now_s - self._told_loss_s < _LOSS_INTERVAL_S
+        if self._on_loss is not None and connection.lasting_s() < _KEEP_ALIVE_S and not is_told:
+            self._told_loss_s = now_s
+            self._on_loss()
 
     def limit(
         self, timeouts: TimeoutSettings, max_connections: int, max_reply_bytes: int = _MAX_REPLY_BYTES
@@ -192,6 +207,7 @@ class ReplicaClient:
 
     def close(self) -> None:
         """Close every connection; exchanges in flight end with `ReplicaClosedError`."""
+        self._on_loss = None
         for connection in (*self._idle, *self._busy):
             connection.fail(ReplicaClosedError("the gateway closed the connection"))
         if self._sweeper is not None:

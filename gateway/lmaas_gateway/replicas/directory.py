@@ -292,7 +292,7 @@ def _build_replica(
     name: str, model: str, address: ReplicaSettings, settings: Settings, board: SharedBoard | None
 ) -> Replica:
     shared = None if board is None else _share_load(board, model, address.url)
-    return Replica(
+    replica = Replica(
         address.name or name,
         _build_client(address, settings),
         weight=address.weight,
@@ -304,6 +304,8 @@ def _build_replica(
         breaker=Breaker(settings.ejection),
         busy=None if settings.open else BusyClock(),
     )
+    replica.client.tell_losses(replica.alarm.set)
+    return replica
 
 
 def _build_budget(wanted: RetrySettings) -> RetryBudget:

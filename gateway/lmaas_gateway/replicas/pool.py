@@ -80,7 +80,7 @@ class Replica:
         seed: CRC-32 of its address, so that sessions find it again whatever it is called.
         breaker: What its answers to calls say of it.
         busy: Its time, shared out to its calls; None where nobody keeps books.
-        alarm: Set when it stops being ready, or is in doubt, for whoever probes it.
+        alarm: Set when it stops being ready, or is in doubt or may be gone, for whoever probes it.
     """
 
     name: str

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from lmaas_gateway.errors import GatewayError
-from lmaas_gateway.metrics import FALLBACKS
+from lmaas_gateway.metrics.names import FALLBACKS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from lmaas_gateway import metrics
+from lmaas_gateway.metrics import names
 from lmaas_gateway.replicas.faults import (
     ReplicaBusyError,
     ReplicaClosedError,
@@ -121,7 +121,7 @@ class Router:
         candidates = pool.candidates(tried)
         if failure is not None:
             if words_of(failure) is not None and self._offenders.is_marked(pool.name, _tenant_of(meter)):
-                self._metrics.count(metrics.RETRIES, (pool.name, "denied"))
+                self._metrics.count(names.RETRIES, (pool.name, "denied"))
                 return None
             candidates = self._worth_a_retry(call, pool, candidates, tried, failure)
         if not candidates:
@@ -145,9 +145,9 @@ class Router:
         # Where nothing was sent, no replica has had any work with the call.
         is_free = isinstance(failure, ReplicaConnectError | ReplicaBusyError) and not failure.was_sent_before
         if not is_free and not pool.retries.take():
-            self._metrics.count(metrics.RETRIES, (pool.name, "denied"))
+            self._metrics.count(names.RETRIES, (pool.name, "denied"))
             return []
-        self._metrics.count(metrics.RETRIES, (pool.name, "made"))
+        self._metrics.count(names.RETRIES, (pool.name, "made"))
         return candidates
 
     def _note_failure(self, pool: Pool, replica: Replica, error: ReplicaError) -> str | None:
@@ -192,7 +192,7 @@ class Router:
 
     def _count_against(self, pool: Pool, replica: Replica, problem: str) -> None:
         if pool.note_failure(replica):
-            self._metrics.count(metrics.EJECTIONS, (pool.name, replica.name))
+            self._metrics.count(names.EJECTIONS, (pool.name, replica.name))
             _LOG.warning("replica %s is ejected: its calls fail, the last one so: %s", replica.name, problem)
 
 

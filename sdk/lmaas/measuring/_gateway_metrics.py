@@ -1,8 +1,7 @@
 """Evidence of grade B: what live traffic of an lmaas gateway tells in its `/metrics`.
 
 Histograms tell in which bucket a percentile lies, and no more: the bucket's ends are its interval, the value
-is interpolated between them as Prometheus' `histogram_quantile` does. The first byte of a call that is no
-stream is that of its whole answer: where callers do not stream, this TTFT is longer than that of a bench.
+is interpolated between them as Prometheus' `histogram_quantile` does. TTFT is that of streams alone.
 """
 
 from __future__ import annotations
@@ -22,8 +21,10 @@ from lmaas.measuring._statistics import wilson
 _SAMPLE: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: \d+)?")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ROUTES: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
+# Only streams have it, so it names no route.
+_TTFT: Final = "lmaas_time_to_first_token_seconds"
 _LATENCIES: Final = (
-    ("ttft", "lmaas_time_to_first_byte_seconds"),
+    ("ttft", _TTFT),
     ("e2e", "lmaas_request_duration_seconds"),
 )
 _LEAST_CALLS: Final = 20
@@ -109,7 +110,8 @@ def _of_model(samples: Sequence[Sample], model: str) -> _Counts:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for sample in samples
-        if sample.labels.get("model") == model and sample.labels.get("route", "") in _ROUTES
+        if sample.labels.get("model") == model
+        and (sample.labels.get("route", "") in _ROUTES or sample.name.startswith(_TTFT))
     }
 
 
