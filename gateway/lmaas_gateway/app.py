@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import resource
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ from lmaas_gateway.routing.fallbacks import PlanRouter
 from lmaas_gateway.routing.router import Router
 from lmaas_gateway.tallies import TallyFolder
 from lmaas_gateway.tls.renewal import open_listener
+from lmaas_gateway.web.web import Sources, Web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.tenancy import Tenancy
     from lmaas_gateway.tls.renewal import RenewedContext
+    from lmaas_gateway.web.sessions import Sessions
 
 _CHORES_INTERVAL_S = 1.0
 # What is stored and has expired is dropped after this many rounds of chores.
@@ -133,6 +136,7 @@ class Gateway:
             settings.connections, self.metrics, max_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
         self._body_room = BodyRoom(settings.connections.max_bodies_bytes)
+        self._sessions = _open_sessions(settings, tenancy)
         self._claims = build_claims(settings.idempotency, None if seat is None else seat.folder)
         self.admission = Admission(
             rules_of(settings), self.metrics, board=self._board, workers=1 if seat is None else seat.slots
@@ -317,7 +321,11 @@ class Gateway:
         if routes:
             routes += LiveRoutes(self.live, actors).routes()
             routes.append(Route(openapi.ADMIN_PATH, documents.admin))
-        return AdminSide(routes, self._admin_port)
+        pages = None
+        if settings.dashboard.enabled:
+            sources = Sources(authenticator, operator_key, services, directory=lambda: self.directory)
+            pages = Web(settings, self._sessions, sources)
+        return AdminSide(routes, self._admin_port, pages)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -357,3 +365,19 @@ class Gateway:
                 await context.look()
             if round_ % _SWEEP_ROUNDS == 0:
                 await self._current.replays.sweep()
+
+
+def _open_sessions(settings: Settings, tenancy: Tenancy | None) -> Sessions:
+    """Keep sessions where all processes find them; without a store, in this one."""
+    if tenancy is not None:
+        return tenancy.sessions()
+    # It takes cryptography, which a gateway without pages and tenants need not load.
+    from lmaas_gateway.web.sessions import HeldSessions, Sessions  # noqa: PLC0415
+
+    key = secrets.token_bytes(32)
+    return Sessions(
+        HeldSessions(),
+        key_of=lambda _: key,
+        newest=lambda: 1,
+        lifetime_s=settings.dashboard.session_hours * 3600,
+    )

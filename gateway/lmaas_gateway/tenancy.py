@@ -36,6 +36,8 @@ from lmaas_gateway.quality.feedback import FeedbackBox, LedgerCalls
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate
 from lmaas_gateway.vault.vault import Vault
+from lmaas_gateway.web.sessions import Sessions
+from lmaas_gateway.web.stored_sessions import StoredSessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,6 +154,15 @@ class Tenancy:
         office = Office(self.database, self.trail, self.identities.announce)
         return Services.open(
             office, peppers=self.vault, notary=self.notary, settings=settings, archive=self.archive
+        )
+
+    def sessions(self) -> Sessions:
+        """Keep which browsers are signed in."""
+        return Sessions(
+            StoredSessions(self.database),
+            key_of=partial(self.vault.keys_of, "session"),
+            newest=lambda: self.vault.newest,
+            lifetime_s=self.settings.dashboard.session_hours * 3600,
         )
 
     async def close(self) -> None:

@@ -48,6 +48,7 @@ _ON_UVLOOP = {
     "test_server",
     "test_tls",
     "test_version",
+    "test_web",
 }
 
 

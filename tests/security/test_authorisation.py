@@ -66,6 +66,8 @@ RULES: dict[str, Least] = {
 # Routes beside those of tenants, by who may ask.
 PUBLIC = {"/livez", "/readyz", "/openapi.json", "/admin/v1/openapi.json"}
 CALLERS = {*INFERENCE, "/v1/models", "/v1/models/{model:path}", "/v1/feedback", "/metrics"}
+# `tests/gateway/test_web.py` knows who may see which page.
+PAGES = {"/ui", "/ui/{rest:path}", "/ui/v1/{rest:path}"}
 OPERATORS = {"/pools", "/pools/{model:path}", "/replicas", "/replicas/{name:path}", "/config"}
 OPERATORS |= {"/config/reload", "/config/reset"}
 
@@ -118,7 +120,7 @@ class TestTables:
             paths = set(_paths(world.running.gateway._current.application))
         tables = (*OPERATIONS, *MODEL_OPERATIONS)
         admin = {"/admin/v1" + path for path in OPERATORS | {operation.path for operation in tables}}
-        assert paths == PUBLIC | CALLERS | admin
+        assert paths == PUBLIC | CALLERS | PAGES | admin
 
 
 def _paths(dispatcher: Any) -> list[str]:

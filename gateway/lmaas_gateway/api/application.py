@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from lmaas_gateway.api import documents, openapi
 from lmaas_gateway.api.bodies import BodyReader
@@ -22,10 +23,10 @@ from lmaas_gateway.errors import GatewayError, InternalError, MethodNotAllowedEr
 from lmaas_gateway.relay import error_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Lifespan
+    from starlette.types import Lifespan
 
     from lmaas_gateway.accounting import Accounting
     from lmaas_gateway.api.bodies import BodyRoom
@@ -34,22 +35,37 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
 
 
+class Pages(Protocol):
+    """The pages for people, at `/ui`."""
+
+    @property
+    def application(self) -> ASGIApp:
+        """Serves all but calls of models."""
+        ...
+
+    def forward(self, endpoint: ASGIApp) -> ASGIApp:
+        """Open an endpoint of `/v1/` to browsers that are signed in, at `/ui/v1/`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AdminSide:
-    """The routes of operators and administrators, and where they are.
+    """The routes of operators and administrators, their pages, and where both are.
 
     Attributes:
         port: Of their own listener; None if they are beside the inference routes.
+        pages: None where there are none.
     """
 
     routes: Sequence[Route] = ()
     port: int | None = None
+    pages: Pages | None = None
 
 
 def build_application(
     *,
     pipeline: Pipeline,
-    callers: Iterable[Route],
+    callers: Sequence[Route],
     accounting: Accounting,
     operations: OperationRoutes,
     settings: Settings,
@@ -75,19 +91,32 @@ def build_application(
         for route in ROUTES
     }
     health = [Route("/livez", operations.livez), Route("/readyz", operations.readyz)]
+    admin_routes, forwarded = list(admin.routes), dict[str, ASGIApp]()
+    if admin.pages is not None:
+        admin_routes += _page_routes(admin.pages, callers)
+        forwarded = {f"/ui{path}": admin.pages.forward(endpoint) for path, endpoint in endpoints.items()}
     starlette = _starlette(
         *(Route(path, endpoint, methods=["POST"], name=path) for path, endpoint in endpoints.items()),
         *callers,
         Route(openapi.PUBLIC_PATH, documents.public),
         *health,
         Route("/metrics", operations.metrics),
-        *(admin.routes if admin.port is None else ()),
+        *(admin_routes if admin.port is None else ()),
         lifespan=lifespan,
     )
-    public = _with_cors(Dispatcher(endpoints, Naming(starlette)), settings.cors_origins)
     if admin.port is None:
-        return public
-    return Parting(admin.port, Naming(_starlette(*admin.routes, *health)), public)
+        return _with_cors(Dispatcher(endpoints | forwarded, Naming(starlette)), settings.cors_origins)
+    public = _with_cors(Dispatcher(endpoints, Naming(starlette)), settings.cors_origins)
+    return Parting(admin.port, Dispatcher(forwarded, Naming(_starlette(*admin_routes, *health))), public)
+
+
+def _page_routes(pages: Pages, callers: Sequence[Route]) -> list[Route]:
+    """List the routes of the pages, all methods each: they answer themselves what they do not take."""
+    return [
+        Route("/ui/v1/{rest:path}", pages.forward(_starlette(*callers))),
+        Route("/ui", pages.application),
+        Route("/ui/{rest:path}", pages.application),
+    ]
 
 
 def _starlette(*routes: Route, lifespan: Lifespan[Starlette] | None = None) -> Starlette:

@@ -5,6 +5,7 @@ from lmaas_gateway.settings.audit import AuditSettings
 from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.contents import ContentSettings
+from lmaas_gateway.settings.dashboard import DashboardSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.explanation import explain
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
@@ -44,6 +45,7 @@ __all__ = [
     "CanarySettings",
     "ConnectionSettings",
     "ContentSettings",
+    "DashboardSettings",
     "EjectionSettings",
     "EngineSettings",
     "IdempotencySettings",

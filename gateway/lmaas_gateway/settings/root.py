@@ -17,6 +17,7 @@ from lmaas_gateway.settings.audit import AuditSettings
 from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
 from lmaas_gateway.settings.contents import ContentSettings
+from lmaas_gateway.settings.dashboard import DashboardSettings
 from lmaas_gateway.settings.engine import EngineSettings, OldEngines
 from lmaas_gateway.settings.failover import EjectionSettings, RetrySettings, TimeoutSettings
 from lmaas_gateway.settings.fields import FIXED, FROZEN, split_names
@@ -118,6 +119,9 @@ class Settings(BaseModel):
         default=AdminSettings(),
         description="A listener of its own for the admin API.",
         json_schema_extra=FIXED,
+    )
+    dashboard: DashboardSettings = Field(
+        default=DashboardSettings(), description="The pages for people.", json_schema_extra=FIXED
     )
     access_log: bool = Field(
         default=True, description="Write one JSON line per call to standard output.", json_schema_extra=FIXED

@@ -246,3 +246,18 @@ class Erased(Record, frozen=True, kw_only=True):
     data_keys: int = 0
     ledger_rows: int = 0
     feedback: int = 0
+
+
+class Session(Record, frozen=True, kw_only=True):
+    """A browser that is signed in.
+
+    Attributes:
+        id: A MAC of what its cookie holds.
+        sealed: The key that it signed in with, which only the cookie and the vault together open.
+    """
+
+    id: str
+    nonce: bytes
+    sealed: bytes
+    created_at: int
+    expires_at: int

@@ -280,3 +280,14 @@ contents = Table(
     Index(None, "organization_id", "at", "ledger_id"),
     Index(None, "at"),
 )
+
+sessions = Table(
+    "sessions",
+    METADATA,
+    _id(),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    _number("created_at"),
+    _number("expires_at"),
+    Index(None, "expires_at"),
+)
