@@ -1,10 +1,12 @@
 """Do `lmaas bench` and `vllm bench serve` tell the same of the same gateway and engine?
 
-Both send prompts of the same length, at the same even rate, for answers of the same length, in turns. What
-each round told is compared by the medians of all rounds. `vllm bench serve` is the engine environment's own.
+Both send prompts of the same length, at the same even rate, for answers of the same length, and both at the
+same time: an engine on a machine that others use too is never as fast as it was a minute ago, and in turns
+that would be told as a difference of the tools. What all rounds told is compared by its medians. `vllm bench
+serve` is the engine environment's own.
 
     python tests/bench/agreement.py http://127.0.0.1:8000/v1 smollm2-135m-instruct \\
-        --engine-python PYTHON --tokenizer FOLDER --rounds 4 --calls 60 --rate 2
+        --engine-python PYTHON --tokenizer FOLDER --rounds 3 --calls 60 --rate 0.5
 """
 
 from __future__ import annotations
@@ -15,10 +17,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 FIGURES = (
     "ttft_p50_ms",
@@ -30,6 +36,8 @@ FIGURES = (
     "tokens_per_s",
 )
 LIMIT = 0.05
+CHAT_TEMPLATE_TOKENS = 30
+"""What the embedded model's chat template adds to a prompt; theirs counts its prompts without."""
 # The `vllm` command asks for the metadata of a package that the CPU build has under another name.
 _VLLM_BENCH_SERVE = (
     "from vllm.benchmarks.serve import add_cli_args, main; "
@@ -46,8 +54,8 @@ def write_workload(folder: Path, options: argparse.Namespace, prompt_tokens: flo
     return path
 
 
-def run_theirs(options: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Run `vllm bench serve` once."""
+def start_theirs(options: argparse.Namespace, folder: Path) -> subprocess.Popen[str]:
+    """Start `vllm bench serve`."""
     command = [
         options.engine_python,
         "-c",
@@ -61,8 +69,17 @@ def run_theirs(options: argparse.Namespace, folder: Path) -> dict[str, float]:
         *("--disable-tqdm", "--save-result", "--result-dir", str(folder), "--result-filename", "theirs.json"),
     ]
     offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **offline}, check=False)
-    assert run.returncode == 0, run.stderr[-2000:]
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **offline}
+    )
+
+
+def read_theirs(
+    options: argparse.Namespace, running: subprocess.Popen[str], folder: Path
+) -> dict[str, float]:
+    """Wait for its end; give what it told."""
+    _, said = running.communicate()
+    assert running.returncode == 0, said[-2000:]
     told = json.loads((folder / "theirs.json").read_text())
     assert told["completed"] == options.calls, f"{options.calls - told['completed']} calls failed"
     return {
@@ -75,6 +92,24 @@ def run_theirs(options: argparse.Namespace, folder: Path) -> dict[str, float]:
         "tokens_per_s": told["output_throughput"],
         "prompt_tokens": told["total_input_tokens"] / told["completed"],
     }
+
+
+def calls_begun(options: argparse.Namespace) -> float:
+    """Ask the gateway how many calls it has been sent."""
+    with urllib.request.urlopen(options.url.removesuffix("/v1") + "/metrics") as reply:
+        text = reply.read().decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name in {"lmaas_requests_total", "lmaas_requests_in_flight"}
+    )
+
+
+def wait_for_calls(options: argparse.Namespace, running: subprocess.Popen[str], begun: float) -> None:
+    """Wait until theirs has sent its trial call and the first of those that it measures."""
+    while calls_begun(options) < begun + 2 and running.poll() is None:
+        time.sleep(0.1)
 
 
 def run_ours(options: argparse.Namespace, workload: Path, folder: Path) -> dict[str, float]:
@@ -131,9 +166,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("model")
     parser.add_argument("--engine-python", required=True, help="an interpreter that has vLLM")
     parser.add_argument("--tokenizer", required=True, help="the model's folder")
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--calls", type=int, default=60)
-    parser.add_argument("--rate", type=float, default=2.0)
+    parser.add_argument("--rate", type=float, default=0.5)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--prompt-tokens", type=int, default=64)
     return parser.parse_args(arguments)
@@ -144,16 +179,16 @@ def main() -> int:
     options = parse()
     ours: list[dict[str, float]] = []
     theirs: list[dict[str, float]] = []
+    prompt_tokens = float(options.prompt_tokens + CHAT_TEMPLATE_TOKENS)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         for number in range(options.rounds):
-            # The first round of theirs tells how long their prompts are with the chat template.
-            for is_ours in (False, True) if number % 2 == 0 else (True, False):
-                if is_ours:
-                    workload = write_workload(folder, options, theirs[0]["prompt_tokens"])
-                    ours.append(run_ours(options, workload, folder / f"ours-{number}"))
-                else:
-                    theirs.append(run_theirs(options, folder))
+            workload = write_workload(folder, options, prompt_tokens)
+            begun = calls_begun(options)
+            running = start_theirs(options, folder)
+            wait_for_calls(options, running, begun)
+            ours.append(run_ours(options, workload, folder / f"ours-{number}"))
+            theirs.append(read_theirs(options, running, folder))
             sys.stderr.write(f"round {number + 1}: {ours[-1]} against {theirs[-1]}\n")
     rows = compare(ours, theirs)
     sys.stdout.write("| figure | lmaas bench | vllm bench serve | difference | spread of rounds |\n")

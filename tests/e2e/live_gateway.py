@@ -178,8 +178,6 @@ def _environment(engine_python: str, runtime_dir: Path) -> dict[str, str]:
         "LMAAS_ENGINE__PYTHON": engine_python,
         "LMAAS_RUNTIME_DIR": str(runtime_dir),
         "LMAAS_CORS_ORIGINS": CORS_ORIGIN,
-        # The engine reads a whole context of a prompt in 80 s if both cores are its own; here they are not.
-        "LMAAS_TIMEOUTS__FIRST_BYTE_S": "300",
     }
 
 

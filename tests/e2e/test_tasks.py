@@ -188,12 +188,6 @@ def test_summary_of_a_long_text_is_map_and_reduce(tasks: Tasks) -> None:
     assert found.usage.prompt_tokens == sum(prompts)
 
 
-def test_text_beyond_the_context_is_summarised(tasks: Tasks) -> None:
-    found = tasks.summarize(RIVER * 240, max_tokens=24, max_words=20)
-    assert found.rounds >= 1
-    assert sum(reply.usage.prompt_tokens for reply in found.completions if reply.usage) > 8192
-
-
 def test_translation_keeps_the_order_and_the_glossary(tasks: Tasks) -> None:
     found = tasks.translate(RIVER * 2, "French", {"mayor": "maire"}, max_chunk_tokens=24, max_tokens=64)
     assert [piece.span.start for piece in found.pieces] == sorted(piece.span.start for piece in found.pieces)
