@@ -35,13 +35,23 @@ class Books(Protocol):
         ...
 
 
+class Records(Protocol):
+    """What keeps the last calls, to explain them."""
+
+    def close(self, meter: Meter, ended_s: float, duration_s: float) -> None:
+        """Write down a call that ended at `ended_s`, in Unix seconds, after `duration_s`."""
+        ...
+
+
 class Accounting:
-    """Keeps account of calls: metrics, the access log and the books, if there are any.
+    """Keeps account of calls: metrics, the access log, the books and the records, as far as there are any.
 
     Args:
         metrics: Where calls and tokens are counted.
         log: Takes one encoded line; None keeps no access log.
         books: None keeps none.
+        records: None keeps none.
+        tells_timing: Whether the heads of replies say where the time went.
         clock: Monotonic seconds.
         wall_clock: Unix seconds.
     """
@@ -52,17 +62,22 @@ class Accounting:
         *,
         log: Callable[[bytes], None] | None,
         books: Books | None = None,
+        records: Records | None = None,
+        tells_timing: bool = False,
         clock: Callable[[], float] = time.perf_counter,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = metrics
-        self._log = None if log is None else AccessLog(log, wall_clock)
+        self._log = None if log is None else AccessLog(log)
         self._books = books
+        self._records = records
+        self._tells_timing = tells_timing
         self._clock = clock
+        self._wall_clock = wall_clock
 
     def open(self, request_id: str, route: str) -> Meter:
         """Begin the record of a call."""
-        return Meter(request_id, route, self._clock)
+        return Meter(request_id, route, self._clock, tells_timing=self._tells_timing)
 
     def close(self, meter: Meter) -> None:
         """Count a call that has ended, and log it."""
@@ -71,10 +86,13 @@ class Accounting:
         duration_s = meter.duration_s()
         first_byte_s = meter.first_byte_s()
         self._metrics.count_call(meter, duration_s, first_byte_s)
+        now_s = self._wall_clock()
         if self._log is not None:
-            self._log.write(meter, duration_s, first_byte_s)
+            self._log.write(meter, now_s, duration_s, first_byte_s)
         if self._books is not None:
             self._books.close(meter)
+        if self._records is not None:
+            self._records.close(meter, now_s, duration_s)
 
 
 class AccessLog:
@@ -84,19 +102,16 @@ class AccessLog:
 
     Args:
         log: Takes one line.
-        clock: Unix seconds.
     """
 
-    def __init__(self, log: Callable[[bytes], None], clock: Callable[[], float]) -> None:
+    def __init__(self, log: Callable[[bytes], None]) -> None:
         self._log = log
-        self._clock = clock
         self._second = -1
         self._stamp = b""
         self._kinds: dict[_Kind, bytes] = {}
 
-    def write(self, meter: Meter, duration_s: float, first_byte_s: float) -> None:
-        """Write one call."""
-        now = self._clock()
+    def write(self, meter: Meter, now: float, duration_s: float, first_byte_s: float) -> None:
+        """Write one call that ended `now`, in Unix seconds."""
         second = int(now)
         if second != self._second:
             self._second = second

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from lmaas_gateway.accounting import Accounting
+from lmaas_gateway.administration.calls import Calls
 from lmaas_gateway.administration.fleet import Fleet
+from lmaas_gateway.administration.operations import CALLS
+from lmaas_gateway.administration.services import OpenServices
 from lmaas_gateway.admission.admission import Admission, rules_of
 from lmaas_gateway.api import documents, openapi
 from lmaas_gateway.api.actors import ActorReader
@@ -42,6 +45,9 @@ from lmaas_gateway.metrics.fleet import FleetGauges
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.policy.fetching import MediaFetcher
 from lmaas_gateway.policy.stage import Policy
+from lmaas_gateway.records.recorder import Recorder
+from lmaas_gateway.records.records import Records
+from lmaas_gateway.records.rings import open_rings
 from lmaas_gateway.replay.build import build_claims, build_replays
 from lmaas_gateway.replicas.directory import build_directory
 from lmaas_gateway.replicas.health import Prober
@@ -129,8 +135,14 @@ class Gateway:
         self._books = None if tenancy is None else tenancy.keep_books(self._prices, self.metrics)
         self._contents = None if tenancy is None else tenancy.keep_contents(self.metrics)
         self._feedback = None if tenancy is None else tenancy.feedback(self.metrics)
+        rings = None if not settings.records.calls else open_rings(settings.records, seat)
+        self.records = None if rings is None else Records(rings)
         self._accounting = Accounting(
-            self.metrics, log=log if settings.access_log else None, books=self._books
+            self.metrics,
+            log=log if settings.access_log else None,
+            books=self._books,
+            records=None if rings is None else Recorder(rings, self._prices, slow_s=settings.records.slow_s),
+            tells_timing=settings.records.server_timing,
         )
         self.connections = Connections(
             settings.connections, self.metrics, max_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -312,10 +324,12 @@ class Gateway:
                 steering=self._steering,
             )
             routes += operators.routes()
-        services = None if self._tenancy is None else self._tenancy.services(settings)
+        services = None if self._tenancy is None else self._tenancy.services(settings, self.records)
         actors = ActorReader(authenticator, operator_key, None if services is None else services.actors)
         if services is not None:
             routes += TenantRoutes(services, actors).routes()
+        elif settings.admin_key is not None:
+            routes += TenantRoutes(OpenServices(Calls(self.records)), actors, CALLS).routes()
         if services is not None or settings.admin_key is not None:
             routes += FleetRoutes(self.fleet, actors).routes()
         if routes:

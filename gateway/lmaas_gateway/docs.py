@@ -41,6 +41,7 @@ from lmaas_gateway.settings import (
     PriceSettings,
     QueueSettings,
     QuotaSettings,
+    RecordSettings,
     ReplicaSettings,
     RetrySettings,
     Settings,
@@ -87,7 +88,7 @@ def pages() -> dict[str, str]:
     }
 
 
-def _configuration() -> Iterator[str]:
+def _configuration() -> Iterator[str]:  # noqa: PLR0915  # a line a table
     yield "# Configuration"
     yield ""
     yield _NOTE.format(source="gateway/lmaas_gateway/settings/")
@@ -139,6 +140,7 @@ def _configuration() -> Iterator[str]:
     yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
     yield from _settings_table("## `admin`: a listener of its own for the admin API", AdminSettings, "admin")
     yield from _settings_table("## `books`: the record of every call", BooksSettings, "books")
+    yield from _settings_table("## `records`: explaining single calls", RecordSettings, "records")
     yield from _settings_table("## `storage`: keys, limits, books and audit", StorageSettings, "storage")
     yield from _settings_table("## `audit`: signing the audit trail", AuditSettings, "audit")
     yield from _settings_table(

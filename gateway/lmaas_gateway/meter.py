@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.call import Principal, Usage
     from lmaas_gateway.entries import Entry
     from lmaas_gateway.errors import GatewayError
+    from lmaas_gateway.notes import Choice, Failure, Fallback, Wait
 
 Outcome = Literal["ok", "error", "interrupted", "client_gone", "limited"]
 Source = Literal["", "miss", "hit", "coalesced", "replayed"]
@@ -69,6 +70,7 @@ class Meter:
         request_id: The call's.
         route: Its public path.
         clock: Monotonic seconds.
+        tells_timing: Whether the head of its reply says where the time went.
 
     Attributes:
         caller: Who calls, once that is known.
@@ -79,6 +81,14 @@ class Meter:
         task: Serves it, to be cancelled where the call must end.
         status: What the client was told; 0 until it is.
         code: The error's, if there is one.
+        param: The field that the error is about, if the gateway itself refused one.
+        choice: How its replica was chosen, if there were several.
+        beside: How many calls that replica had from this process already.
+        applied: What was done to it on its way; the bits of `notes.py`.
+        wait: What stood before it, if it had to wait for its turn.
+        failures: Attempts at replicas that failed.
+        fallbacks: Models that could not serve it.
+        engine_us: Queue, prefill and decode in microseconds as the engine measured them, where it told.
         cache: Whether the reply comes from a store; empty where none was asked.
         is_whole: Whether a stream has been given to its last event; a client that leaves then lacks nothing.
         is_sent: Whether the call has been sent to a replica, past every queue.
@@ -92,18 +102,26 @@ class Meter:
     __slots__ = (
         "_clock",
         "_first_byte",
+        "_sent",
         "_started",
+        "applied",
         "attempts",
+        "beside",
         "cache",
         "caller",
+        "choice",
         "code",
+        "engine_us",
         "entry",
+        "failures",
+        "fallbacks",
         "is_sent",
         "is_stream",
         "is_whole",
         "model",
         "open_call",
         "outcome",
+        "param",
         "principal",
         "prompt_tokens",
         "queued_s",
@@ -115,17 +133,22 @@ class Meter:
         "status",
         "stay",
         "task",
+        "tells_timing",
         "usage",
         "verdict",
+        "wait",
     )
 
-    def __init__(self, request_id: str, route: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, request_id: str, route: str, clock: Callable[[], float], *, tells_timing: bool = False
+    ) -> None:
         self._clock = clock
         self._started = clock()
-        self._first_byte = 0.0
+        self._first_byte = self._sent = 0.0
+        self.tells_timing = tells_timing
         self.request_id = request_id
         self.route = route
-        self.principal = self.model = self.replica = self.code = ""
+        self.principal = self.model = self.replica = self.code = self.param = ""
         self.reply_headers: list[tuple[bytes, bytes]] = []
         self.is_stream = self.is_sent = self.is_whole = False
         self.caller: Principal | None = None
@@ -133,7 +156,12 @@ class Meter:
         self.open_call: OpenCall | None = None
         self.share: Share | None = None
         self.stay: tuple[Clocked, int] | None = None
-        self.attempts = self.prompt_tokens = 0
+        self.attempts = self.prompt_tokens = self.beside = self.applied = 0
+        self.choice: Choice[Any] | None = None
+        self.wait: Wait | None = None
+        self.failures: list[Failure] = []
+        self.fallbacks: list[Fallback] = []
+        self.engine_us: tuple[int, int, int] | None = None
         self.status = 0
         self.outcome: Outcome = "ok"
         self.cache: Source = ""
@@ -154,6 +182,11 @@ class Meter:
         """The call's part of the time of the replica that answered, in nanoseconds."""
         return 0 if self.share is None else self.share.busy_ns
 
+    def see_sent(self, beside: int) -> None:
+        """Note the time: the call goes to a replica, which has so many of this process's already."""
+        self._sent = self._clock()
+        self.beside = beside
+
     def see_first_byte(self) -> None:
         """Note the time: the reply's body begins."""
         self._first_byte = self._clock()
@@ -161,6 +194,10 @@ class Meter:
     def duration_s(self) -> float:
         """Seconds since the call arrived."""
         return self._clock() - self._started
+
+    def sent_s(self) -> float:
+        """Seconds from the call's arrival until it went to a replica, the last one tried; 0 if to none."""
+        return self._sent - self._started if self._sent else 0.0
 
     def first_byte_s(self) -> float:
         """Seconds from the call's arrival to the beginning of the reply's body; 0 if it has not begun."""

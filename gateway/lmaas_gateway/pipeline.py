@@ -90,7 +90,7 @@ class Pipeline:
         meter.caller, meter.principal = principal, principal.id
         call = await read_call()
         if self._policy.check(call):
-            call = await self._policy.settle(call, principal.tenant)
+            call = await self._policy.settle(call, principal.tenant, meter)
         plan = self._directory.route(call, principal)
         meter.model, meter.is_stream = plan[0].name, call.is_stream
         if not self._limiter.knows(principal):

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.books.books import Books
     from lmaas_gateway.books.price_list import PriceList
     from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.records.records import Records
     from lmaas_gateway.settings import Settings
 
 _PREPARATION_PAUSE_S = 1.0
@@ -145,15 +146,21 @@ class Tenancy:
         """Read the limits of tenants."""
         return StoredLimits(self.database)
 
-    def services(self, settings: Settings) -> Services:
+    def services(self, settings: Settings, records: Records | None = None) -> Services:
         """Make what administrators work with.
 
         Args:
             settings: The configuration that serves, or is prepared to.
+            records: The last calls, if they are kept.
         """
         office = Office(self.database, self.trail, self.identities.announce)
         return Services.open(
-            office, peppers=self.vault, notary=self.notary, settings=settings, archive=self.archive
+            office,
+            peppers=self.vault,
+            notary=self.notary,
+            settings=settings,
+            archive=self.archive,
+            records=records,
         )
 
     def sessions(self) -> Sessions:

@@ -255,7 +255,7 @@ class Simulation:
         session.say("user", self._words(self._random.randint(5, 60)))
         fields = {"model": "mock", "messages": session.messages, "max_tokens": 128}
         call = make_call(json.dumps(fields, separators=(",", ":")).encode(), session=session.name)
-        replica = self._policy.choose(call, self._replicas)
+        replica = self._policy.choose(call, self._replicas).replica
         replica.enter(call.tokens)
         self._best_tokens += self._endless.count(session.tokens)
         self._endless.add(session.tokens)

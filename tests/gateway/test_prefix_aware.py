@@ -33,7 +33,7 @@ def three() -> list[Replica]:
 
 
 def choose(call: Call, replicas: list[Replica]) -> Replica:
-    return PrefixAware().choose(call, replicas)
+    return PrefixAware().choose(call, replicas).replica
 
 
 def test_chat_stays_where_its_last_turn_was_though_others_are_idler() -> None:

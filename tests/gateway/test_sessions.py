@@ -46,16 +46,16 @@ def test_order_of_the_candidates_does_not_matter() -> None:
 def test_session_stays_at_its_replica_though_another_is_idle() -> None:
     replicas = [make_replica(name) for name in "abc"]
     call = make_call(session=b"s")
-    home = ConsistentHash().choose(call, replicas)
+    home = ConsistentHash().choose(call, replicas).replica
     home.enter(10_000)
-    assert ConsistentHash().choose(call, replicas) is home
+    assert ConsistentHash().choose(call, replicas).replica is home
 
 
 def test_one_session_cannot_overload_a_replica() -> None:
     replicas = [make_replica(name) for name in "abc"]
     call = make_call(session=b"s")
     for _ in range(300):
-        ConsistentHash().choose(call, replicas).enter(call.tokens)
+        ConsistentHash().choose(call, replicas).replica.enter(call.tokens)
     counts = sorted(replica.in_flight for replica in replicas)
     assert counts[-1] <= 300 * 1.25 / 3 + 1
     assert counts[0] < counts[-1]
@@ -66,16 +66,16 @@ def test_replica_whose_calls_wait_is_passed_over() -> None:
     call = make_call(session=b"s")
     first, second, _ = by_rendezvous(b"s", replicas)
     first.queues_above = -1
-    assert ConsistentHash().choose(call, replicas) is second
+    assert ConsistentHash().choose(call, replicas).replica is second
     for replica in replicas:
         replica.queues_above = -1
-    assert ConsistentHash().choose(call, replicas) in replicas
+    assert ConsistentHash().choose(call, replicas).replica in replicas
 
 
 def test_call_without_a_session_goes_to_the_least_loaded() -> None:
     busy, idle = make_replica("a", tokens=5), make_replica("b")
-    assert ConsistentHash().choose(make_call(), [busy, idle]) is idle
-    assert ConsistentHash().choose(make_call(session=b"s"), [busy]) is busy
+    assert ConsistentHash().choose(make_call(), [busy, idle]).replica is idle
+    assert ConsistentHash().choose(make_call(session=b"s"), [busy]).replica is busy
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from lmaas_gateway.call import ROUTES
 from lmaas_gateway.identity.roles import PERMISSIONS
 from lmaas_gateway.tenancy import Tenancy, prepare
 from lmaas_gateway.testing import FakeReplica
-from support.serving import run_gateway, settings_for
+from support.serving import ASK, CHAT, run_gateway, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,7 +85,11 @@ class World:
             "keys": issued["id"],
             "limits": made["id"],
             "contents": f"call-of-{word}",
+            "calls": f"request-of-{word}-made",
         }
+        called = f"x-request-id: {tenant.ids['calls']}"
+        reply = await self.running.post(CHAT, ASK, bearer(tenant.plain), called)
+        assert reply.status == 200, reply.body
         for role in ROLES:
             tenant.keys[role] = (await self.make("/keys", key | {"scopes": {"admin": role}}, organization))[
                 "secret"

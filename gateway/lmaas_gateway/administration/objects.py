@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -10,6 +10,8 @@ from lmaas_gateway.administration.fields import Kind, Metric, Period, Priority, 
 from lmaas_gateway.administration.requests import Scopes
 
 T = TypeVar("T")
+
+KnownFrom: TypeAlias = Literal["record", "ledger"]
 
 
 class _Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,6 +217,172 @@ class Content(_Shown, frozen=True, kw_only=True):
     at: int
     request: Any = None
     reply: Any = None
+
+
+class Call(_Shown, frozen=True, kw_only=True):
+    """One call, as short as lists show it. Never what was asked or answered.
+
+    Attributes:
+        id: Its request id, which its client may have chosen, and used more than once.
+        at: When it came, in Unix seconds.
+        organization: Null for keys of the configuration, as is `project`.
+        model: The one that answered, else the one that was asked for.
+        outcome: `ok`, `error`, `interrupted` (a stream that broke off), `limited` (a stream that its limits
+            ended), `client_gone`, or `gateway_lost` (the gateway died under it).
+        status: What the client was told; 499 if it left before.
+        code: The error's; docs/errors.md says what each means.
+        param: The field that the gateway refused.
+        source: Where a reply came from that no replica made: `hit`, `coalesced` or `replayed`; `miss` where a
+            store was asked in vain.
+        queued_s: How long it waited for its turn.
+        first_byte_s: Until its reply began; null if it had none.
+        attempts: How many replicas were asked; null where that is not known any more.
+    """
+
+    id: str
+    object: Literal["call"] = "call"
+    at: float
+    organization: str | None = None
+    project: str | None = None
+    key: str
+    member: str | None = None
+    model: str
+    replica: str | None = None
+    route: str
+    is_stream: bool
+    outcome: str
+    status: int
+    code: str | None = None
+    param: str | None = None
+    source: str | None = None
+    duration_s: float
+    queued_s: float
+    first_byte_s: float | None = None
+    attempts: int | None = None
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    is_estimated: bool
+    cost_nanos: int
+
+
+class CallStep(_Shown, frozen=True, kw_only=True):
+    """Something that happened to a call.
+
+    Attributes:
+        at_s: When it began, in seconds since the call came; null where that was not noted.
+        duration_s: How long it took; null where it took no time of its own.
+        source: Who measured it: the `gateway`, the `engine` itself, or nobody (`derived` from other times).
+        text: What happened, and why.
+    """
+
+    name: Literal[
+        "received",
+        "policy",
+        "limits",
+        "store",
+        "fallback",
+        "queue",
+        "failure",
+        "route",
+        "engine_queue",
+        "prefill",
+        "decode",
+        "generation",
+        "end",
+        "bill",
+    ]
+    at_s: float | None = None
+    duration_s: float | None = None
+    source: Literal["gateway", "engine", "derived"] = "gateway"
+    text: str
+
+
+class Candidate(_Shown, frozen=True, kw_only=True):
+    """A replica that could have taken a call.
+
+    Attributes:
+        load: What it had outstanding, in tokens by its weight; null where nobody looked.
+        prefix_worth: What it was worth for having read some of the prompt, in the same measure; likewise.
+    """
+
+    replica: str
+    is_chosen: bool
+    load: float | None = None
+    prefix_worth: float | None = None
+
+
+class FailedAttempt(_Shown, frozen=True, kw_only=True):
+    """An attempt at a replica that failed before a byte of its reply reached the client.
+
+    Attributes:
+        reason: `connect`, `busy`, `closed`, `deadline`, `protocol`, `reply` or `status`.
+        status: The replica's, where that was the reason.
+    """
+
+    model: str
+    replica: str
+    reason: str
+    status: int | None = None
+    duration_s: float
+
+
+class FailedModel(_Shown, frozen=True, kw_only=True):
+    """A model that could not serve a call, so that the next one of its plan was asked."""
+
+    model: str
+    code: str
+
+
+class LimitLeft(_Shown, frozen=True, kw_only=True):
+    """What was left of the tightest limit on `requests` or `tokens`, this call's share taken off."""
+
+    metric: str
+    limit: int
+    remaining: int
+    reset: str | None = None
+
+
+class EngineTimes(_Shown, frozen=True, kw_only=True):
+    """Where a call's time in the engine went.
+
+    Attributes:
+        source: `engine` where vLLM said so itself, else `derived` from the reply's first and last byte.
+        queue_s: Waiting to be scheduled; null where only the engine could tell.
+        prefill_s: Reading the prompt, up to the first token; of a derived one the engine's queue is part.
+        decode_s: From the first token to the last.
+    """
+
+    source: Literal["engine", "derived"]
+    queue_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+
+
+class CallExplanation(Call, frozen=True, kw_only=True):
+    """What happened to one call, and why.
+
+    Attributes:
+        known_from: `record`, or `ledger` where the record has made room for newer ones: then there is less.
+        summary: Where most of its time went, in a sentence.
+        steps: In their order.
+        policies: What was changed of it on its way.
+        routing: The policy that chose its replica; null where there was nothing to choose.
+        price: The model's of that moment; null if it had none.
+    """
+
+    known_from: KnownFrom
+    summary: str
+    steps: list[CallStep]
+    policies: list[str]
+    routing: str | None = None
+    candidates: list[Candidate]
+    failures: list[FailedAttempt]
+    fallbacks: list[FailedModel]
+    limits: list[LimitLeft]
+    engine: EngineTimes | None = None
+    price: dict[str, int] | None = None
 
 
 class Erased(_Shown, frozen=True, kw_only=True):

@@ -51,7 +51,29 @@ class Operation:
 
 
 _KEYS, _PROJECTS, _MEMBERS = "/keys", "/projects", "/members"
-_ORGANIZATIONS, _LIMITS, _CONTENTS = "/organizations", "/limits", "/contents"
+_ORGANIZATIONS, _LIMITS, _CONTENTS, _CALLS = "/organizations", "/limits", "/contents", "/calls"
+
+CALLS = (
+    Operation(
+        "GET",
+        _CALLS,
+        "calls.list",
+        "calls:read",
+        Page[objects.Call],
+        "List the last calls, those of the configuration's keys included where an operator asks.",
+        requests.ListCalls,
+    ),
+    Operation(
+        "GET",
+        _CALLS + "/{id}",
+        "calls.show",
+        "calls:read",
+        objects.CallExplanation,
+        "Explain a call by its request id: each step with its time and reason.",
+        requests.ShowCall,
+    ),
+)
+"""Those that need no store: they are there without tenants too, for the operator."""
 
 OPERATIONS = (
     Operation("GET", "/me", "me.show", None, objects.Me, "Tell who asks, and as what."),
@@ -296,4 +318,5 @@ OPERATIONS = (
         objects.Content,
         "Read what was asked and answered in one call. The reading is audited.",
     ),
+    *CALLS,
 )

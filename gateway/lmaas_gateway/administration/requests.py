@@ -241,6 +241,29 @@ class ListContents(Paging, frozen=True, kw_only=True):
     project: Id | None = None
 
 
+class ListCalls(InOrganization, frozen=True, kw_only=True):
+    """Which calls, the newest first. Operators who name no organization see all of them.
+
+    Attributes:
+        after: The `last_id` of the part before.
+        failed: Only those that the service failed on, or refused.
+        slow_over_s: Only those that took longer, in seconds.
+        since: Only those that ended then or later, in Unix seconds.
+    """
+
+    after: Annotated[str, Meta(max_length=64, pattern=r"^[0-9a-f]+-[0-9a-z]+-[0-9a-f]+$(?!\n)")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    failed: bool = False
+    slow_over_s: Annotated[float, Meta(ge=0)] | None = None
+    model: Glob | None = None
+    project: Id | None = None
+    since: Time | None = None
+
+
+class ShowCall(InOrganization, frozen=True, kw_only=True):
+    """Whose call. Operators who name no organization mean anybody's."""
+
+
 class Erase(_Closed, frozen=True, kw_only=True):
     """Destroy what was stored of an organization, for ever.
 

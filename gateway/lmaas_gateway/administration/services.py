@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lmaas_gateway.administration.actors import Actors
 from lmaas_gateway.administration.audit import Audit
+from lmaas_gateway.administration.calls import Calls
 from lmaas_gateway.administration.contents import Contents
 from lmaas_gateway.administration.keys import Keys
 from lmaas_gateway.administration.limits import Limits
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration.operations import Operation
     from lmaas_gateway.audit.notary import Notary
     from lmaas_gateway.identity.keys import Peppers
+    from lmaas_gateway.records.records import Records
     from lmaas_gateway.settings import Settings
 
 
@@ -44,6 +46,7 @@ class Services:
     usage: Usage
     audit: Audit
     contents: Contents
+    calls: Calls
 
     @classmethod
     def open(
@@ -54,6 +57,7 @@ class Services:
         notary: Notary,
         settings: Settings,
         archive: Archive | None = None,
+        records: Records | None = None,
     ) -> Self:
         """Make all of them.
 
@@ -63,6 +67,7 @@ class Services:
             notary: Checks the audit trail.
             settings: The configuration that serves.
             archive: Opens contents; None where none are ever stored.
+            records: The last calls; None where none are kept.
         """
         return cls(
             actors=Actors(office),
@@ -76,9 +81,25 @@ class Services:
             usage=Usage(office, settings),
             audit=Audit(office, notary),
             contents=Contents(office, archive),
+            calls=Calls(records, office),
         )
 
     def method(self, operation: Operation) -> Callable[..., Awaitable[Any]]:
         """Give what does an operation. It takes the actor, then the id, query and body that there are."""
-        found: Callable[..., Awaitable[Any]] = attrgetter(operation.name)(self)
-        return found
+        return _method(self, operation)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenServices:
+    """The services that need no store, of a gateway without tenants."""
+
+    calls: Calls
+
+    def method(self, operation: Operation) -> Callable[..., Awaitable[Any]]:
+        """Give what does an operation; see `Services.method`."""
+        return _method(self, operation)
+
+
+def _method(services: Services | OpenServices, operation: Operation) -> Callable[..., Awaitable[Any]]:
+    found: Callable[..., Awaitable[Any]] = attrgetter(operation.name)(services)
+    return found

@@ -9,6 +9,7 @@ from lmaas_gateway.admission.gate import Gate, SharedPlaces
 from lmaas_gateway.admission.line import Rules
 from lmaas_gateway.admission.pace import Pace
 from lmaas_gateway.admission.priority import with_engine_priority
+from lmaas_gateway.notes import PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,6 +80,7 @@ class Turn:
         self._gate, self._holder, self._tokens = gate, holder, call.tokens
         if call.priority is None and not self._principal.priority:
             return call
+        self._meter.applied |= PRIORITY
         return with_engine_priority(call, self._principal, pool)
 
 

@@ -11,6 +11,7 @@ from lmaas_gateway.admission.fair_queue import LANES, Holder, Ticket, lane_of
 from lmaas_gateway.admission.line import Line, Refusal
 from lmaas_gateway.admission.priority import priority_of
 from lmaas_gateway.admission.verdicts import explain
+from lmaas_gateway.notes import Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,6 +175,8 @@ class Gate:
         """Wait until a ticket is let through, or raise why it is not."""
         if self._sweeper is None:
             self._sweep_later()
+        line = self._line
+        meter.wait = Wait(ticket.position, line.calls, max(0, line.limit))
         try:
             error = await future
         except asyncio.CancelledError:

@@ -153,6 +153,7 @@ def _with_cors(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
             "x-lmaas-queue-position",
             "x-lmaas-queue-wait-ms",
             "age",
+            "server-timing",
         ],
     )
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from lmaas_gateway.api.timing import add_timing
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 
@@ -133,4 +135,5 @@ class Silences:
 
 def stream_head(meter: Meter) -> list[tuple[bytes, bytes]]:
     """Write the head of a stream, as far as it is known by now."""
-    return [*_STREAM_HEADERS, (b"x-request-id", meter.request_id.encode()), *meter.reply_headers]
+    headers = [*_STREAM_HEADERS, (b"x-request-id", meter.request_id.encode()), *meter.reply_headers]
+    return add_timing(headers, meter)

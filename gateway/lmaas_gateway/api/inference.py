@@ -15,14 +15,17 @@ from lmaas_gateway.api.bodies import ClientGone
 from lmaas_gateway.api.callers import address_of
 from lmaas_gateway.api.client_watch import ClientWatch, stream_head
 from lmaas_gateway.api.protocol import CONNECTION, CYCLE, FIELDS
+from lmaas_gateway.api.timing import add_timing
 from lmaas_gateway.api.wishes import read_wishes
 from lmaas_gateway.call import NOBODY, Call
 from lmaas_gateway.errors import (
     GatewayError,
     InternalError,
+    ReplicaRefusalError,
     ServerShuttingDownError,
 )
 from lmaas_gateway.meter import CLIENT_GONE_STATUS
+from lmaas_gateway.notes import SALT, USAGE
 from lmaas_gateway.relay import error_body, error_event
 from lmaas_gateway.replay.keys import read_idempotency
 from lmaas_gateway.replicas.faults import ReplicaError
@@ -142,11 +145,13 @@ class InferenceEndpoint:
             wants_usage = wanted.stream_options is not None and wanted.stream_options.include_usage is True
             if not wants_usage:
                 body = envelope.with_usage(body)
+                meter.applied |= USAGE
         caller = meter.caller or NOBODY
         salt = caller.salt if route.is_salted else b""
         if salt:
             salt = envelope.salt_of(wanted, salt)
             body = envelope.with_salt(body, salt, wanted)
+            meter.applied |= SALT
         session = envelope.session_of(wanted, wishes.session)
         if session:
             session = b"%b %b" % (caller.tenant.encode(), session)
@@ -191,6 +196,9 @@ class InferenceEndpoint:
         self, error: GatewayError, meter: Meter, scope: Scope, send: Send, watch: ClientWatch
     ) -> None:
         meter.status, meter.outcome, meter.code = error.status, "error", error.code or ""
+        if not isinstance(error, ReplicaRefusalError):
+            # What a replica names may be the client's own words.
+            meter.param = error.param or ""
         body = error_body(error, self._route, meter.request_id)
         start = {
             "type": "http.response.start",
@@ -255,7 +263,7 @@ def error_headers(error: GatewayError, meter: Meter, body: bytes) -> list[tuple[
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    return headers
+    return add_timing(headers, meter)
 
 
 class _Outlet:
@@ -319,8 +327,9 @@ async def _send_pieces(
 def _head(reply: Reply, meter: Meter) -> list[tuple[bytes, bytes]]:
     if reply.is_stream:
         return stream_head(meter)
-    return [
+    headers = [
         (b"content-type", reply.content_type),
         (b"x-request-id", meter.request_id.encode()),
         *meter.reply_headers,
     ]
+    return add_timing(headers, meter)

@@ -20,20 +20,20 @@ from lmaas_gateway.api.reading import read_body, read_query
 from lmaas_gateway.errors import InvalidIdempotencyKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from starlette.requests import Request
 
     from lmaas_gateway.administration.operations import Operation
     from lmaas_gateway.administration.requests import InOrganization
-    from lmaas_gateway.administration.services import Services
+    from lmaas_gateway.administration.services import OpenServices, Services
     from lmaas_gateway.api.actors import ActorReader
 
 PREFIX = "/admin/v1"
 
 # Answers hold secrets, and what others must not find in a cache.
 _HEADERS = {"cache-control": "no-store"}
-_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ENCODER = msgspec.json.Encoder()
 
@@ -44,15 +44,22 @@ class TenantRoutes:
     Args:
         services: Do what is asked for.
         actors: Finds out who asks.
+        operations: Those that the services do.
     """
 
-    def __init__(self, services: Services, actors: ActorReader) -> None:
+    def __init__(
+        self,
+        services: Services | OpenServices,
+        actors: ActorReader,
+        operations: Sequence[Operation] = OPERATIONS,
+    ) -> None:
         self._services = services
         self._actors = actors
+        self._operations = operations
 
     def routes(self) -> Iterator[Route]:
         """List them for Starlette."""
-        for operation in OPERATIONS:
+        for operation in self._operations:
             endpoint = functools.partial(self._serve, operation)
             yield Route(PREFIX + operation.path, endpoint, methods=[operation.method])
 
@@ -91,7 +98,7 @@ async def _from(first: bytes, file: File) -> AsyncIterator[bytes]:
 def _read_id(operation: Operation, request: Request) -> str:
     id_: str = request.path_params["id"]
     if _ID.fullmatch(id_) is None:
-        raise no_such(operation.path.split("/")[1].removesuffix("s"), id_[:64])
+        raise no_such(operation.path.split("/")[1].removesuffix("s"), id_[:128])
     return id_
 
 

@@ -29,6 +29,7 @@ Permission = Literal[
     "usage:read",
     "usage:export",
     "audit:read",
+    "calls:read",
     "contents:read",
     "prices:read",
     "metrics:read",
@@ -43,6 +44,7 @@ _VIEWER: frozenset[Permission] = frozenset(
         "keys:read",
         "limits:read",
         "usage:read",
+        "calls:read",
         "prices:read",
         "metrics:read",
     }

@@ -8,6 +8,7 @@ import msgspec
 
 from lmaas_gateway.envelope import with_max_tokens
 from lmaas_gateway.limits.bounds import bound_completion, bound_field, bound_prompt
+from lmaas_gateway.notes import BOUND
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
@@ -223,6 +224,7 @@ class Reservation:
             else:
                 completion = min(settings.unbounded_tokens, self.rules.quarter_tokens)
                 body = with_max_tokens(call.body, bound_field(call), completion)
+                self.meter.applied |= BOUND
                 self.call = msgspec.structs.replace(call, body=body, max_tokens=completion)
         self.completion_tokens = max(0, completion) * call.choices
 

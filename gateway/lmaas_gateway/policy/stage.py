@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmaas_gateway.notes import MEDIA
 from lmaas_gateway.policy.media import MediaRules, may_hold_media
 from lmaas_gateway.policy.parameters import ParameterRules
 
 if TYPE_CHECKING:
     from lmaas_gateway.call import Call
+    from lmaas_gateway.meter import Meter
     from lmaas_gateway.policy.fetching import MediaFetcher
     from lmaas_gateway.settings import Settings
 
@@ -34,10 +36,13 @@ class Policy:
         self._parameters.check(call)
         return may_hold_media(call)
 
-    async def settle(self, call: Call, caller: str) -> Call:
+    async def settle(self, call: Call, caller: str, meter: Meter) -> Call:
         """Give the call with its media fetched for `caller`, or itself if there is nothing to fetch.
 
         Raises:
             GatewayError: media that is not taken here, or cannot be had.
         """
-        return await self._media.settle(call, self._parameters.allowed_for(call.model), caller)
+        settled = await self._media.settle(call, self._parameters.allowed_for(call.model), caller)
+        if settled is not call:
+            meter.applied |= MEDIA
+        return settled

@@ -41,6 +41,7 @@ async def attempt(call: Call, pool: Pool, replica: Replica, report: Report, mete
         body = envelope.with_model(body, name)
     if not pool.has_salts:
         body = envelope.without_salt(body)
+    meter.see_sent(replica.in_flight)
     entered_ns = replica.enter(call.tokens)
     meter.stay = (replica, entered_ns)
     exchange = None

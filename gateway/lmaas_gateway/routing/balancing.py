@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Protocol
 
+from lmaas_gateway.notes import Choice
 from lmaas_gateway.routing.load import least_loaded
 from lmaas_gateway.routing.prefix_aware import PrefixAware
 from lmaas_gateway.routing.sessions import ConsistentHash
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Policy(Protocol):
     """How a replica is chosen."""
 
-    def choose(self, call: Call, candidates: Sequence[Replica]) -> Replica:
+    def choose(self, call: Call, candidates: Sequence[Replica]) -> Choice[Replica]:
         """Pick one of `candidates`, of which there is at least one."""
         ...
 
@@ -32,9 +33,9 @@ class Policy(Protocol):
 class LeastTokens:
     """The replica with the fewest outstanding tokens for its weight."""
 
-    def choose(self, call: Call, candidates: Sequence[Replica]) -> Replica:
+    def choose(self, call: Call, candidates: Sequence[Replica]) -> Choice[Replica]:
         """Pick the least loaded; the first of equals."""
-        return least_loaded(candidates, call.tokens)
+        return least_loaded(candidates, call.tokens, "least_tokens")
 
 
 class PowerOfTwo:
@@ -47,15 +48,15 @@ class PowerOfTwo:
     def __init__(self, uniform: Callable[[], float]) -> None:
         self._uniform = uniform
 
-    def choose(self, call: Call, candidates: Sequence[Replica]) -> Replica:
+    def choose(self, call: Call, candidates: Sequence[Replica]) -> Choice[Replica]:
         """Draw two and pick one."""
         count = len(candidates)
         if count == 1:
-            return candidates[0]
+            return least_loaded(candidates, call.tokens, "power_of_two")
         first = int(self._uniform() * count)
         second = int(self._uniform() * (count - 1))
         second += second >= first
-        return least_loaded((candidates[first], candidates[second]), call.tokens)
+        return least_loaded((candidates[first], candidates[second]), call.tokens, "power_of_two")
 
 
 class RoundRobin:
@@ -64,11 +65,11 @@ class RoundRobin:
     def __init__(self) -> None:
         self._turn = -1
 
-    def choose(self, call: Call, candidates: Sequence[Replica]) -> Replica:
+    def choose(self, call: Call, candidates: Sequence[Replica]) -> Choice[Replica]:
         """Pick the next one."""
         del call
         self._turn += 1
-        return candidates[self._turn % len(candidates)]
+        return Choice(candidates[self._turn % len(candidates)], "round_robin", candidates, [], [])
 
 
 class Policies:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from lmaas_gateway.errors import GatewayError
 from lmaas_gateway.metrics.names import FALLBACKS
+from lmaas_gateway.notes import Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -67,6 +68,7 @@ class PlanRouter:
             except GatewayError as error:
                 # Why the model that was asked for could not serve tells the caller most.
                 refusal = refusal or error
+                meter.fallbacks.append(Fallback(pool.name, error.code or ""))
                 if call.is_over():
                     raise refusal from None
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmaas_gateway.notes import Choice
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,12 +30,20 @@ def load_of(replica: Replica, tokens: int) -> float:
     return (outstanding + replica.foreign_calls * tokens) / replica.weight
 
 
-def least_loaded(candidates: Sequence[Replica], tokens: int) -> Replica:
-    """Find the least loaded replica; of equals the one with the fewest calls, then the first."""
+def least_loaded(candidates: Sequence[Replica], tokens: int, policy: str) -> Choice[Replica]:
+    """Choose the least loaded replica; of equals the one with the fewest calls, then the first.
+
+    Args:
+        candidates: Among whom; at least one.
+        tokens: As `load_of` takes them.
+        policy: In whose name.
+    """
     best = candidates[0]
     least = load_of(best, tokens)
+    loads = [least]
     for replica in candidates[1:]:
         load = load_of(replica, tokens)
+        loads.append(load)
         if load < least or (load == least and replica.in_flight < best.in_flight):
             best, least = replica, load
-    return best
+    return Choice(best, policy, candidates, loads, [])

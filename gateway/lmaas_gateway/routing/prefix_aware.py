@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmaas_gateway.notes import Choice
 from lmaas_gateway.replicas.prefixes import BYTES_PER_TOKEN, Chain, bytes_of
 from lmaas_gateway.routing.load import least_loaded, load_of
 
@@ -28,12 +29,14 @@ _FREE_CALLS = 8
 class PrefixAware:
     """The replica where the call costs least: the load that is there, and what it would have to read anew."""
 
-    def choose(self, call: Call, candidates: Sequence[Replica]) -> Replica:
+    def choose(self, call: Call, candidates: Sequence[Replica]) -> Choice[Replica]:
         """Pick one, and take note that it will have read the prompt."""
         if call.route.dialect == "plain":
-            return least_loaded(candidates, call.tokens)
+            return least_loaded(candidates, call.tokens, "least_tokens")
         chain = Chain(call.prompt, call.preamble)
         chosen = candidates[0]
+        loads: list[float] = []
+        worth: list[float] = []
         if len(candidates) > 1:
             loads = [load_of(replica, call.tokens) for replica in candidates]
             worth = worth_of(chain, candidates)
@@ -42,7 +45,7 @@ class PrefixAware:
             best = loads.index(min(loads)) if is_alike else cheapest(loads, worth, call.tokens)
             chosen = candidates[best]
         chosen.prefixes.note(chain)
-        return chosen
+        return Choice(chosen, "prefix_aware", candidates, loads, worth)
 
 
 def worth_of(chain: Chain, candidates: Sequence[Replica]) -> list[float]:

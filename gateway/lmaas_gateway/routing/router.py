@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.metrics import names
+from lmaas_gateway.notes import NO_RETRY, Failure
 from lmaas_gateway.replicas.faults import (
     ReplicaBusyError,
     ReplicaClosedError,
@@ -100,7 +101,7 @@ class Router:
                 forwarded = await attempt(call, pool, replica, self._report, meter)
             except ReplicaError as error:
                 failure = error
-                words = self._note_failure(pool, replica, error)
+                words = self._note_failure(pool, replica, error, meter)
                 if words is not None:
                     if words in doubtful.values():
                         raise self._blame_call(pool, meter) from None
@@ -121,17 +122,25 @@ class Router:
         candidates = pool.candidates(tried)
         if failure is not None:
             if words_of(failure) is not None and self._offenders.is_marked(pool.name, _tenant_of(meter)):
-                self._metrics.count(names.RETRIES, (pool.name, "denied"))
+                self._deny_retry(pool, meter)
                 return None
-            candidates = self._worth_a_retry(call, pool, candidates, tried, failure)
+            candidates = self._worth_a_retry(call, pool, candidates, tried, failure, meter)
         if not candidates:
             return None
+        meter.choice = None
         if len(candidates) == 1 == len(pool.replicas):
             return candidates[0]
-        return self._policies.of(pool).choose(call, candidates)
+        choice = meter.choice = self._policies.of(pool).choose(call, candidates)
+        return choice.replica
 
     def _worth_a_retry(
-        self, call: Call, pool: Pool, candidates: list[Replica], tried: list[Replica], failure: ReplicaError
+        self,
+        call: Call,
+        pool: Pool,
+        candidates: list[Replica],
+        tried: list[Replica],
+        failure: ReplicaError,
+        meter: Meter,
     ) -> list[Replica]:
         """Leave those replicas that may do better, if the call may be tried again at all.
 
@@ -145,14 +154,22 @@ class Router:
         # Where nothing was sent, no replica has had any work with the call.
         is_free = isinstance(failure, ReplicaConnectError | ReplicaBusyError) and not failure.was_sent_before
         if not is_free and not pool.retries.take():
-            self._metrics.count(names.RETRIES, (pool.name, "denied"))
+            self._deny_retry(pool, meter)
             return []
         self._metrics.count(names.RETRIES, (pool.name, "made"))
         return candidates
 
-    def _note_failure(self, pool: Pool, replica: Replica, error: ReplicaError) -> str | None:
+    def _deny_retry(self, pool: Pool, meter: Meter) -> None:
+        meter.applied |= NO_RETRY
+        self._metrics.count(names.RETRIES, (pool.name, "denied"))
+
+    def _note_failure(self, pool: Pool, replica: Replica, error: ReplicaError, meter: Meter) -> str | None:
         """Take note of a failed attempt; give the replica's words if it may not have been its fault."""
-        self._metrics.count_failure(pool.name, replica.name, _REASONS.get(type(error), "other"))
+        reason = _REASONS.get(type(error), "other")
+        self._metrics.count_failure(pool.name, replica.name, reason)
+        status = error.status if isinstance(error, ReplicaStatusError) else 0
+        took_us = int((meter.duration_s() - meter.sent_s()) * 1e6)
+        meter.failures.append(Failure(pool.name, replica.name, reason, status, took_us))
         if isinstance(error, ReplicaStatusError) and error.is_pause:
             if error.retry_after_s:
                 replica.breaker.cool(error.retry_after_s)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from lmaas_gateway.draws import draw
-from lmaas_gateway.routing.load import least_loaded
+from lmaas_gateway.notes import Choice
+from lmaas_gateway.routing.load import least_loaded, load_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,18 +25,17 @@ _FREE_CALLS = 4
 class ConsistentHash:
     """One replica a session; for calls without a session, the least loaded."""
 
-    def choose(self, call: Call, candidates: Sequence[Replica]) -> Replica:
+    def choose(self, call: Call, candidates: Sequence[Replica]) -> Choice[Replica]:
         """Pick the session's replica, or the next in its order that is not overloaded."""
-        if not call.session:
-            return least_loaded(candidates, call.tokens)
-        if len(candidates) == 1:
-            return candidates[0]
+        if not call.session or len(candidates) == 1:
+            return least_loaded(candidates, call.tokens, "least_tokens")
         per_weight = _calls_per_weight(candidates)
         for replica in by_rendezvous(call.session, candidates):
             calls = replica.load()[1]
             if calls <= replica.queues_above and calls < max(_FREE_CALLS, per_weight * replica.weight):
-                return replica
-        return least_loaded(candidates, call.tokens)
+                loads = [load_of(candidate, call.tokens) for candidate in candidates]
+                return Choice(replica, "consistent_hash", candidates, loads, [])
+        return least_loaded(candidates, call.tokens, "least_tokens")
 
 
 def by_rendezvous(session: bytes, candidates: Sequence[Replica]) -> list[Replica]:

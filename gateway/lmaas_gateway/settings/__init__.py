@@ -29,6 +29,7 @@ from lmaas_gateway.settings.policy import PolicySettings
 from lmaas_gateway.settings.prices import PriceSettings
 from lmaas_gateway.settings.queueing import QueueSettings
 from lmaas_gateway.settings.quotas import QuotaSettings
+from lmaas_gateway.settings.records import RecordSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
 from lmaas_gateway.settings.replicas import ReplicaSettings
 from lmaas_gateway.settings.root import Settings, fixed_names, is_loopback
@@ -62,6 +63,7 @@ __all__ = [
     "Priority",
     "QueueSettings",
     "QuotaSettings",
+    "RecordSettings",
     "ReplicaSettings",
     "RetrySettings",
     "RoutingPolicy",

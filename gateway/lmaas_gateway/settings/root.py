@@ -29,6 +29,7 @@ from lmaas_gateway.settings.model_list import check_models
 from lmaas_gateway.settings.models import ModelSettings
 from lmaas_gateway.settings.policy import PolicySettings
 from lmaas_gateway.settings.queueing import QueueSettings
+from lmaas_gateway.settings.records import RecordSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
 from lmaas_gateway.settings.storage import StorageSettings
 from lmaas_gateway.settings.tls import TlsSettings
@@ -182,6 +183,9 @@ class Settings(BaseModel):
     cache: CacheSettings = Field(default=CacheSettings(), description="Replies kept for equal calls.")
     books: BooksSettings = Field(
         default=BooksSettings(), description="The record of every call.", json_schema_extra=FIXED
+    )
+    records: RecordSettings = Field(
+        default=RecordSettings(), description="Explaining single calls.", json_schema_extra=FIXED
     )
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
     queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")

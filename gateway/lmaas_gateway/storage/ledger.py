@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import asdict, astuple
-from sqlalchemy import BigInteger, and_, cast, func, select, text, tuple_
+from sqlalchemy import BigInteger, and_, cast, func, literal, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lmaas_gateway.storage import rows
 from lmaas_gateway.storage.records import LedgerEntry, Usage
-from lmaas_gateway.storage.tables import ledger, usage_days
+from lmaas_gateway.storage.tables import ledger, organizations, usage_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -152,18 +152,29 @@ async def find(connection: Connection, organization_id: str, entry_id: str) -> L
 
 
 async def find_request(
-    connection: Connection, organization_id: str, request_id: str, *, project_id: str = "", key_id: str = ""
+    connection: Connection,
+    organization_id: str | None,
+    request_id: str,
+    *,
+    project_id: str = "",
+    key_id: str = "",
 ) -> LedgerEntry | None:
     """Give the last call of an organization that its client called so.
 
     Args:
         connection: Of any transaction.
-        organization_id: Whose.
+        organization_id: Whose; None for anybody's, keys of the configuration included.
         request_id: What the client calls it, perhaps more than once.
         project_id: Only of this project, unless it is empty.
         key_id: The same of a key.
     """
-    where = and_(ledger.c.organization_id == organization_id, ledger.c.request_id == request_id)
+    if organization_id is None:
+        # The index begins with the organization.
+        known = select(organizations.c.id).union_all(select(literal("")))
+        owned = ledger.c.organization_id.in_(known)
+    else:
+        owned = ledger.c.organization_id == organization_id
+    where = and_(owned, ledger.c.request_id == request_id)
     for column, value in ((ledger.c.project_id, project_id), (ledger.c.key_id, key_id)):
         if value:
             where = and_(where, column == value)
