@@ -13,7 +13,8 @@ from starlette.responses import Response
 from lmaas_gateway.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from importlib.resources.abc import Traversable
 
     from starlette.requests import Request
 
@@ -88,9 +89,18 @@ class Assets:
 def _read_all() -> Mapping[str, Asset]:
     """Read the folder; it is a part of the program, so that once is enough for every configuration."""
     found = {}
-    for entry in resources.files(__package__).joinpath("assets").iterdir():
-        suffix = entry.name[entry.name.rfind(".") :]
+    for name, entry in _walk(resources.files(__package__).joinpath("assets")):
+        suffix = name[name.rfind(".") :]
         if suffix in _TYPES:
             data = entry.read_bytes()
-            found[entry.name] = Asset(data, gzip.compress(data, 9, mtime=0), _TYPES[suffix])
+            found[name] = Asset(data, gzip.compress(data, 9, mtime=0), _TYPES[suffix])
     return found
+
+
+def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    """List the files of a folder and of those in it, by their names below it."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry

@@ -17,6 +17,7 @@ from lmaas_gateway.web.forwarding import Forwarded
 from lmaas_gateway.web.headers import SafeHeaders
 from lmaas_gateway.web.pages.entrance import Entrance
 from lmaas_gateway.web.pages.overview import Overview
+from lmaas_gateway.web.pages.playground import Playground
 from lmaas_gateway.web.rendering import Templates
 from lmaas_gateway.web.site import Site
 from lmaas_gateway.web.visitors import Door
@@ -86,7 +87,7 @@ class Web:
 
     def _build(self, assets: Assets) -> ASGIApp:
         starlette = Starlette(
-            routes=[Route(ASSETS_PATH + "{version}/{name}", assets.serve), *self._site.routes],
+            routes=[Route(ASSETS_PATH + "{version}/{name:path}", assets.serve), *self._site.routes],
             exception_handlers={
                 HTTPException: self._answer_http_exception,
                 GatewayError: self._answer_error,
@@ -115,4 +116,5 @@ class Web:
 def _add_pages(site: Site, sources: Sources) -> None:
     """Put the pages in the order of the navigation."""
     Overview(site, sources.directory)
+    Playground(site)
     Entrance(site)
