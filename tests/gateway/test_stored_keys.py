@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from hypothesis import given
@@ -18,11 +19,11 @@ from lmaas_gateway.errors import (
     StoreUnavailableError,
 )
 from lmaas_gateway.identity.authenticator import Authenticator
-from lmaas_gateway.identity.changes import KNOWN_WITHIN_S, KeyChanges
+from lmaas_gateway.identity.changes import KeyChanges
 from lmaas_gateway.identity.keys import NewKey, make_key
 from lmaas_gateway.identity.running import RunningCalls
 from lmaas_gateway.identity.stored import StoredKeys
-from lmaas_gateway.identity.warm import Warm
+from lmaas_gateway.identity.warm import KNOWN_WITHIN_S, Warm
 from lmaas_gateway.meter import Meter
 from lmaas_gateway.settings import IdentitySettings
 from lmaas_gateway.storage.holders import KeyScopes
@@ -382,6 +383,20 @@ class TestChanges:
         rig.store.change(key, revoked_at=NOW_US)
         rig.now_s += KNOWN_WITHIN_S
         assert type(await rig.refusal(key)) is KeyRevokedError
+
+    async def test_while_no_look_succeeds_a_key_is_asked_for_once_in_five_seconds(self) -> None:
+        rig = Rig()
+        key = rig.store.add()
+        rig.warm.trusted_until_s = -math.inf
+        for _ in range(3):
+            await rig.call(key)
+        assert len(rig.store.asked) == 1
+        rig.now_s += KNOWN_WITHIN_S - 1
+        await rig.call(key)
+        rig.store.change(key, revoked_at=NOW_US)
+        rig.now_s += 1
+        assert type(await rig.refusal(key)) is KeyRevokedError
+        assert len(rig.store.asked) == 2
 
     async def test_answer_that_was_under_way_does_not_undo_a_change(self) -> None:
         rig = Rig()

@@ -147,9 +147,9 @@ class Authenticator:
                 f"The API key may not be used on {meter.route}; use another, or add the route to its scopes."
             )
         if self._running is not None and principal.key:
-            exits.append(self._running.enter(principal.key, meter).leave)
+            exits.append(self._running.enter(principal.key, meter))
         elif self._people is not None and principal.member:
-            exits.append(self._people.enter(principal.member, meter).leave)
+            exits.append(self._people.enter(principal.member, meter))
 
     def _match(self, held: list[Header]) -> Principal | None:
         credential = read_credential(held)

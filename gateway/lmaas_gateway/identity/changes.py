@@ -1,8 +1,9 @@
 """Follows the store's changes of keys, so that a revocation is known here within seconds.
 
 The store is asked once a second, or at once when somebody says that there is news. What it lists is when
-which keys changed; those that are known here are then read as they are now. While it cannot be asked, no key
-is taken without trying to ask for it (`Warm.trusted_until_s`): what an outage allows is up to `stored.py`.
+which keys changed; those that are known here are then read as they are now. While it cannot be asked, or is
+late, no key is taken for longer than that unless it was asked for by itself (`Warm.trusted_until_s`,
+`Caller.sure_until_s`): what an outage allows is up to `stored.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from lmaas_gateway.errors import StoreUnavailableError
+from lmaas_gateway.identity.warm import KNOWN_WITHIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.storage.holders import KeyHolder
 
 _LOG = logging.getLogger("lmaas.gateway")
-KNOWN_WITHIN_S = 5.0
-"""After this long no change of a key is unknown anywhere."""
 # Transactions are seen when they commit, not in the order of the times that they write.
 _OVERLAP_S = 10.0
 _USED_INTERVAL_S = 60.0

@@ -2,62 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lmaas_gateway.errors import GatewayError
     from lmaas_gateway.meter import Meter
-
-
-class RunningCall:
-    """One call."""
-
-    __slots__ = ("_calls", "_key", "_meter")
-
-    def __init__(self, calls: dict[str, set[RunningCall]], key: str, meter: Meter) -> None:
-        self._calls = calls
-        self._key = key
-        self._meter = meter
-
-    def leave(self) -> None:
-        """It has ended."""
-        calls = self._calls[self._key]
-        calls.discard(self)
-        if not calls:
-            del self._calls[self._key]
-
-    def end(self, error: GatewayError) -> None:
-        """End it with this error, or this error event; what was made is billed."""
-        self._meter.cut(error)
 
 
 class RunningCalls:
     """The calls under way, of keys that may have to be cut off."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, set[RunningCall]] = {}
+        self._calls: dict[str, set[Meter]] = {}
 
-    def enter(self, key: str, meter: Meter) -> RunningCall:
-        """Take note of a call that begins; its `leave` goes on its exits."""
-        call = RunningCall(self._calls, key, meter)
+    def enter(self, key: str, meter: Meter) -> Callable[[], None]:
+        """Take note of a call that begins; give what must be done when it has ended."""
         calls = self._calls.get(key)
         if calls is None:
-            self._calls[key] = {call}
-        else:
-            calls.add(call)
-        return call
+            calls = self._calls[key] = set()
+        calls.add(meter)
+        return partial(calls.discard, meter)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._calls
+        return bool(self._calls.get(key))
 
     def __iter__(self) -> Iterator[str]:
+        """Give the keys that have calls, and forget the others: no call that ends has to."""
+        self._calls = {key: calls for key, calls in self._calls.items() if calls}
         return iter(self._calls)
 
     def end(self, key: str, error: GatewayError) -> int:
-        """End all calls of a key; tell how many."""
+        """End all calls of a key with this error, or this error event, and tell how many; they are billed."""
         calls = tuple(self._calls.get(key, ()))
-        for call in calls:
-            call.end(error)
+        for meter in calls:
+            meter.cut(error)
         return len(calls)

@@ -26,7 +26,7 @@ from lmaas_gateway.identity.configured import PRIORITIES
 from lmaas_gateway.identity.keys import is_key, looks_like_key, read_id
 from lmaas_gateway.identity.roles import lesser
 from lmaas_gateway.identity.throttle import Throttle
-from lmaas_gateway.identity.warm import Caller
+from lmaas_gateway.identity.warm import KNOWN_WITHIN_S, Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,7 +74,8 @@ class _KnownKey(Caller):
 
     def holds(self, now_s: float, trusted_until_s: float) -> bool:
         """Tell whether the store need not be asked."""
-        return (now_s < self.until_s and now_s < trusted_until_s) or now_s < self.unasked_until_s
+        is_trusted = now_s < trusted_until_s or now_s < self.sure_until_s
+        return (now_s < self.until_s and is_trusted) or now_s < self.unasked_until_s
 
 
 class StoredKeys:
@@ -218,6 +219,7 @@ class StoredKeys:
             flight.exception()
 
     async def _fetch(self, key_id: str) -> _KnownKey | None:
+        asked_s = self._clock()
         try:
             holder = await self._source.find(key_id)
         except StoreUnavailableError:
@@ -226,7 +228,9 @@ class StoredKeys:
                 raise
             return known
         if holder is not None:
-            return self._learn(holder)
+            known = self._learn(holder)
+            known.sure_until_s = asked_s + KNOWN_WITHIN_S
+            return known
         # It may be known of before: somebody removed its row.
         self.doubt([key_id])
         self._misses.pop(key_id, None)

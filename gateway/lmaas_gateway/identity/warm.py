@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Header = tuple[bytes, bytes]
 """Name and value, as they were sent."""
+KNOWN_WITHIN_S = 5.0
+"""After this long no change of a caller is unknown anywhere."""
 
 
 class Caller:
@@ -23,15 +25,18 @@ class Caller:
         until_s: How long that is known, by the clock of `Warm`.
 
     Attributes:
+        sure_until_s: Until when no change can have gone unseen, since it was just asked for, whatever
+            becomes of all the others.
         header: Under which the caller is kept, if under any.
         is_used: Whether it called since somebody last asked.
     """
 
-    __slots__ = ("header", "is_used", "principal", "until_s")
+    __slots__ = ("header", "is_used", "principal", "sure_until_s", "until_s")
 
     def __init__(self, principal: Principal, until_s: float) -> None:
         self.principal = principal
         self.until_s = until_s
+        self.sure_until_s = -math.inf
         self.header: Header | None = None
         self.is_used = True
 
@@ -60,7 +65,7 @@ class Warm:
         if caller is None:
             return None
         now_s = self._clock()
-        if now_s >= caller.until_s or now_s >= self.trusted_until_s:
+        if now_s >= caller.until_s or (now_s >= self.trusted_until_s and now_s >= caller.sure_until_s):
             return None
         caller.is_used = True
         return caller.principal
