@@ -95,6 +95,7 @@ class Meter:
         attempts: How many replicas were asked.
         prompt_tokens: Of its prompt, where they were counted here; else 0.
         queued_s: How long the call waited for its turn.
+        cost_nanos: What it cost, once it has ended and somebody has asked.
         verdict: Why the call is ended from outside, by cancelling its task, if it is.
         reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
@@ -111,6 +112,7 @@ class Meter:
         "caller",
         "choice",
         "code",
+        "cost_nanos",
         "engine_us",
         "entry",
         "failures",
@@ -167,6 +169,7 @@ class Meter:
         self.cache: Source = ""
         self.queued_s = 0.0
         self.usage: Usage | None = None
+        self.cost_nanos: int | None = None
         self.verdict: GatewayError | None = None
         self.task: asyncio.Task[None] | None = None
 

@@ -19,6 +19,7 @@ NANOS = 10**9
 # Tokens are priced by the million and time by the nanosecond; this is what both can be divided by.
 _DENOMINATOR = NANOS
 _OF_TOKENS = _DENOMINATOR // 10**6
+_HALF = _DENOMINATOR // 2
 
 
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,14 +67,20 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
             usage: Its tokens.
             busy_ns: Its share of the time of the replica that answered.
         """
-        cached = min(usage.cached_tokens, usage.prompt_tokens)
-        tokens = (
-            (usage.prompt_tokens - cached) * self.input_per_million_nanos
-            + cached * self.cached_input_per_million_nanos
-            + usage.completion_tokens * self.output_per_million_nanos
-        )
+        prompt, cached, completion = usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens
+        tokens = prompt * self.input_per_million_nanos + completion * self.output_per_million_nanos
+        if cached:
+            saved = self.input_per_million_nanos - self.cached_input_per_million_nanos
+            tokens -= min(cached, prompt) * saved
         time = busy_ns * self.gpus * self.gpu_second_nanos
-        return (tokens * _OF_TOKENS + time + _DENOMINATOR // 2) // _DENOMINATOR
+        return (tokens * _OF_TOKENS + time + _HALF) // _DENOMINATOR
+
+    def most_nanos(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """Tell what so many tokens cost at most, as `cost_nanos`: none of the prompt's are cached."""
+        tokens = (
+            prompt_tokens * self.input_per_million_nanos + completion_tokens * self.output_per_million_nanos
+        )
+        return (tokens * _OF_TOKENS + _HALF) // _DENOMINATOR
 
     def second_nanos(self) -> int:
         """Tell what a second of a replica costs, busy or idle."""

@@ -33,8 +33,12 @@ class PriceList:
 
     def most_nanos(self, model: str, prompt_tokens: int, completion_tokens: int) -> int:
         """Tell what so many tokens cost, at most: none of them cached. Its time is known only afterwards."""
-        return self.find(model)[0].cost_nanos(Usage(prompt_tokens, completion_tokens))
+        return self._prices.get(model, _UNKNOWN)[0].most_nanos(prompt_tokens, completion_tokens)
 
     def cost_nanos(self, meter: Meter) -> int:
-        """Tell what a call cost that has ended, at the model that answered."""
-        return self.find(meter.model)[0].cost_nanos(meter.usage or _NO_USAGE, meter.busy_ns)
+        """Tell what a call cost that has ended, at the model that answered; it is reckoned once."""
+        nanos = meter.cost_nanos
+        if nanos is None:
+            price = self._prices.get(meter.model, _UNKNOWN)[0]
+            nanos = meter.cost_nanos = price.cost_nanos(meter.usage or _NO_USAGE, meter.busy_ns)
+        return nanos

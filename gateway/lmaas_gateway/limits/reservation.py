@@ -180,27 +180,21 @@ class Reservation:
         self._is_held = False
         limiter = self._limiter
         limiter.loose.discard(self)
-        if len(self._grants) > 1 or not self._settle_one(self._grants[0]):
-            self._settle_all()
-
-    def _settle_one(self, grant: tuple[Stamp, int, int]) -> bool:
-        """Settle what was taken at once and was enough, as most is; False if it was not."""
-        stamp, held_tokens, held_nanos = grant
-        used_tokens, used_nanos = self._used(held_tokens, held_nanos)
-        if used_tokens > held_tokens or used_nanos > held_nanos:
-            return False
-        limiter = self._limiter
+        # Most calls took once, and enough.
+        stamp, held_tokens, held_nanos = self._grants[0]
+        if len(self._grants) > 1:
+            held_tokens = sum(grant[1] for grant in self._grants)
+            held_nanos = sum(grant[2] for grant in self._grants)
         limiter.reserved_tokens -= held_tokens
+        used_tokens, used_nanos = self._used(held_tokens, held_nanos)
+        if len(self._grants) > 1 or used_tokens > held_tokens or used_nanos > held_nanos:
+            self._settle_steps(held_tokens, held_nanos, used_tokens, used_nanos)
+            return
         unused = [0, held_tokens - used_tokens, held_nanos - used_nanos, 1, held_tokens]
         limiter.store.give_back(self.rules.counters, unused, stamp)
-        return True
 
-    def _settle_all(self) -> None:
+    def _settle_steps(self, held_tokens: int, held_nanos: int, used_tokens: int, used_nanos: int) -> None:
         limiter = self._limiter
-        held_tokens = sum(grant[1] for grant in self._grants)
-        limiter.reserved_tokens -= held_tokens
-        held_nanos = sum(grant[2] for grant in self._grants)
-        used_tokens, used_nanos = self._used(held_tokens, held_nanos)
         more = [0, max(0, used_tokens - held_tokens), max(0, used_nanos - held_nanos), 0, 0]
         if more[1] or more[2]:
             limiter.store.charge(self.rules.counters, more)

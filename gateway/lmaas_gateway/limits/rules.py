@@ -91,7 +91,7 @@ class Rules:
 
     Attributes:
         counters: One for each limit; never empty.
-        told: Those that callers are told of: of requests, and of tokens.
+        told: Those that callers are told of: one of requests and one of tokens, each with its like.
         has_tokens: Whether the tokens of a call matter at all.
         has_money: Whether its price does.
         quarter_tokens: A quarter of the lowest limit on tokens: the most that an unbounded call takes.
@@ -104,7 +104,7 @@ class Rules:
         metrics = {counter.metric for counter in counters}
         self.counters = counters
         told = (tuple(one for one in counters if one.metric == metric) for metric in (REQUESTS, TOKENS))
-        self.told = tuple(filter(None, told))
+        self.told = tuple((likes[0], likes[1:]) for likes in told if likes)
         self.has_money = MONEY in metrics
         self.has_tokens = not metrics.isdisjoint({TOKENS, MONEY, TOKENS_IN_FLIGHT})
         amounts = (counter.amount for counter in counters if counter.metric in {TOKENS, TOKENS_IN_FLIGHT})

@@ -176,16 +176,15 @@ class Limiter:
 
     def tell(self, rules: Rules, meter: Meter) -> None:
         """Note in the head of the reply what is left of the limits."""
-        total = self.store.total
-        for counters in rules.told:
-            counter = counters[0]
+        total, headers = self.store.total, meter.reply_headers
+        for counter, others in rules.told:
             left = counter.amount - total(counter)
-            for other in counters[1:]:
+            for other in others:
                 if (other_left := other.amount - total(other)) < left:
-                    counter, left = other, other_left
+                    counter, left = other, other_left  # noqa: PLW2901  # the one with least left is told of
             line = counter.headline
             reset = line.reset or line.reset_in(self.store.ends_in_s(counter))
-            meter.reply_headers += (line.limit, (line.remaining, b"%d" % (left if left > 0 else 0)), reset)
+            headers += (line.limit, (line.remaining, b"%d" % left if left > 0 else b"0"), reset)
 
     async def look_after(self) -> None:
         """Follow the changes of administrators, and hold no bound where room is short; called each second."""

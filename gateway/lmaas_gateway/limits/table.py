@@ -205,21 +205,19 @@ class Table:
         cells, stamp = self._cells, self._stamp
         if stamp[0] != int(self._clock()):
             stamp = self._now()
-        totals = []
-        for counter in counters:
-            at = counter.at
-            if cells[at + _MARK] != stamp[counter.turn]:
-                self._begin(at, counter.turn, stamp)
-            cost = costs[counter.metric]
-            total = cells[at + _TOTAL] + cost
-            if total > counter.amount and cost:
-                return None
-            totals.append(total)
         places = self._places
-        for counter, total in zip(counters, totals):  # noqa: B905  # as many by construction
-            at = counter.at
-            cells[at + _TOTAL] = total
-            cells[at + places[counter.turn]] += costs[counter.metric]
+        for counter in counters:
+            at, turn, cost = counter.at, counter.turn, costs[counter.metric]
+            if cells[at + _MARK] != stamp[turn]:
+                self._begin(at, turn, stamp)
+            if cost:
+                total = cells[at + _TOTAL] + cost
+                if total > counter.amount:
+                    # Few are refused: nobody pays for looking at all before taking from the first.
+                    self._add(counters[: counters.index(counter)], [-one for one in costs])
+                    return None
+                cells[at + _TOTAL] = total
+                cells[at + places[turn]] += cost
         return stamp
 
     def _add(self, counters: Sequence[Counter], costs: Sequence[int]) -> None:
@@ -233,9 +231,12 @@ class Table:
         cells = self._cells
         places = (_PARTS + stamp.second % _SECONDS, _PARTS, _PARTS, _PARTS + self._slot)
         for counter in counters:
-            cost, at, turn = costs[counter.metric], counter.at, counter.turn
+            cost = costs[counter.metric]
+            if not cost:
+                continue
+            at, turn = counter.at, counter.turn
             mark = cells[at + _MARK]
-            if cost and (stamp.second > mark - _SECONDS if turn == 0 else stamp[turn] == mark):
+            if stamp[turn] == mark or (turn == 0 and stamp[0] > mark - _SECONDS):
                 cells[at + _TOTAL] -= cost
                 cells[at + places[turn]] -= cost
 

@@ -45,7 +45,11 @@ class BusyClock:
         """
         now_ns = self._clock()
         if own:
-            share_ns = 2 * (now_ns - self._at_ns) // (2 * own + others + self._others)
+            passed_ns = now_ns - self._at_ns
+            if others or self._others:
+                share_ns = 2 * passed_ns // (2 * own + others + self._others)
+            else:
+                share_ns = passed_ns // own
             self.share_ns += share_ns
             self.busy_ns += share_ns * own
         self._at_ns = now_ns
