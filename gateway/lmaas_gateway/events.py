@@ -170,6 +170,10 @@ class EventTap:
         """The tokens of the whole stream, as far as it has told."""
         return usage.merge(usage.find_first(self._first_usage), usage.find(self._last_usage))
 
+    def engine_us(self) -> tuple[int, int, int] | None:
+        """Queue, prefill and decode in microseconds as the engine measured them, where it told."""
+        return usage.find_times_us(self._last_usage)
+
     def _note_spacing(self, data: bytes) -> None:
         """See at the first event that has an id whether the replica puts a space after each colon."""
         self._is_spacing_known = b'"id":' in data

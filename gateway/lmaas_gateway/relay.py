@@ -93,6 +93,7 @@ class PlainReply:
         if self._meter.usage is None:
             # Most replies end with their usage; a ranking begins with it.
             self._meter.usage = usage.find(self._tail) or usage.find(self._forwarded.first)
+            self._meter.engine_us = usage.find_times_us(self._tail)
 
     def _note_progress(self) -> None:
         """See whether it is whole; if so, have its tokens kept before its last bytes go out."""
@@ -244,6 +245,7 @@ class StreamReply:
         tap = self._tap
         told = tap.usage()
         self._meter.usage = self._estimate(told) if told is None or not tap.is_complete else told
+        self._meter.engine_us = tap.engine_us()
 
     def _estimate(self, told: Usage | None) -> Usage:
         prompt_tokens = self._meter.prompt_tokens or len(self._call.prompt) // _BYTES_PER_TOKEN

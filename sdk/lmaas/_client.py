@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Admin,
         AsyncAdmin,
         AsyncBatches,
+        AsyncCalls,
         AsyncClassify,
         AsyncDetokenize,
         AsyncFeedbackBox,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         AsyncScores,
         AsyncTokenize,
         Batches,
+        Calls,
         Classify,
         Detokenize,
         FeedbackBox,
@@ -258,6 +260,11 @@ class LMaaS:
 
         return Admin(self._caller_for(self._options.for_admin()))
 
+    @property
+    def calls(self) -> Calls:
+        """The last calls of the gateway, and what happened to each, for who may; `admin.calls`."""
+        return self.admin.calls
+
     def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
         """Return a client with other options on the same connections, which this one goes on owning.
 
@@ -439,6 +446,11 @@ class AsyncLMaaS:
         from lmaas.resources import AsyncAdmin
 
         return AsyncAdmin(self._caller_for(self._options.for_admin()))
+
+    @property
+    def calls(self) -> AsyncCalls:
+        """The last calls of the gateway, and what happened to each, for who may; `admin.calls`."""
+        return self.admin.calls
 
     def with_options(self, **changes: Unpack[AsyncOptionChanges]) -> Self:
         """Return a client with other options on the same connections; see `LMaaS.with_options`."""

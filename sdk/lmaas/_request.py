@@ -131,7 +131,11 @@ class RequestBuilder:
         )
 
     def _url(self, path: str, extra_query: Mapping[str, Any] | None) -> str:
-        query = {**self._options.default_query, **(extra_query or {})}
+        given = {**self._options.default_query, **(extra_query or {})}
+        # As JSON spells them, not Python.
+        query = {
+            name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()
+        }
         url = self._options.base_url + path
         return f"{url}?{urlencode(query, doseq=True)}" if query else url
 

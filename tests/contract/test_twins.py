@@ -40,6 +40,14 @@ TWINS: dict[type[msgspec.Struct], type[BaseModel]] = {
     objects.AuditVerdict: types.AuditVerdict,
     objects.Content: types.StoredContent,
     objects.Erased: types.Erasure,
+    objects.Call: types.ServedCall,
+    objects.CallExplanation: types.CallExplanation,
+    objects.CallStep: types.CallStep,
+    objects.Candidate: types.CallCandidate,
+    objects.FailedAttempt: types.CallFailure,
+    objects.FailedModel: types.CallFallback,
+    objects.LimitLeft: types.CallLimit,
+    objects.EngineTimes: types.CallEngineTimes,
 }
 
 

@@ -21,6 +21,7 @@ _ON_UVLOOP = {
     "test_tenants",
     "test_app",
     "test_application",
+    "test_calls",
     "test_configuration",
     "test_contents_kept",
     "test_connections",

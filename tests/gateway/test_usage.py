@@ -91,3 +91,30 @@ def test_merge_takes_the_greater_counts_and_what_there_is() -> None:
     assert usage.merge(first, last) == Usage(5, 4, 2)
     assert usage.merge(first, None) == usage.merge(None, first) == first
     assert usage.merge(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "times"),
+    [
+        (
+            b'{"time_to_first_token_ms":12.5,"generation_time_ms":40.25,"queue_time_ms":0.125,'
+            b'"mean_itl_ms":1.0,"tokens_per_second":60.0}',
+            (125, 12_500, 40_250),
+        ),
+        (
+            b'{"time_to_first_token_ms":1,"generation_time_ms":2,"queue_time_ms":3,'
+            b'"speculative_decoding":{"acceptance_histogram":[1]}}',
+            (3000, 1000, 2000),
+        ),
+        (b'{"time_to_first_token_ms":null,"generation_time_ms":2,"queue_time_ms":3}', None),
+        (b'{"time_to_first_token_ms":1,"queue_time_ms":3}', None),
+        (b'{"time_to_first_token_ms":"1","generation_time_ms":2,"queue_time_ms":3}', None),
+        (b'{"time_to_first_token_ms":-1,"generation_time_ms":2,"queue_time_ms":3}', None),
+        (b'{"time_to_first_token_ms":1', None),
+        (b"null", None),
+    ],
+)
+def test_times_are_those_that_the_engine_tells(metrics: bytes, times: tuple[int, int, int] | None) -> None:
+    body = b'{"choices":[],"usage":{"prompt_tokens":1},"metrics":%b}' % metrics
+    assert usage.find_times_us(body) == times
+    assert usage.find_times_us(b"x" * 10_000 + body) == times

@@ -51,6 +51,37 @@ LIMIT = {
 TOTAL = {"project": "proj_1", "calls": 2, "prompt_tokens": 3, "completion_tokens": 4, "cost_nanos": 5}
 ENTRY = {"id": "7", "at": 1, "actor": "k1", "action": "keys.create", "object_kind": "key", "object_id": "k2"}
 CONTENT = {"id": "c1", "project": "proj_1", "at": 1, "request": {"model": "m"}}
+CALL = {
+    "id": "req_1",
+    "at": 0.5,
+    "key": "k1",
+    "model": "m",
+    "replica": "m-0",
+    "route": "/v1/chat/completions",
+    "is_stream": True,
+    "outcome": "ok",
+    "status": 200,
+    "duration_s": 1.5,
+    "queued_s": 0.0,
+    "first_byte_s": 0.25,
+    "attempts": 1,
+    "prompt_tokens": 7,
+    "cached_tokens": 0,
+    "completion_tokens": 3,
+    "reasoning_tokens": 0,
+    "is_estimated": False,
+    "cost_nanos": 15000,
+}
+EXPLANATION = {
+    **CALL,
+    "known_from": "record",
+    "summary": "ok after 1.50 s, 80 % of it decode.",
+    "steps": [
+        {"name": "received", "at_s": 0.0, "source": "gateway", "text": "POST /v1/chat/completions."},
+        {"name": "decode", "at_s": 0.25, "duration_s": 1.25, "source": "engine", "text": "3 tokens."},
+        {"name": "bill", "source": "gateway", "text": "It cost $0.000015000."},
+    ],
+}
 ERASED = {"id": "org_1", "contents": 1, "data_keys": 1, "ledger_rows": 0, "feedback": 0}
 VERDICT = {"is_intact": True, "rows": 9, "checkpoints": 1}
 ME = {"id": "k1", "kind": "key", "role": "admin", "organization": "org_1"}
@@ -144,6 +175,7 @@ CALLS: list[tuple[str, tuple[str, ...], dict[str, Any], str, dict[str, Any] | No
     ("usage.prices", (), {}, "GET /prices", None, {"data": [{"id": "m", "input_per_million_nanos": 5}]}),
     ("audit.verify", (), {}, "GET /audit/verify", None, VERDICT),
     ("contents.retrieve", ("c1",), {}, "GET /contents/c1", None, CONTENT),
+    ("calls.explain", ("req:1",), {}, "GET /calls/req%3A1", None, EXPLANATION),
 ]
 LISTINGS = [
     ("keys.list", {"project": "proj_1"}, "/keys", KEY),
@@ -153,6 +185,7 @@ LISTINGS = [
     ("limits.list", {"subject": "k1"}, "/limits", LIMIT),
     ("audit.list", {"action": "keys.create"}, "/audit", ENTRY),
     ("contents.list", {"project": "proj_1"}, "/contents", CONTENT),
+    ("calls.list", {"model": "m"}, "/calls", CALL),
 ]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from lmaas.cli import main
 from sdk.test_admin import (
+    CALL,
     CONTENT,
     ENTRY,
     ERASED,
@@ -274,6 +275,15 @@ TABLES = [
         "/contents",
         CONTENT,
         "ID  PROJECT  AT\nc1  proj_1   1970-01-01 00:00\n",
+    ),
+    (
+        ["calls", "--slow", "1.2s", "--failed"],
+        "/calls",
+        {**CALL, "status": 502, "outcome": "error", "code": "replica_error"},
+        "ID     AT                MODEL  OUTCOME  STATUS  CODE           "
+        "TOOK    QUEUED  FIRST BYTE  TOKENS  COST\n"
+        "req_1  1970-01-01 00:00  m      error    502     replica_error  1.50 s  0.0 ms  250.0 ms    7+3     "
+        "$0.000015\n",
     ),
 ]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Device = Literal["cpu", "gpu"]
 
 _ENTRY_POINT = "vllm.entrypoints.launchers.api_server.entry"
+_NO_STATS = "--disable-log-stats"
 """What `vllm serve` runs; the command itself does not start where the CPU build is installed."""
 
 _DEFAULT_CPU_KV_CACHE_BYTES = 2**30
@@ -79,6 +80,8 @@ def command(spec: EngineSpec) -> tuple[str, ...]:
         *("--max-num-queued-reqs", str(spec.engine.max_num_queued_reqs)),
         *("--shutdown-timeout", str(spec.engine.shutdown_timeout_s)),
         *("--enable-prompt-tokens-details", "--enable-server-load-tracking", "--enable-request-id-headers"),
+        # How long each call waited, was read and was written; without statistics vLLM does not start so.
+        *(() if _NO_STATS in spec.model.engine_args else ("--enable-per-request-metrics",)),
         "--disable-uvicorn-access-log",
         # Media comes as data (`policy/media.py`). An empty list would allow every domain, this one is none.
         *("--allowed-media-domains", "media.invalid"),

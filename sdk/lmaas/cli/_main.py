@@ -20,6 +20,7 @@ from lmaas.cli import (
     _embed,
     _entities,
     _evaluate,
+    _explain,
     _import_litellm,
     _keys,
     _keywords,
@@ -72,6 +73,7 @@ _COMMANDS = (
     _usage,
     _audit,
     _contents,
+    _explain,
     _vault,
     _import_litellm,
 )

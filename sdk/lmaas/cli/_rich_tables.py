@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from lmaas.cli._terminal import table, write
@@ -13,8 +13,10 @@ from lmaas.errors import ConfigurationError
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to standard output; the first column is words, the others may be numbers.
+def show_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, words: Collection[int] = (0,)
+) -> None:
+    """Write a table to standard output; the columns named in `words` are words, the others may be numbers.
 
     Raises:
         ConfigurationError: rich, which draws for terminals, is not installed.
@@ -31,7 +33,7 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
         raise ConfigurationError("rich is not installed; run `pip install 'lmaas[choose]'`.") from None
     drawn = Table(title=Text(title), title_justify="left")
     for number, name in enumerate(header):
-        drawn.add_column(Text(name), justify="left" if number == 0 else "right", overflow="fold")
+        drawn.add_column(Text(name), justify="left" if number in words else "right", overflow="fold")
     for row in plain:
         drawn.add_row(*map(Text, row))  # text, not rich's own markup: names are others'
     Console().print(drawn)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lmaas.resources._pages import AsyncPage, Listing, Page
     from lmaas.resources.admin import Admin, AsyncAdmin
     from lmaas.resources.admin.audit import AdminAudit, AsyncAdminAudit
+    from lmaas.resources.admin.calls import AsyncCalls, Calls
     from lmaas.resources.admin.contents import AdminContents, AsyncAdminContents
     from lmaas.resources.admin.keys import AdminKeys, AsyncAdminKeys
     from lmaas.resources.admin.limits import AdminLimits, AsyncAdminLimits
@@ -55,6 +56,7 @@ __all__ = [
     "AsyncAdminProjects",
     "AsyncAdminUsage",
     "AsyncBatches",
+    "AsyncCalls",
     "AsyncChat",
     "AsyncChatCompletionStream",
     "AsyncChatCompletions",
@@ -72,6 +74,7 @@ __all__ = [
     "AsyncTokenize",
     "Batches",
     "BinaryContent",
+    "Calls",
     "Chat",
     "ChatCompletionStream",
     "ChatCompletions",
@@ -98,6 +101,7 @@ __getattr__ = _lazy.lazy_names(
             "lmaas.resources._pages": "AsyncPage Listing Page",
             "lmaas.resources.admin": "Admin AsyncAdmin",
             "lmaas.resources.admin.audit": "AdminAudit AsyncAdminAudit",
+            "lmaas.resources.admin.calls": "AsyncCalls Calls",
             "lmaas.resources.admin.contents": "AdminContents AsyncAdminContents",
             "lmaas.resources.admin.keys": "AdminKeys AsyncAdminKeys",
             "lmaas.resources.admin.limits": "AdminLimits AsyncAdminLimits",

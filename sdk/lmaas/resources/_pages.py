@@ -35,12 +35,16 @@ class _Page(Generic[T]):
         self.data: list[T] = reply.data
         self.has_more = reply.has_more
         self.request_id = reply.request_id
+        self._place: str | None = getattr(reply, "last_id", None)
 
     def has_next_page(self) -> bool:
         """Tell whether there is a page after this one."""
         return self.has_more and bool(self.data)
 
     def _last_id(self) -> str:
+        # What its items are called may not be what tells them apart.
+        if self._place is not None:
+            return self._place
         last: Any = self.data[-1]
         return str(last.id)
 

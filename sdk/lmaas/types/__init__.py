@@ -109,6 +109,17 @@ if TYPE_CHECKING:
         BatchList,
         BatchRequestCounts,
     )
+    from lmaas.types.calls import (
+        CallCandidate,
+        CallEngineTimes,
+        CallExplanation,
+        CallFailure,
+        CallFallback,
+        CallLimit,
+        CallListParams,
+        CallStep,
+        ServedCall,
+    )
     from lmaas.types.feedback import Feedback
     from lmaas.types.file import FileDeleted, FileList, FileObject
     from lmaas.types.parsed import ParsedChatCompletion, ParsedChoice, ParsedMessage
@@ -170,7 +181,15 @@ __all__ = [
     "BatchList",
     "BatchParams",
     "BatchRequestCounts",
+    "CallCandidate",
+    "CallEngineTimes",
+    "CallExplanation",
+    "CallFailure",
+    "CallFallback",
+    "CallLimit",
+    "CallListParams",
     "CallOptions",
+    "CallStep",
     "ChatCompletion",
     "ChatCompletionChunk",
     "ChatCompletionMessage",
@@ -269,6 +288,7 @@ __all__ = [
     "Score",
     "ScoreParams",
     "ScoreResponse",
+    "ServedCall",
     "StoredContent",
     "StreamOptions",
     "StructuredOutputs",
@@ -305,6 +325,10 @@ __getattr__ = _lazy.lazy_names(
                 "UsageParams"
             ),
             "lmaas.types.batch": "Batch BatchError BatchErrors BatchList BatchRequestCounts",
+            "lmaas.types.calls": (
+                "CallCandidate CallEngineTimes CallExplanation CallFailure CallFallback CallLimit "
+                "CallListParams CallStep ServedCall"
+            ),
             "lmaas.types.feedback": "Feedback",
             "lmaas.types.file": "FileDeleted FileList FileObject",
             "lmaas.types.parsed": "ParsedChatCompletion ParsedChoice ParsedMessage",

@@ -7,6 +7,7 @@ from typing import Unpack
 from lmaas._request import Operation
 from lmaas.resources._caller import AsyncCaller, Caller
 from lmaas.resources.admin.audit import AdminAudit, AsyncAdminAudit
+from lmaas.resources.admin.calls import AsyncCalls, Calls
 from lmaas.resources.admin.contents import AdminContents, AsyncAdminContents
 from lmaas.resources.admin.keys import AdminKeys, AsyncAdminKeys
 from lmaas.resources.admin.limits import AdminLimits, AsyncAdminLimits
@@ -32,6 +33,7 @@ class Admin:
         self.usage = AdminUsage(caller)
         self.audit = AdminAudit(caller)
         self.contents = AdminContents(caller)
+        self.calls = Calls(caller)
 
     def me(self, **options: Unpack[CallOptions]) -> Actor:
         """Return who the key belongs to, and its role: `GET /admin/v1/me`.
@@ -55,6 +57,7 @@ class AsyncAdmin:
         self.usage = AsyncAdminUsage(caller)
         self.audit = AsyncAdminAudit(caller)
         self.contents = AsyncAdminContents(caller)
+        self.calls = AsyncCalls(caller)
 
     async def me(self, **options: Unpack[CallOptions]) -> Actor:
         """Return who the key belongs to, and its role: `GET /admin/v1/me`.
