@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from lmaas_gateway.accounting import Accounting
+from lmaas_gateway.administration.alerts import Alerts
 from lmaas_gateway.administration.calls import Calls
 from lmaas_gateway.administration.fleet import Fleet
 from lmaas_gateway.administration.operations import CALLS
@@ -21,6 +22,7 @@ from lmaas_gateway.admission.admission import Admission, rules_of
 from lmaas_gateway.api import documents, openapi
 from lmaas_gateway.api.actors import ActorReader
 from lmaas_gateway.api.admin import AdminRoutes
+from lmaas_gateway.api.alerts import AlertRoutes
 from lmaas_gateway.api.application import AdminSide, build_application
 from lmaas_gateway.api.bodies import BodyRoom
 from lmaas_gateway.api.connections import Connections
@@ -55,6 +57,8 @@ from lmaas_gateway.routing.fallbacks import PlanRouter
 from lmaas_gateway.routing.router import Router
 from lmaas_gateway.tallies import TallyFolder
 from lmaas_gateway.tls.renewal import open_listener
+from lmaas_gateway.watching.desk import AlertDesk, Place
+from lmaas_gateway.watching.plan import derived_from, plan_of
 from lmaas_gateway.web.web import Sources, Web
 
 if TYPE_CHECKING:
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.tenancy import Tenancy
     from lmaas_gateway.tls.renewal import RenewedContext
+    from lmaas_gateway.watching.plan import Plan as WatchPlan
     from lmaas_gateway.web.sessions import Sessions
 
 _CHORES_INTERVAL_S = 1.0
@@ -85,6 +90,7 @@ class Snapshot:
     directory: Directory
     replays: Replays
     application: ASGIApp
+    watched: WatchPlan
 
 
 class Gateway:
@@ -170,6 +176,15 @@ class Gateway:
         self.fleet = Fleet(directory=lambda: self.directory, steering=steering)
         self.metrics.watch(names.RESERVED_TOKENS, self._reserved_tokens)
         self.live = Live(self.metrics, lambda: self.directory.pools)
+        self._derive = None if tenancy is None else derived_from(tenancy.vault)
+        self._desk = AlertDesk(
+            _place_of(settings, seat, has_store=tenancy is not None),
+            plan_of(settings, self._derive),
+            pools=lambda: self.directory,
+            totals=lambda: self.live.totals,
+            metrics=self.metrics,
+        )
+        self.alerts = Alerts(self._desk)
         self._current = self._assemble(settings, directory)
         self.metrics.watch(names.STORED_BYTES, self._stored_bytes)
 
@@ -230,6 +245,7 @@ class Gateway:
         self.connections.follow(snapshot.settings.connections)
         self._body_room.max_bytes = snapshot.settings.connections.max_bodies_bytes
         self._prices.follow(snapshot.settings.models)
+        self._desk.follow(snapshot.watched)
         self.limiter.follow(limits_of(snapshot.settings))
         self.admission.change(rules_of(snapshot.settings), snapshot.directory.pools)
         self._prober.interval_s = snapshot.settings.probe_interval_s
@@ -308,7 +324,7 @@ class Gateway:
             body_room=self._body_room,
             lifespan=self._lifespan,
         )
-        return Snapshot(settings, directory, replays, application)
+        return Snapshot(settings, directory, replays, application, plan_of(settings, self._derive))
 
     def _build_admin(self, settings: Settings, authenticator: Authenticator) -> AdminSide:
         """Make the routes of operators, and of administrators where there are tenants."""
@@ -334,6 +350,7 @@ class Gateway:
             routes += FleetRoutes(self.fleet, actors).routes()
         if routes:
             routes += LiveRoutes(self.live, actors).routes()
+            routes += AlertRoutes(self.alerts, actors).routes()
             routes.append(Route(openapi.ADMIN_PATH, documents.admin))
         pages = None
         if settings.dashboard.enabled:
@@ -348,7 +365,9 @@ class Gateway:
         watch = LoopWatch(self.metrics.observe_lag)
         watch.start()
         chores = [asyncio.create_task(self._do_chores()), asyncio.create_task(self.live.run())]
+        await self._desk.start()
         yield
+        await self._desk.close()
         for chore in chores:
             chore.cancel()
         watch.stop()
@@ -395,3 +414,10 @@ def _open_sessions(settings: Settings, tenancy: Tenancy | None) -> Sessions:
         newest=lambda: 1,
         lifetime_s=settings.dashboard.session_hours * 3600,
     )
+
+
+def _place_of(settings: Settings, seat: Seat | None, *, has_store: bool) -> Place:
+    """Say where what watching knows is kept, and whether this process watches: the first of several does."""
+    kept = settings.data_folder() / "watching" if has_store else None
+    folder = kept if kept is not None or seat is None else seat.folder
+    return Place(folder, str(settings.port), is_watcher=seat is None or seat.slot == 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from lmaas_gateway.storage import data_keys
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate
 from lmaas_gateway.vault.vault import Vault
+from lmaas_gateway.watching.plan import derived_from
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,6 +86,22 @@ async def verify_trail(settings: Settings) -> Verdict:
                 f"the file of checkpoints {path} cannot be read: {error.strerror}; "
                 "run this as the user that runs the gateway"
             ) from None
+
+
+def webhook_secret(settings: Settings, name: str) -> str:
+    """Give the secret that is made for a webhook which has none in the settings, as its receiver takes it.
+
+    Raises:
+        SettingsError: the master secret cannot be used, or the webhook has a secret of its own.
+    """
+    found = next((one for one in settings.alerts.webhooks if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in settings.alerts.webhooks) or "none"
+        raise SettingsError(f"there is no webhook {name!r} in alerts.webhooks; there is: {known}")
+    if found.secret is not None or settings.alerts.webhook_secret is not None:
+        raise SettingsError(f"the webhook {name!r} has its secret from the settings, which is not shown")
+    newest, *_ = derived_from(Vault.open(settings))(name)
+    return "whsec_" + base64.b64encode(newest).decode("ascii")
 
 
 @contextlib.asynccontextmanager

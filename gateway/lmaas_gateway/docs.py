@@ -22,6 +22,7 @@ from lmaas_gateway.metrics import names
 from lmaas_gateway.settings import (
     FIXED,
     AdminSettings,
+    AlertSettings,
     AuditSettings,
     BooksSettings,
     CacheSettings,
@@ -34,9 +35,11 @@ from lmaas_gateway.settings import (
     IdentitySettings,
     IssuerSettings,
     KeySettings,
+    LatencyObjective,
     LimitSettings,
     MediaSettings,
     ModelSettings,
+    ObjectiveSettings,
     PolicySettings,
     PriceSettings,
     QueueSettings,
@@ -45,9 +48,11 @@ from lmaas_gateway.settings import (
     ReplicaSettings,
     RetrySettings,
     Settings,
+    ShareObjective,
     StorageSettings,
     TimeoutSettings,
     TlsSettings,
+    WebhookSettings,
 )
 
 if TYPE_CHECKING:
@@ -82,7 +87,7 @@ def pages() -> dict[str, str]:
     """Write every generated page, by file name."""
     return {
         "admin-api.md": "\n".join(_admin_api()) + "\n",
-        "configuration.md": "\n".join(_configuration()) + "\n",
+        "configuration.md": "\n".join([*_configuration(), *_watching_settings()]) + "\n",
         "errors.md": "\n".join(_errors()) + "\n",
         "metrics.md": "\n".join(_metrics()) + "\n",
     }
@@ -152,6 +157,18 @@ def _configuration() -> Iterator[str]:  # noqa: PLR0915  # a line a table
     yield from _settings_table("## `models[].canary`: a share of a model's calls", CanarySettings, None)
     yield from _settings_table("## `models[].price`: what a model's calls cost", PriceSettings, None)
     yield from _settings_table("## `models[].replicas`: replicas that already run", ReplicaSettings, None)
+
+
+def _watching_settings() -> Iterator[str]:
+    yield from _settings_table("## `models[].slo`: what a model promises", ObjectiveSettings, None)
+    yield from _settings_table(
+        "## `models[].slo.ttft` and `models[].slo.inter_token`: how quick it is", LatencyObjective, None
+    )
+    yield from _settings_table(
+        "## `models[].slo.error_rate` and `models[].slo.availability`: how much is well", ShareObjective, None
+    )
+    yield from _settings_table("## `alerts`: when there is one, and who is told", AlertSettings, "alerts")
+    yield from _settings_table("## `alerts.webhooks`: one entry each", WebhookSettings, None)
 
 
 def _settings_table(title: str, model: type[BaseModel], group: str | None) -> Iterator[str]:

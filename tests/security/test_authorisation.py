@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from lmaas_gateway.administration.operations import OPERATIONS
+from lmaas_gateway.api.alerts import ALERT_OPERATIONS
 from lmaas_gateway.api.fleet import MODEL_OPERATIONS
 from lmaas_gateway.identity.keys import make_key
 from lmaas_gateway.testing import FakeReplica
@@ -120,7 +121,7 @@ class TestTables:
     async def test_every_route_of_the_gateway_is_known_here(self, tmp_path: Path) -> None:
         async with world_at(tmp_path) as world:
             paths = set(_paths(world.running.gateway._current.application))
-        tables = (*OPERATIONS, *MODEL_OPERATIONS)
+        tables = (*OPERATIONS, *MODEL_OPERATIONS, *ALERT_OPERATIONS)
         admin = {"/admin/v1" + path for path in OPERATORS | {operation.path for operation in tables}}
         assert paths == PUBLIC | CALLERS | PAGES | admin
 
@@ -206,6 +207,7 @@ def _every_route(world: World, tenant: Tenant) -> list[tuple[str, str]]:
     routes += [
         (one.method, "/admin/v1" + one.path.replace("{model:path}", "mock")) for one in MODEL_OPERATIONS
     ]
+    routes += [("GET", "/admin/v1/alerts"), ("POST", "/admin/v1/alerts/alrt_0/silence")]
     routes += [("GET", "/admin/v1/pools"), ("GET", "/admin/v1/config"), ("POST", "/admin/v1/config/reload")]
     return [*routes, ("POST", "/admin/v1/replicas"), ("DELETE", "/admin/v1/replicas/mock-0")]
 
@@ -236,6 +238,20 @@ async def test_models_are_seen_by_every_role_and_changed_by_the_operator_where_t
             assert set(statuses.values()) == {allowed}, (operation.name, statuses)
             assert (await world.ask(operation.method, path, body, tenant.plain)).status == 403
             assert (await world.ask(operation.method, path, body)).status != 403
+
+
+async def test_alerts_are_seen_by_every_role_and_silenced_by_the_operator_where_there_are_several_tenants(
+    tmp_path: Path,
+) -> None:
+    async with world_at(tmp_path) as world:
+        tenant = await world.tenant("tenant")
+        await world.tenant("neighbour")
+        silence, wanted = "/alerts/alrt_0/silence", {"duration_s": 60}
+        for role in ROLES:
+            assert (await world.ask("GET", "/alerts", b"", tenant.keys[role])).status == 200
+            assert (await world.ask("POST", silence, wanted, tenant.keys[role])).status == 403
+        assert (await world.ask("GET", "/alerts", b"", tenant.plain)).status == 403
+        assert (await world.ask("POST", silence, wanted)).status == 404, "there is none"
 
 
 async def test_models_of_the_only_tenant_are_its_owners_to_change(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from lmaas_gateway.administration.operations import OPERATIONS
 from lmaas_gateway.api.admin import FLEET_OPERATIONS
+from lmaas_gateway.api.alerts import ALERT_OPERATIONS
 from lmaas_gateway.api.feedback import PATH as FEEDBACK_PATH
 from lmaas_gateway.api.fleet import MODEL_OPERATIONS
 from lmaas_gateway.api.live import LIVE_OPERATION
@@ -62,7 +63,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 
 def admin_document(version: str) -> Json:
     """Write the document of `/admin/v1/`."""
-    operations = (*OPERATIONS, *FLEET_OPERATIONS, *MODEL_OPERATIONS, LIVE_OPERATION)
+    operations = (*OPERATIONS, *FLEET_OPERATIONS, *MODEL_OPERATIONS, LIVE_OPERATION, *ALERT_OPERATIONS)
     kinds = [kind for one in operations for kind in (one.query, one.body, one.answer) if kind is not None]
     references, schemas = msgspec.json.schema_components(kinds, ref_template=_REFS)
     found = dict(zip(map(id, kinds), references, strict=True))

@@ -87,6 +87,11 @@ class Live:
         self.is_over = True
         self._ticked.set()
 
+    @property
+    def totals(self) -> Tallies:
+        """The sums of all workers, as they were at the last look."""
+        return self._totals
+
     def snapshot(self, window_s: int = DEFAULT_WINDOW_S, *, has_seconds: bool = False) -> LiveView:
         """Describe the gateway as it was when it was last looked at, at most a second ago.
 

@@ -287,6 +287,63 @@ FEEDBACK = Spec(
     "counts again.",
 )
 
+SLO_EVENTS = Spec(
+    "counter",
+    "lmaas_slo_events",
+    ("model", "slo"),
+    "What an objective is counted by: calls, whole streams, or seconds of availability.",
+)
+SLO_BAD_EVENTS = Spec(
+    "counter", "lmaas_slo_bad_events", ("model", "slo"), "Those of them that were not as promised."
+)
+SLO_OBJECTIVE = Spec(
+    "gauge",
+    "lmaas_slo_objective_ratio",
+    ("model", "slo"),
+    "Which share of the events must be as promised.",
+    is_sum=True,
+)
+SLO_BURN_RATE = Spec(
+    "gauge",
+    "lmaas_slo_burn_rate",
+    ("model", "slo", "window"),
+    "How many times too fast an error budget is used up, over the last 1h, 6h and 3d.",
+    is_sum=True,
+)
+SLO_BUDGET = Spec(
+    "gauge",
+    "lmaas_slo_budget_remaining_ratio",
+    ("model", "slo"),
+    "What is left of an error budget, from 1 down; below 0 the objective is missed.",
+    is_sum=True,
+)
+ALERTS = Spec(
+    "gauge",
+    "lmaas_alerts",
+    ("alert", "model", "severity", "state"),
+    "Alerts that are pending or firing (docs/alerts.md).",
+    is_sum=True,
+)
+WEBHOOK_ATTEMPTS = Spec(
+    "counter",
+    "lmaas_webhook_attempts",
+    ("webhook", "outcome"),
+    "Attempts to tell a webhook of an alert: delivered or failed; dropped are messages given up for good.",
+)
+WEBHOOK_WAITING = Spec(
+    "gauge",
+    "lmaas_webhook_waiting_messages",
+    ("webhook",),
+    "Messages that a webhook has not taken yet.",
+    is_sum=True,
+)
+ENGINE_RESTARTS = Spec(
+    "counter",
+    "lmaas_engine_restarts",
+    ("model", "replica"),
+    "Times that a replica's engine was found to be another process than before.",
+)
+
 ALL = (
     CALLS,
     INTERRUPTED,
@@ -332,4 +389,13 @@ ALL = (
     LIMIT_REFUSALS,
     RESERVED_TOKENS,
     FEEDBACK,
+    SLO_EVENTS,
+    SLO_BAD_EVENTS,
+    SLO_OBJECTIVE,
+    SLO_BURN_RATE,
+    SLO_BUDGET,
+    ALERTS,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOK_WAITING,
+    ENGINE_RESTARTS,
 )

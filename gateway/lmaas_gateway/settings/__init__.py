@@ -1,6 +1,7 @@
 """Every setting of the gateway: frozen groups under one root, read once by `loading.py`."""
 
 from lmaas_gateway.settings.admin import AdminSettings
+from lmaas_gateway.settings.alerts import AlertSettings, Severity, WebhookSettings, read_secrets
 from lmaas_gateway.settings.audit import AuditSettings
 from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
@@ -25,6 +26,7 @@ from lmaas_gateway.settings.models import (
     ModelSettings,
     RoutingPolicy,
 )
+from lmaas_gateway.settings.objectives import LatencyObjective, ObjectiveSettings, ShareObjective
 from lmaas_gateway.settings.policy import PolicySettings
 from lmaas_gateway.settings.prices import PriceSettings
 from lmaas_gateway.settings.queueing import QueueSettings
@@ -40,6 +42,7 @@ __all__ = [
     "DEFAULT_MAX_IN_FLIGHT",
     "FIXED",
     "AdminSettings",
+    "AlertSettings",
     "AuditSettings",
     "BooksSettings",
     "CacheSettings",
@@ -53,10 +56,12 @@ __all__ = [
     "IdentitySettings",
     "IssuerSettings",
     "KeySettings",
+    "LatencyObjective",
     "LimitSettings",
     "MediaSettings",
     "ModelKind",
     "ModelSettings",
+    "ObjectiveSettings",
     "OldEngines",
     "PolicySettings",
     "PriceSettings",
@@ -68,13 +73,17 @@ __all__ = [
     "RetrySettings",
     "RoutingPolicy",
     "Settings",
+    "Severity",
+    "ShareObjective",
     "StorageSettings",
     "TimeoutSettings",
     "TlsSettings",
+    "WebhookSettings",
     "check_kinds",
     "explain",
     "fixed_names",
     "is_loopback",
     "load_settings",
     "mask",
+    "read_secrets",
 ]

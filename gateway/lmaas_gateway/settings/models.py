@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from lmaas_gateway.settings.fields import FROZEN
+from lmaas_gateway.settings.objectives import ObjectiveSettings
 from lmaas_gateway.settings.policy import check_guarded
 from lmaas_gateway.settings.prices import PriceSettings
 from lmaas_gateway.settings.quotas import QuotaSettings
@@ -118,6 +119,10 @@ class ModelSettings(BaseModel):
 
     limits: QuotaSettings = Field(
         default=QuotaSettings(), description="What all callers of this model together may use."
+    )
+
+    slo: ObjectiveSettings = Field(
+        default=ObjectiveSettings(), description="What it promises; see docs/alerts.md."
     )
 
     @field_validator("allowed_parameters")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from lmaas_gateway.settings.admin import AdminSettings
+from lmaas_gateway.settings.alerts import AlertSettings
 from lmaas_gateway.settings.audit import AuditSettings
 from lmaas_gateway.settings.books import BooksSettings
 from lmaas_gateway.settings.connections import ConnectionSettings
@@ -164,6 +165,9 @@ class Settings(BaseModel):
         default=StorageSettings(),
         description="Where keys, limits, books and audit are kept.",
         json_schema_extra=FIXED,
+    )
+    alerts: AlertSettings = Field(
+        default=AlertSettings(), description="When there is an alert, and who is told."
     )
     audit: AuditSettings = Field(
         default=AuditSettings(),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.vault.master import Masters
 
-Purpose = Literal["pepper", "salt", "audit", "session", "wrap", "checkpoint"]
+Purpose = Literal["pepper", "salt", "audit", "session", "wrap", "checkpoint", "webhook"]
 """What a key is for. To use one for two things is how one leak becomes two."""
 
 _KEY_BYTES = 32

@@ -19,6 +19,7 @@ _EPILOG = """examples:
   lmaas vault status
   lmaas vault rotate --config lmaas.yaml
   lmaas vault verify
+  lmaas vault webhook pager
 
 They read the settings of the gateway, as `lmaas serve` does, and go to its files and database directly.
 """
@@ -44,6 +45,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--config", type=Path, metavar="FILE", help="YAML file of settings (docs/configuration.md)"
         )
         verb.set_defaults(run=_on_host(run))
+    verb = verbs.add_parser("webhook", help="show the secret that a webhook's messages are signed with")
+    verb.add_argument("name", metavar="NAME", help="of the webhook, in `alerts.webhooks`")
+    verb.add_argument("--config", type=Path, metavar="FILE", help="YAML file of settings")
+    verb.set_defaults(
+        run=lambda options: _on_host(lambda settings: _webhook(settings, options.name))(options)
+    )
 
 
 def _on_host(run: Callable[[Settings], int]) -> Callable[[argparse.Namespace], int]:
@@ -59,6 +66,13 @@ def _on_host(run: Callable[[Settings], int]) -> Callable[[argparse.Namespace], i
             raise CommandError(str(error)) from None
 
     return act
+
+
+def _webhook(settings: Settings, name: str) -> int:
+    from lmaas_gateway.custody import webhook_secret  # noqa: PLC0415 - not part of the SDK
+
+    write(webhook_secret(settings, name) + "\n")
+    return 0
 
 
 def _status(settings: Settings) -> int:

@@ -1,0 +1,1 @@
+"""Objectives of models, alerts when they are missed or replicas fail, and who is told."""
