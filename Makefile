@@ -62,6 +62,7 @@ bench: dev ## Measure the gateway and the SDK; writes docs/benchmarks.md [ARGS="
 
 docs: dev ## Write the generated documents, such as docs/configuration.md
 	$(BIN)/python -m lmaas_gateway.docs
+	$(BIN)/python -m lmaas_gateway.watching.dashboard
 
 lock: python ## Write the lock files anew [ARGS=--upgrade takes the newest versions]
 	@$(BOOTSTRAP) lock $(ARGS)
