@@ -84,6 +84,15 @@ EXPLANATION = {
 }
 ERASED = {"id": "org_1", "contents": 1, "data_keys": 1, "ledger_rows": 0, "feedback": 0}
 VERDICT = {"is_intact": True, "rows": 9, "checkpoints": 1}
+ALERT = {
+    "id": "a1",
+    "name": "ReplicaDown",
+    "state": "firing",
+    "severity": "ticket",
+    "model": "m",
+    "summary": "down",
+    "started_at": 1,
+}
 ME = {"id": "k1", "kind": "key", "role": "admin", "organization": "org_1"}
 
 CALLS: list[tuple[str, tuple[str, ...], dict[str, Any], str, dict[str, Any] | None, dict[str, Any]]] = [
@@ -176,6 +185,16 @@ CALLS: list[tuple[str, tuple[str, ...], dict[str, Any], str, dict[str, Any] | No
     ("audit.verify", (), {}, "GET /audit/verify", None, VERDICT),
     ("contents.retrieve", ("c1",), {}, "GET /contents/c1", None, CONTENT),
     ("calls.explain", ("req:1",), {}, "GET /calls/req%3A1", None, EXPLANATION),
+    ("live.show", (), {"window_s": 5}, "GET /live?window_s=5", None, {"at": 1, "window_s": 5}),
+    ("alerts.list", (), {}, "GET /alerts", None, {"data": [ALERT]}),
+    (
+        "alerts.silence",
+        ("a1",),
+        {"duration_s": 60, "comment": "why"},
+        "POST /alerts/a1/silence",
+        {"duration_s": 60, "comment": "why"},
+        ALERT,
+    ),
 ]
 LISTINGS = [
     ("keys.list", {"project": "proj_1"}, "/keys", KEY),

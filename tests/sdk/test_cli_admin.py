@@ -41,6 +41,7 @@ VERBS = [
     *(("usage", verb) for verb in ("show", "export", "prices")),
     *(("audit", verb) for verb in ("list", "export", "verify")),
     *(("contents", verb) for verb in ("list", "show")),
+    *(("alerts", verb) for verb in ("list", "silence")),
 ]
 
 

@@ -104,7 +104,7 @@ def show(item: WireModel, options: argparse.Namespace) -> int:
 
 
 def _for_people(name: str, value: object) -> str:
-    if name.endswith("_at") and isinstance(value, int):
+    if name.endswith(("_at", "_until")) and isinstance(value, int):
         return when(value)
     if value is None or value in ([], {}):
         return "-"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lmaas._version import __version__
 from lmaas.cli import (
+    _alerts,
     _answer,
     _audit,
     _bench,
@@ -35,6 +36,7 @@ from lmaas.cli import (
     _similarity,
     _size,
     _summarize,
+    _top,
     _translate,
     _usage,
     _vault,
@@ -61,6 +63,7 @@ _COMMANDS = (
     _similarity,
     _evaluate,
     _models,
+    _top,
     _size,
     _choose,
     _platforms,
@@ -74,6 +77,7 @@ _COMMANDS = (
     _audit,
     _contents,
     _explain,
+    _alerts,
     _vault,
     _import_litellm,
 )

@@ -93,12 +93,14 @@ if TYPE_CHECKING:
         KeyScopesParam,
         LimitListParams,
         LimitParams,
+        LiveParams,
         MemberChangeParams,
         MemberListParams,
         MemberParams,
         OrganizationChangeParams,
         ProjectChangeParams,
         ProjectParams,
+        SilenceParams,
         UsageExportParams,
         UsageParams,
     )
@@ -122,6 +124,16 @@ if TYPE_CHECKING:
     )
     from lmaas.types.feedback import Feedback
     from lmaas.types.file import FileDeleted, FileList, FileObject
+    from lmaas.types.live import (
+        Alert,
+        LiveEngine,
+        LiveFlow,
+        LiveModel,
+        LiveReplica,
+        LiveSecond,
+        LiveSpread,
+        LiveView,
+    )
     from lmaas.types.parsed import ParsedChatCompletion, ParsedChoice, ParsedMessage
     from lmaas.types.response import (
         IncompleteDetails,
@@ -170,6 +182,7 @@ __all__ = [
     "AdminList",
     "AdminListParams",
     "AdminOptions",
+    "Alert",
     "ApiKey",
     "AuditEntry",
     "AuditListParams",
@@ -243,6 +256,14 @@ __all__ = [
     "LimitListParams",
     "LimitParams",
     "ListParams",
+    "LiveEngine",
+    "LiveFlow",
+    "LiveModel",
+    "LiveParams",
+    "LiveReplica",
+    "LiveSecond",
+    "LiveSpread",
+    "LiveView",
     "LogprobsContentDeltaEvent",
     "Member",
     "MemberChangeParams",
@@ -289,6 +310,7 @@ __all__ = [
     "ScoreParams",
     "ScoreResponse",
     "ServedCall",
+    "SilenceParams",
     "StoredContent",
     "StreamOptions",
     "StructuredOutputs",
@@ -320,9 +342,9 @@ __getattr__ = _lazy.lazy_names(
             "lmaas.types.admin_params": (
                 "AdminListParams AdminOptions AuditListParams ContentListParams KeyChangeParams "
                 "KeyListParams KeyParams KeyRotationParams KeyScopesParam LimitListParams "
-                "LimitParams MemberChangeParams MemberListParams MemberParams "
-                "OrganizationChangeParams ProjectChangeParams ProjectParams UsageExportParams "
-                "UsageParams"
+                "LimitParams LiveParams MemberChangeParams MemberListParams MemberParams "
+                "OrganizationChangeParams ProjectChangeParams ProjectParams SilenceParams "
+                "UsageExportParams UsageParams"
             ),
             "lmaas.types.batch": "Batch BatchError BatchErrors BatchList BatchRequestCounts",
             "lmaas.types.calls": (
@@ -331,6 +353,9 @@ __getattr__ = _lazy.lazy_names(
             ),
             "lmaas.types.feedback": "Feedback",
             "lmaas.types.file": "FileDeleted FileList FileObject",
+            "lmaas.types.live": (
+                "Alert LiveEngine LiveFlow LiveModel LiveReplica LiveSecond LiveSpread LiveView"
+            ),
             "lmaas.types.parsed": "ParsedChatCompletion ParsedChoice ParsedMessage",
             "lmaas.types.response": (
                 "IncompleteDetails InputTokensDetails OutputTokensDetails Response "

@@ -23,6 +23,18 @@ class AdminOptions(CallOptions, total=False):
     organization: str
 
 
+class LiveParams(CallOptions, total=False):
+    """Parameters of `admin.live`: how far back to look, up to 900 seconds; by default 60."""
+
+    window_s: int
+
+
+class SilenceParams(CallOptions, total=False):
+    """Parameters of `admin.alerts.silence`: why nobody is to be told."""
+
+    comment: str
+
+
 class AdminListParams(AdminOptions, total=False):
     """Parameters of listings: `after` is the `id` of the last item of the page before."""
 

@@ -1,4 +1,4 @@
-"""`client.admin`: organizations, projects, members, keys, limits, books and the audit trail of a gateway."""
+"""`client.admin`: tenants, their keys, limits and books, the audit trail, and what a gateway does now."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Unpack
 
 from lmaas._request import Operation
 from lmaas.resources._caller import AsyncCaller, Caller
+from lmaas.resources.admin.alerts import AdminAlerts, AsyncAdminAlerts
 from lmaas.resources.admin.audit import AdminAudit, AsyncAdminAudit
 from lmaas.resources.admin.calls import AsyncCalls, Calls
 from lmaas.resources.admin.contents import AdminContents, AsyncAdminContents
 from lmaas.resources.admin.keys import AdminKeys, AsyncAdminKeys
 from lmaas.resources.admin.limits import AdminLimits, AsyncAdminLimits
+from lmaas.resources.admin.live import AdminLive, AsyncAdminLive
 from lmaas.resources.admin.members import AdminMembers, AsyncAdminMembers
 from lmaas.resources.admin.organizations import AdminOrganizations, AsyncAdminOrganizations
 from lmaas.resources.admin.projects import AdminProjects, AsyncAdminProjects
@@ -34,6 +36,8 @@ class Admin:
         self.audit = AdminAudit(caller)
         self.contents = AdminContents(caller)
         self.calls = Calls(caller)
+        self.live = AdminLive(caller)
+        self.alerts = AdminAlerts(caller)
 
     def me(self, **options: Unpack[CallOptions]) -> Actor:
         """Return who the key belongs to, and its role: `GET /admin/v1/me`.
@@ -58,6 +62,8 @@ class AsyncAdmin:
         self.audit = AsyncAdminAudit(caller)
         self.contents = AsyncAdminContents(caller)
         self.calls = AsyncCalls(caller)
+        self.live = AsyncAdminLive(caller)
+        self.alerts = AsyncAdminAlerts(caller)
 
     async def me(self, **options: Unpack[CallOptions]) -> Actor:
         """Return who the key belongs to, and its role: `GET /admin/v1/me`.
