@@ -41,9 +41,11 @@ from lmaas_gateway.identity.configured import principals_of
 from lmaas_gateway.limits.build import build_limiter
 from lmaas_gateway.limits.rules import limits_of
 from lmaas_gateway.live import Live
-from lmaas_gateway.loop_watch import LoopWatch, count_tasks
+from lmaas_gateway.loop_watch import LoopWatch
 from lmaas_gateway.metrics import Metrics, names
+from lmaas_gateway.metrics.engines import EngineCounts
 from lmaas_gateway.metrics.fleet import FleetGauges
+from lmaas_gateway.metrics.process import ProcessUse
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.policy.fetching import MediaFetcher
 from lmaas_gateway.policy.stage import Policy
@@ -133,7 +135,9 @@ class Gateway:
         directory = build_directory(settings, launches, self._board)
         self.metrics = Metrics(folder=None if seat is None else TallyFolder(seat.folder, str(seat.slot)))
         FleetGauges(lambda: self.directory.pools).watch(self.metrics)
-        self.metrics.watch(names.LOOP_TASKS, lambda: [((), count_tasks())])
+        self._process_use = ProcessUse(self.metrics)
+        # What an engine counts is counted once, and so by one worker.
+        self._engine_counts = None if seat is not None and seat.slot else EngineCounts(self.metrics)
         self._prices = PriceList()
         self._prices.follow(settings.models)
         if tenancy is not None:
@@ -386,6 +390,8 @@ class Gateway:
                 replica.look()
                 if replica.busy is not None and (seconds := replica.busy.take_seconds()):
                     self.metrics.count(names.REPLICA_BUSY, (pool.name, replica.name), seconds)
+        if self._engine_counts is not None:
+            self._engine_counts.look(self.directory)
 
     async def _do_chores(self) -> None:
         for round_ in itertools.count(1):
@@ -394,6 +400,7 @@ class Gateway:
             if not self._is_preparing:
                 self.directory.close_idle()
             self._look_at_replicas()
+            self._process_use.look()
             for context in self._tls_contexts():
                 await context.look()
             if round_ % _SWEEP_ROUNDS == 0:

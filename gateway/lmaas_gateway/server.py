@@ -26,10 +26,12 @@ from lmaas_gateway import logs
 from lmaas_gateway.api.protocol import GatewayProtocol
 from lmaas_gateway.app import Gateway
 from lmaas_gateway.configuration.live import Configuration
+from lmaas_gateway.configuration.names import names_of
 from lmaas_gateway.configuration.source import Source
 from lmaas_gateway.configuration.triggers import follow
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.greeting import greet_when_ready, tell_first_key, warn_open
+from lmaas_gateway.host import Engine, HostWatch
 from lmaas_gateway.link import Channel, WorkerLink
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
@@ -126,6 +128,7 @@ async def serve_socket(
     seat: Seat | None = None,
     launches: Launches | None = None,
     steering: Configuration | WorkerLink | None = None,
+    host: HostWatch | None = None,
 ) -> None:
     """Serve on bound sockets until SIGTERM or SIGINT; the access log goes to standard output."""
     writer = logs.LineWriter(io.FileIO(sys.stdout.fileno(), "wb", closefd=False))
@@ -141,6 +144,8 @@ async def serve_socket(
     )
     if steering is not None:
         steering.attach(gateway)
+    if host is not None:
+        host.report_to(gateway.metrics)
     config = uvicorn_config(settings, gateway)
     # What exists by now lives as long as the process: the collector need not look at it again. Calls leave
     # no cycles behind, so what is new need not be looked at after each of them either.
@@ -333,6 +338,14 @@ async def _prepare_tenancy(
     return await prepare(settings, report, tell)
 
 
+def _engines(settings: Settings, launcher: Launcher) -> Iterator[Engine]:
+    """List the engines that run, by the names that their replicas have."""
+    for (model, url), name in names_of(settings).items():
+        for status in launcher.status(model):
+            if status.url == url and status.pid is not None:
+                yield Engine(model, name, status.pid)
+
+
 async def _serve(
     settings: Settings, listeners: Listeners, report: Callable[[str], None], source: Source
 ) -> None:
@@ -342,24 +355,30 @@ async def _serve(
     configuration = Configuration(settings, source.load, launcher=launcher)
     resolved = configuration.settings
     check_kinds(resolved.models)
+    host = HostWatch(lambda: _engines(configuration.settings, launcher))
     first_lines: list[str] = []
     preparing = await _prepare_tenancy(resolved, report, first_lines)
     await launcher.start()
     greeting = asyncio.create_task(
         greet_when_ready(resolved, listeners[0].getsockname()[1], report, first=first_lines)
     )
+    watching = asyncio.create_task(host.run())
     try:
         async with follow(configuration, source.path, has_tls=settings.tls.cert_file is not None):
             if settings.workers == 1:
-                await serve_socket(resolved, listeners, launches=launcher.status, steering=configuration)
+                await serve_socket(
+                    resolved, listeners, launches=launcher.status, steering=configuration, host=host
+                )
             else:
                 workers = Workers(
                     resolved, listeners, target=serve_worker, steering=configuration, launches=launcher.status
                 )
                 configuration.attach(workers)
+                host.report_to(workers.metrics)
                 await workers.run(report)
     finally:
         greeting.cancel()
+        watching.cancel()
         if preparing is not None:
             preparing.cancel()
         await launcher.stop()

@@ -34,6 +34,7 @@ _ON_UVLOOP = {
     "test_inference",
     "test_limits",
     "test_limits_valkey",
+    "test_engine_counts",
     "test_link",
     "test_live",
     "test_logs",

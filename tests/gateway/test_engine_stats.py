@@ -29,7 +29,7 @@ vllm:num_requests_running_created{engine="0"} 1.7e+09
 
 
 def test_numbers_are_read_out_of_vllms_text() -> None:
-    assert read_stats(TEXT) == EngineStats(3, 2, 0.25, 10576, 1.76370000012e09)
+    assert read_stats(TEXT) == EngineStats(3, 2, 0.25, kv_cache_tokens=10576, started_at=1.76370000012e09)
 
 
 def test_several_engines_behind_one_address_are_added_up() -> None:
@@ -50,7 +50,7 @@ def test_several_engines_behind_one_address_are_added_up() -> None:
 )
 def test_size_of_the_cache_is_taken_as_it_is_told(info: bytes, tokens: int | None) -> None:
     stats = read_stats(b"vllm:num_requests_running 0\nvllm:cache_config_info" + info + b" 1.0\n")
-    assert stats == EngineStats(0, 0, 0.0, tokens, None)
+    assert stats == EngineStats(0, 0, 0.0, kv_cache_tokens=tokens)
 
 
 @pytest.mark.parametrize(

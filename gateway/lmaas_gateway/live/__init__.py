@@ -8,6 +8,8 @@ from lmaas_gateway.live.live import DEFAULT_WINDOW_S, Live
 from lmaas_gateway.live.view import (
     Flow,
     LiveEngine,
+    LiveGpu,
+    LiveHost,
     LiveModel,
     LiveReplica,
     LiveView,
@@ -20,6 +22,8 @@ __all__ = [
     "Flow",
     "Live",
     "LiveEngine",
+    "LiveGpu",
+    "LiveHost",
     "LiveModel",
     "LiveReplica",
     "LiveView",

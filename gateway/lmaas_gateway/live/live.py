@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lmaas_gateway.live.fleet import describe_models
+from lmaas_gateway.live.fleet import FleetNow, waiting_of
 from lmaas_gateway.live.history import KEPT_S, History
 from lmaas_gateway.live.sums import Sums, read_sums
 from lmaas_gateway.live.view import LiveView, Second
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.pool import Pool
-    from lmaas_gateway.tallies import Tallies
 
 DEFAULT_WINDOW_S = 60
 # The others' counts of a second are there by then: all workers leave them when it ends.
@@ -130,12 +129,18 @@ class Live:
     def _load(self) -> tuple[int, int]:
         """Count the calls at replicas, and those that wait for one, of all workers."""
         in_flight = sum(replica.load()[1] for pool in self._pools().values() for replica in pool.replicas)
-        return in_flight, sum(waiting_of(self._totals).values())
+        return in_flight, sum(waiting_of(self._totals.gauges).values())
 
     def _describe(self, window_s: int, has_seconds: bool) -> LiveView:  # noqa: FBT001  # a part of a key
         history = self._history
         start, covered_s = history.second - window_s, history.covered_s(window_s)
         in_flight, waiting = self._load()
+        fleet = FleetNow(
+            history.since(start),
+            covered_s,
+            gauges=self._totals.gauges,
+            capacities=self._metrics.gauge(names.CAPACITY),
+        )
         return LiveView(
             at=history.second,
             window_s=window_s,
@@ -144,13 +149,7 @@ class Live:
             total=history.total.since(start).flow(covered_s),
             in_flight=in_flight,
             waiting=waiting,
-            models=describe_models(
-                self._pools(),
-                history.since(start),
-                window_s=covered_s,
-                waiting=waiting_of(self._totals),
-                capacities=self._metrics.gauge(names.CAPACITY),
-            ),
+            models=fleet.models(self._pools().values()),
             last=self._seconds(history.second - 1)[-1],
             seconds=self._seconds(start) if has_seconds else (),
         )
@@ -163,14 +162,6 @@ class Live:
             _second(at, counted.get(at, Sums()), history.loads.get(at, (0, 0)))
             for at in range(first, history.second + 1)
         )
-
-
-def waiting_of(totals: Tallies) -> dict[str, int]:
-    """Count the calls that wait in the gateway's queues, by model."""
-    waiting: dict[str, int] = {}
-    for (model, *_), count in totals.gauges.get(names.QUEUE_DEPTH.name, {}).items():
-        waiting[model] = waiting.get(model, 0) + int(count)
-    return waiting
 
 
 def _second(at: int, sums: Sums, load: tuple[int, int]) -> Second:

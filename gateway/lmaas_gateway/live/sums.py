@@ -26,6 +26,7 @@ _COUNTERS = (
     names.CACHED_TOKENS,
     names.COMPLETION_TOKENS,
     names.REJECTIONS,
+    names.REPLICA_CPU,
 )
 HISTOGRAMS = (names.FIRST_TOKEN, names.INTER_TOKEN, names.DURATION, names.QUEUE_WAIT)
 
@@ -61,8 +62,12 @@ class Sums:
         return Sums(array("d", map(add, self.row, other.row)))
 
     def count(self, spec: Spec) -> int:
-        """Give a counter."""
+        """Give a counter of whole things."""
         return int(self.row[_COLUMNS[spec]])
+
+    def seconds(self, spec: Spec) -> float:
+        """Give a counter of time."""
+        return self.row[_COLUMNS[spec]]
 
     def code(self, name: str) -> int:
         """Give the calls with a class of status."""

@@ -68,6 +68,36 @@ class LiveEngine(msgspec.Struct, frozen=True):
     kv_cache_usage: float
 
 
+class LiveGpu(msgspec.Struct, frozen=True):
+    """A GPU that a replica is on; what the card does not tell is None.
+
+    Attributes:
+        index: Its number on its machine.
+        utilization: Share of time in which it computed, for whomever, from 0 to 1.
+        power_w: What it draws, in watts.
+        memory_bytes: What the replica holds of its memory.
+    """
+
+    index: str
+    utilization: float | None = None
+    power_w: float | None = None
+    memory_bytes: float | None = None
+
+
+class LiveHost(msgspec.Struct, frozen=True):
+    """What a replica that was launched here takes of this machine.
+
+    Attributes:
+        cpu_cores: CPU time a second in the window.
+        memory_bytes: Resident memory of its processes.
+        gpus: Those that it is on.
+    """
+
+    cpu_cores: float
+    memory_bytes: float
+    gpus: tuple[LiveGpu, ...] = ()
+
+
 class LiveReplica(msgspec.Struct, frozen=True):
     """A replica now, and what ended at it in the window.
 
@@ -77,6 +107,7 @@ class LiveReplica(msgspec.Struct, frozen=True):
         problem: Why it is down, for people; empty if it is not.
         in_flight: Calls that it works on for this gateway, all workers together.
         engine: None where it does not tell.
+        host: None where it was not launched here.
     """
 
     name: str
@@ -86,6 +117,7 @@ class LiveReplica(msgspec.Struct, frozen=True):
     outstanding_tokens: int
     flow: Flow
     engine: LiveEngine | None = None
+    host: LiveHost | None = None
 
 
 class LiveModel(msgspec.Struct, frozen=True):

@@ -27,7 +27,9 @@ def render(metrics: Metrics) -> bytes:
     """Write all metrics, those of the other workers added, and what the system knows of this process."""
     registry = CollectorRegistry()
     registry.register(_Collector(metrics))
-    ProcessCollector(registry=registry)
+    if not metrics.is_shared:
+        # Of several workers it would tell of whichever answers, and its counts would seem to fall.
+        ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 

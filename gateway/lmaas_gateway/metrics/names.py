@@ -182,6 +182,70 @@ KV_CACHE_USAGE = Spec(
     ("model", "replica"),
     "How much of the replica's KV cache is in use, from 0 to 1, as it said last.",
 )
+PREFIX_QUERIES = Spec(
+    "counter",
+    "lmaas_replica_prefix_cache_queries",
+    ("model", "replica"),
+    "Prompt tokens that the replica looked up in its prefix cache, whoever sent them.",
+)
+PREFIX_HITS = Spec(
+    "counter",
+    "lmaas_replica_prefix_cache_hits",
+    ("model", "replica"),
+    "Those of them that it found.",
+)
+PREEMPTIONS = Spec(
+    "counter",
+    "lmaas_replica_preemptions",
+    ("model", "replica"),
+    "Requests that the replica put aside, to compute them anew, because its KV cache was full.",
+)
+REPLICA_CPU = Spec(
+    "counter",
+    "lmaas_replica_cpu_seconds",
+    ("model", "replica"),
+    "CPU time of the processes of a replica that was launched here.",
+)
+REPLICA_MEMORY = Spec(
+    "gauge",
+    "lmaas_replica_memory_bytes",
+    ("model", "replica"),
+    "Resident memory of the processes of a replica that was launched here; what they share counts for each.",
+    is_sum=True,
+)
+REPLICA_GPU_USE = Spec(
+    "gauge",
+    "lmaas_replica_gpu_utilization_ratio",
+    ("model", "replica", "gpu"),
+    "Share of time in which a GPU that the replica is on computed, for whomever, from 0 to 1, as NVIDIA's "
+    "tool says.",
+    is_sum=True,
+)
+REPLICA_GPU_POWER = Spec(
+    "gauge",
+    "lmaas_replica_gpu_power_watts",
+    ("model", "replica", "gpu"),
+    "What a GPU that the replica is on draws.",
+    is_sum=True,
+)
+REPLICA_GPU_MEMORY = Spec(
+    "gauge",
+    "lmaas_replica_gpu_memory_bytes",
+    ("model", "replica", "gpu"),
+    "Memory of a GPU that the replica's processes hold; in a container that hides them, all that is in use.",
+    is_sum=True,
+)
+WORKERS = Spec("gauge", "lmaas_workers", (), "Gateway processes that serve.", is_sum=True)
+GATEWAY_CPU = Spec(
+    "counter", "lmaas_gateway_cpu_seconds", (), "CPU time of all gateway processes that serve."
+)
+GATEWAY_MEMORY = Spec(
+    "gauge",
+    "lmaas_gateway_memory_bytes",
+    (),
+    "Resident memory of all gateway processes that serve.",
+    is_sum=True,
+)
 LOOP_LAG = Spec(
     "histogram",
     "lmaas_event_loop_lag_seconds",
@@ -189,7 +253,9 @@ LOOP_LAG = Spec(
     "How late a timer of the event loop came, four times a second: what blocks the loop delays every call.",
     _LAG_BUCKETS_S,
 )
-LOOP_TASKS = Spec("gauge", "lmaas_event_loop_tasks", (), "Tasks of this process's event loop.")
+LOOP_TASKS = Spec(
+    "gauge", "lmaas_event_loop_tasks", (), "Tasks of the event loops of all gateway processes.", is_sum=True
+)
 
 REPLICA_BUSY = Spec(
     "counter",
@@ -371,6 +437,17 @@ ALL = (
     RUNNING,
     WAITING,
     KV_CACHE_USAGE,
+    PREFIX_QUERIES,
+    PREFIX_HITS,
+    PREEMPTIONS,
+    REPLICA_CPU,
+    REPLICA_MEMORY,
+    REPLICA_GPU_USE,
+    REPLICA_GPU_POWER,
+    REPLICA_GPU_MEMORY,
+    WORKERS,
+    GATEWAY_CPU,
+    GATEWAY_MEMORY,
     LOOP_LAG,
     LOOP_TASKS,
     STORE_DURATION,

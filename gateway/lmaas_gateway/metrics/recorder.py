@@ -56,6 +56,11 @@ class Metrics:
         self._series: dict[tuple[str, str, str, int], _Series] = {}
         self._gauges: dict[Spec, GaugeReader] = {}
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several workers share their counts."""
+        return self._folder is not None
+
     def count_call(self, meter: Meter, duration_s: float, first_byte_s: float) -> None:
         """Count a call that ended.
 

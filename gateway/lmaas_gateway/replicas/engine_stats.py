@@ -14,6 +14,9 @@ class EngineStats:
         running: Requests that it works on, from whoever they come.
         waiting: Requests that wait for room in its batch.
         kv_cache_usage: How much of its KV cache is in use, from 0 to 1.
+        prefix_queries: Prompt tokens looked up in its prefix cache since it began.
+        prefix_hits: Those of them that were found.
+        preemptions: Requests put aside since it began because the KV cache was full.
         kv_cache_tokens: What fits into it; None where it does not tell.
         started_at: When its process began, in Unix seconds; None where it does not tell.
     """
@@ -21,6 +24,9 @@ class EngineStats:
     running: int
     waiting: int
     kv_cache_usage: float
+    prefix_queries: float = 0.0
+    prefix_hits: float = 0.0
+    preemptions: float = 0.0
     kv_cache_tokens: int | None = None
     started_at: float | None = None
 
@@ -37,6 +43,9 @@ def read_stats(text: bytes) -> EngineStats | None:
         running=int(sum(running)),
         waiting=int(sum(_values(text, b"vllm:num_requests_waiting"))),
         kv_cache_usage=max(_values(text, b"vllm:kv_cache_usage_perc"), default=0.0),
+        prefix_queries=sum(_values(text, b"vllm:prefix_cache_queries_total")),
+        prefix_hits=sum(_values(text, b"vllm:prefix_cache_hits_total")),
+        preemptions=sum(_values(text, b"vllm:num_preemptions_total")),
         kv_cache_tokens=sum(map(_cache_tokens, _lines(text, b"vllm:cache_config_info"))) or None,
         started_at=next(iter(_values(text, b"process_start_time_seconds")), None),
     )

@@ -64,6 +64,7 @@ class FakeReplica:
         probe_script: What happens to GETs (`/health` and the like).
         waiting: What `vllm:num_requests_waiting` says.
         kv_cache_usage_perc: What the metric of that name says, from 0 to 1.
+        counts: What further counters say, by their names without `vllm:` and `_total`.
         record: Everything it saw, and `record.until(…)` to wait for it.
     """
 
@@ -83,6 +84,7 @@ class FakeReplica:
         self.probe_script = Script()
         self.waiting = 0
         self.kv_cache_usage_perc = 0.0
+        self.counts: dict[str, int] = {}
         self.record = Record(clock, journal)
         self._listen = listen or Listen()
         self._api_key = api_key
@@ -200,6 +202,7 @@ class FakeReplica:
             "num_requests_running": float(self.running),
             "num_requests_waiting": float(self.waiting),
             "kv_cache_usage_perc": float(self.kv_cache_usage_perc),
+            **{f"{name}_total": float(count) for name, count in self.counts.items()},
         }
         return "".join(
             f"# TYPE vllm:{name} gauge\nvllm:{name}{labels} {value}\n" for name, value in gauges.items()
