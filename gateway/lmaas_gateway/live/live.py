@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.pool import Pool
+    from lmaas_gateway.tallies import Tallies
 
 DEFAULT_WINDOW_S = 60
 # The others' counts of a second are there by then: all workers leave them when it ends.
