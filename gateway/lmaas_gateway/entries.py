@@ -57,16 +57,8 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
 
 
 encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
-
-
-def decode(data: bytes) -> Entry:
-    """Read an entry.
-
-    Raises:
-        msgspec.DecodeError: it is none.
-    """
-    return _decode(data)
+decode = msgspec.msgpack.Decoder(Entry).decode
+"""Reads an entry; raises `msgspec.DecodeError` if it is none."""
 
 
 def make_boot_id() -> str:

@@ -76,10 +76,7 @@ class Books:
                 "The gateway cannot record what calls cost at the moment, so it takes none; retry later.",
                 retry_after_s=_RETRY_AFTER_S,
             )
-        entry = meter.entry = self._begin(principal, meter)
-        entry.prompt_tokens = len(call.prompt) // _BYTES_PER_TOKEN
-        entry.outcome, entry.code = LOST, LOST
-        entry.price = self._prices.find(meter.model)[1]
+        entry = meter.entry = self._begin(principal, meter, len(call.prompt) // _BYTES_PER_TOKEN)
         open_call = meter.open_call = self._open_calls.take(encode(entry))
         if open_call is not None:
             self._running[open_call] = meter
@@ -101,16 +98,17 @@ class Books:
             if meter.caller is None:
                 return
             entry = meter.entry = self._begin(meter.caller, meter)
-        self._finish(entry, meter)
+        entry = meter.entry = self._end(entry, meter)
         payload = encode(entry)
-        if meter.open_call is not None:
-            self._running.pop(meter.open_call, None)
+        open_call = meter.open_call
+        if open_call is not None:
+            self._running.pop(open_call, None)
         if self._held:
             self.drain()
         if self._held or not self._journal.append(payload):
-            self._hold(payload, meter.open_call)
-        elif meter.open_call is not None:
-            meter.open_call.free()
+            self._hold(payload, open_call)
+        elif open_call is not None:
+            open_call.free()
 
     def note_busy(self) -> None:
         """Take note of what the calls in flight have had of their replicas' time so far."""
@@ -127,7 +125,8 @@ class Books:
             if open_call is not None:
                 open_call.free()
 
-    def _begin(self, principal: Principal, meter: Meter) -> Entry:
+    def _begin(self, principal: Principal, meter: Meter, prompt_tokens: int = 0) -> Entry:
+        """Make the entry of a call that begins, as it is to stand if nobody can write down its end."""
         return Entry(
             next(self._sequences),
             meter.request_id,
@@ -140,22 +139,45 @@ class Books:
             meter.replica,
             meter.route,
             meter.is_stream,
+            prompt_tokens,
+            outcome=LOST,
+            code=LOST,
+            price=self._prices.find(meter.model)[1],
         )
 
-    def _finish(self, entry: Entry, meter: Meter) -> None:
+    def _end(self, entry: Entry, meter: Meter) -> Entry:
+        """Make the entry of a call that has ended out of the one that it began with."""
         usage = meter.usage or _NO_USAGE
-        entry.model, entry.replica = meter.model, meter.replica
-        entry.prompt_tokens, entry.cached_tokens = usage.prompt_tokens, usage.cached_tokens
-        entry.completion_tokens, entry.reasoning_tokens = usage.completion_tokens, usage.reasoning_tokens
-        entry.is_estimated = usage.is_estimated
-        entry.first_byte_us = int(meter.first_byte_s() * 1e6)
-        entry.duration_us = int(meter.duration_s() * 1e6)
-        entry.queued_us = int(meter.queued_s * 1e6)
-        entry.busy_ns = meter.busy_ns
-        entry.outcome, entry.status, entry.code = meter.outcome, meter.status, meter.code
-        entry.source = meter.cache if meter.cache in _OF_STORES else ""
-        price, entry.price = self._prices.find(meter.model)
-        entry.cost_nanos = price.cost_nanos(usage, meter.busy_ns) if entry.price else 0
+        price = self._prices.find(meter.model)[1]
+        # By their places, since that is quicker than to set or to name each.
+        return Entry(
+            entry.sequence,
+            entry.request_id,
+            entry.at_us,
+            entry.organization,
+            entry.project,
+            entry.key,
+            entry.member,
+            meter.model,
+            meter.replica,
+            entry.route,
+            entry.is_stream,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            usage.reasoning_tokens,
+            usage.is_estimated,
+            int(meter.first_byte_s() * 1e6),
+            int(meter.duration_s() * 1e6),
+            int(meter.queued_s * 1e6),
+            meter.busy_ns,
+            meter.outcome,
+            meter.status,
+            meter.code,
+            meter.cache if meter.cache in _OF_STORES else "",
+            price,
+            self._prices.cost_nanos(meter) if price else 0,
+        )
 
     def _hold(self, payload: bytes, open_call: OpenCall | None) -> None:
         """Keep a record in memory; its slot stays taken, so that less is lost if the process dies now."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import astuple
+
 from lmaas_gateway.storage import feedback, ledger
 from lmaas_gateway.storage.records import LedgerEntry
 
@@ -50,31 +52,7 @@ class StoredLedger:
 
 def _row_of(call: Named) -> LedgerEntry:
     name, entry = call
-    return LedgerEntry(
-        id=name,
-        request_id=entry.request_id,
-        at=entry.at_us,
-        organization_id=entry.organization,
-        project_id=entry.project,
-        key_id=entry.key,
-        member_id=entry.member,
-        model=entry.model,
-        replica=entry.replica,
-        route=entry.route,
-        is_stream=entry.is_stream,
-        prompt_tokens=entry.prompt_tokens,
-        cached_tokens=entry.cached_tokens,
-        completion_tokens=entry.completion_tokens,
-        reasoning_tokens=entry.reasoning_tokens,
-        is_estimated=entry.is_estimated,
-        first_byte_us=entry.first_byte_us,
-        duration_us=entry.duration_us,
-        queued_us=entry.queued_us,
-        busy_ns=entry.busy_ns,
-        outcome=entry.outcome,
-        status=entry.status,
-        code=entry.code,
-        source=entry.source,
-        cost_nanos=entry.cost_nanos,
-        price=entry.price or "{}",
-    )
+    # The fields of an entry stand in the order of the columns, but for the last two.
+    _, *fields, price, cost_nanos = astuple(entry)
+    row = (name, *fields, cost_nanos, price or "{}")
+    return LedgerEntry(*row)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import struct
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -33,6 +34,10 @@ _CELLS = _SLOT_BYTES // _CELL_BYTES
 _LENGTH, _CRC, _RELAYED, _IS_TOLD, _PROMPT, _CACHED, _COMPLETION, _REASONING, _BUSY = range(9)
 _ENTRY = 9 * _CELL_BYTES
 _MAX_ENTRY_BYTES = _SLOT_BYTES - _ENTRY
+# Several cells in a row: of what says that there is an entry, and of a usage.
+_HEAD = struct.Struct("2q")
+_USAGE = struct.Struct("4q")
+_NOTHING_GIVEN = bytes(_ENTRY - _HEAD.size)
 NAME = "open.calls"
 
 
@@ -52,12 +57,16 @@ class OpenCall:
 
     def note_usage(self, usage: Usage) -> None:
         """Take note of the tokens that the replica counted, before the reply's last bytes go out."""
-        cells, at = self._table.cells, self._at
-        cells[at + _PROMPT] = usage.prompt_tokens
-        cells[at + _CACHED] = usage.cached_tokens
-        cells[at + _COMPLETION] = usage.completion_tokens
-        cells[at + _REASONING] = usage.reasoning_tokens
-        cells[at + _IS_TOLD] = 1
+        table, at = self._table, self._at
+        _USAGE.pack_into(
+            table.memory,
+            (at + _PROMPT) * _CELL_BYTES,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            usage.reasoning_tokens,
+        )
+        table.cells[at + _IS_TOLD] = 1
 
     def note_busy(self, busy_ns: int) -> None:
         """Take note of its share of its replica's time so far."""
@@ -81,7 +90,8 @@ class OpenCalls:
         slots: How many calls may be in flight.
 
     Attributes:
-        cells: All of it, as numbers.
+        memory: All of it.
+        cells: The same, as numbers.
         free: Where free slots begin, in cells.
 
     Raises:
@@ -92,10 +102,10 @@ class OpenCalls:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fill(file, slots * _SLOT_BYTES)
-            self._map = mmap.mmap(file, slots * _SLOT_BYTES)
+            self.memory = mmap.mmap(file, slots * _SLOT_BYTES)
         finally:
             os.close(file)
-        self.cells = memoryview(self._map).cast("q")
+        self.cells = memoryview(self.memory).cast("q")
         self.free = list(range((slots - 1) * _CELLS, -1, -_CELLS))
 
     def take(self, entry: bytes) -> OpenCall | None:
@@ -103,9 +113,10 @@ class OpenCalls:
         if not self.free or len(entry) > _MAX_ENTRY_BYTES:
             return None
         at = self.free.pop()
-        cells = self.cells
-        cells[at + _RELAYED] = cells[at + _IS_TOLD] = cells[at + _BUSY] = 0
-        self.put(at, entry)
+        slot, memory = at * _CELL_BYTES, self.memory
+        memory[slot + _HEAD.size : slot + _ENTRY + len(entry)] = _NOTHING_GIVEN + entry
+        # Last: until its length is there, the slot is free.
+        _HEAD.pack_into(memory, slot, len(entry), crc32(entry))
         return OpenCall(self, at)
 
     def put(self, at: int, entry: bytes) -> None:
@@ -114,7 +125,7 @@ class OpenCalls:
             return
         self.cells[at + _LENGTH] = 0
         begin = at * _CELL_BYTES + _ENTRY
-        self._map[begin : begin + len(entry)] = entry
+        self.memory[begin : begin + len(entry)] = entry
         self.cells[at + _CRC] = crc32(entry)
         self.cells[at + _LENGTH] = len(entry)
 
@@ -123,7 +134,7 @@ class OpenCalls:
         self.cells.release()
         # What is still open keeps the map; the file stays as it is.
         with contextlib.suppress(BufferError):
-            self._map.close()
+            self.memory.close()
 
 
 def read_open_calls(path: Path) -> Iterator[tuple[Entry, Usage]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MAGIC = b"lmaasJ01"
 _SHIPPED = struct.Struct("<Q")
 _RECORD = struct.Struct("<II")
+_HEAD_BYTES = _RECORD.size
 _START = len(_MAGIC) + _SHIPPED.size
 _ZEROS = bytes(256 * 1024)
 SUFFIX = ".journal"
@@ -94,7 +95,7 @@ class Segment:
     def write(self, payload: bytes) -> bool:
         """Copy a record in; tell whether there was room."""
         at = self.written
-        begin = at + _RECORD.size
+        begin = at + _HEAD_BYTES
         end = begin + len(payload)
         if end > self.size:
             return False
@@ -104,11 +105,16 @@ class Segment:
         self.written = end
         return True
 
-    def read(self, at: int) -> tuple[bytes, int]:
-        """Give the record at a place before `written`, and the place of the next one."""
-        length, _ = _RECORD.unpack_from(self._map, at)
-        begin = at + _RECORD.size
-        return self._map[begin : begin + length], begin + length
+    def read(self, at: int, most: int) -> tuple[list[bytes], int]:
+        """Give the records from a place on, at most so many, and the place of the next one."""
+        payloads: list[bytes] = []
+        data, written = self._map, self.written
+        while at < written and len(payloads) < most:
+            length, _ = _RECORD.unpack_from(data, at)
+            begin = at + _HEAD_BYTES
+            at = begin + length
+            payloads.append(data[begin:at])
+        return payloads, at
 
     def note_shipped(self, to: int) -> None:
         """Take note that the ledger has what stands before `to`."""
@@ -185,11 +191,7 @@ class Unshipped:
         if not self.segments:
             return None
         segment = self.segments[0]
-        payloads: list[bytes] = []
-        at = segment.shipped
-        while at < segment.written and len(payloads) < most:
-            payload, at = segment.read(at)
-            payloads.append(payload)
+        payloads, at = segment.read(segment.shipped, most)
         return Batch(payloads, segment, at) if payloads else None
 
     def note_shipped(self, batch: Batch) -> None:

@@ -21,7 +21,7 @@ from lmaas_gateway.metrics import names
 from lmaas_gateway.prices import Price
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lmaas_gateway.books.folder import LeftFolder
@@ -159,15 +159,19 @@ class Shipper:
 
 
 def _read(boot: str, payloads: Sequence[bytes]) -> list[Named]:
-    calls = []
+    try:
+        entries = list(map(decode, payloads))
+    except msgspec.DecodeError:
+        entries = list(_decode_good(payloads))
+    return [(ledger_id(boot, entry.sequence), entry) for entry in entries]
+
+
+def _decode_good(payloads: Sequence[bytes]) -> Iterator[Entry]:
     for payload in payloads:
         try:
-            entry = decode(payload)
+            yield decode(payload)
         except msgspec.DecodeError:
             _LOG.error("a record of the books cannot be read, and is left out")
-            continue
-        calls.append((ledger_id(boot, entry.sequence), entry))
-    return calls
 
 
 def _bill(entry: Entry, usage: Usage) -> Entry:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
-from msgspec.structs import asdict, astuple
+from msgspec.structs import astuple
 from sqlalchemy import BigInteger, and_, cast, func, literal, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
+    from lmaas_gateway.storage.engines import Dialect
     from lmaas_gateway.storage.loan import Connection
     from lmaas_gateway.storage.records import Page
 
     Insert = sqlite.Insert | postgresql.Insert
+
+_Group: TypeAlias = tuple[str, int, str, str, str]
+_Calls: TypeAlias = "Mapping[str, LedgerEntry]"
 
 Grouping: TypeAlias = Literal["organization_id", "project_id", "key_id", "model", "day"]
 
@@ -45,33 +50,16 @@ class Part(msgspec.Struct, frozen=True):
 _ALL = Part()
 
 
-class _Sums(msgspec.Struct):
-    """What calls of one day came to. Written out field by field, since every call passes here."""
-
-    calls: int = 0
-    failed_calls: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    duration_us: int = 0
-    busy_ns: int = 0
-    cost_nanos: int = 0
-
-    def add(self, entry: LedgerEntry) -> None:
-        """Add one call."""
-        self.calls += 1
-        self.failed_calls += entry.outcome not in _WELL
-        self.prompt_tokens += entry.prompt_tokens
-        self.cached_tokens += entry.cached_tokens
-        self.completion_tokens += entry.completion_tokens
-        self.reasoning_tokens += entry.reasoning_tokens
-        self.duration_us += entry.duration_us
-        self.busy_ns += entry.busy_ns
-        self.cost_nanos += entry.cost_nanos
-
-
-_SUMS = _Sums.__struct_fields__
+_ADDED = (
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "duration_us",
+    "busy_ns",
+    "cost_nanos",
+)
+_SUMS = ("calls", "failed_calls", *_ADDED)
 _KEY = tuple(column.name for column in usage_days.primary_key.columns)
 # A client that leaves is no failure of the service.
 _WELL = frozenset({"ok", "client_gone", "limited"})
@@ -94,8 +82,8 @@ async def record(connection: Connection, entries: Sequence[LedgerEntry]) -> tupl
         return ()
     insert = _insert_sqlite if connection.dialect == "sqlite" else _insert_postgresql
     new = await insert(connection, by_id)
-    await _add_to_days(connection, (by_id[entry_id] for entry_id in new))
-    return new
+    await _add_to_days(connection, new.values())
+    return tuple(new)
 
 
 async def usage(  # noqa: PLR0913  # each narrows what is summed
@@ -238,17 +226,31 @@ async def _sum(
 
 
 async def _add_to_days(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
-    sums: defaultdict[tuple[str, int, str, str, str], _Sums] = defaultdict(_Sums)
+    groups: defaultdict[_Group, list[LedgerEntry]] = defaultdict(list)
     for entry in entries:
         key = (entry.organization_id, entry.at // DAY_US, entry.project_id, entry.key_id, entry.model)
-        sums[key].add(entry)
-    if not sums:
-        return
-    # Sorted for the same reason as the calls: these rows are everybody's.
-    values = [{**dict(zip(_KEY, key, strict=True)), **asdict(sums[key])} for key in sorted(sums)]
-    insert = _insert_into_days(connection)
+        groups[key].append(entry)
+    if groups:
+        # Sorted for the same reason as the calls: these rows are everybody's.
+        values = [
+            dict(zip(_KEY, key, strict=True)) | _sum_up(entries) for key, entries in sorted(groups.items())
+        ]
+        await connection.execute(_add_days(connection.dialect), values)
+
+
+def _sum_up(entries: Sequence[LedgerEntry]) -> dict[str, int]:
+    """Tell what calls of one day came to; column by column, which is quicker than call by call."""
+    outcomes = Counter(map(attrgetter("outcome"), entries))
+    sums = {name: sum(map(attrgetter(name), entries)) for name in _ADDED}
+    failed = len(entries) - sum(outcomes[outcome] for outcome in _WELL)
+    return {"calls": len(entries), "failed_calls": failed, **sums}
+
+
+@cache
+def _add_days(dialect: Dialect) -> Insert:
+    insert = sqlite.insert(usage_days) if dialect == "sqlite" else postgresql.insert(usage_days)
     added = {name: usage_days.c[name] + insert.excluded[name] for name in _SUMS}
-    await connection.execute(insert.on_conflict_do_update(index_elements=_KEY, set_=added), values)
+    return insert.on_conflict_do_update(index_elements=_KEY, set_=added)
 
 
 # A busy gateway books thousands of calls a second, on the loop that serves them: rows go to the driver as
@@ -263,21 +265,20 @@ _POSTGRESQL = text(
 )
 
 
-async def _insert_sqlite(connection: Connection, by_id: Mapping[str, LedgerEntry]) -> tuple[str, ...]:
+async def _insert_sqlite(connection: Connection, by_id: _Calls) -> _Calls:
     # Nobody else writes until this transaction ends, so what is not known now is new.
     ids = msgspec.json.encode(list(by_id)).decode()
     known = set((await connection.execute(_SQLITE_KNOWN, {"ids": ids})).scalars())
-    new = tuple(entry_id for entry_id in by_id if entry_id not in known)
+    new = {entry_id: by_id[entry_id] for entry_id in by_id if entry_id not in known} if known else by_id
     if new:
-        values = [astuple(by_id[entry_id]) for entry_id in new]
+        values = list(map(astuple, new.values()))
         await connection.run_sync(lambda inner: inner.exec_driver_sql(_SQLITE, values))
     return new
 
 
-async def _insert_postgresql(connection: Connection, by_id: Mapping[str, LedgerEntry]) -> tuple[str, ...]:
+async def _insert_postgresql(connection: Connection, by_id: _Calls) -> _Calls:
     calls = msgspec.json.encode(list(by_id.values())).decode()
-    return tuple((await connection.execute(_POSTGRESQL, {"calls": calls})).scalars())
-
-
-def _insert_into_days(connection: Connection) -> Insert:
-    return sqlite.insert(usage_days) if connection.dialect == "sqlite" else postgresql.insert(usage_days)
+    return {
+        entry_id: by_id[entry_id]
+        for entry_id in (await connection.execute(_POSTGRESQL, {"calls": calls})).scalars()
+    }

@@ -104,7 +104,7 @@ class Limit(Record, frozen=True, kw_only=True):
     amount: int
 
 
-class LedgerEntry(Record, frozen=True, kw_only=True):
+class LedgerEntry(Record, frozen=True):
     """One call in the books.
 
     Attributes:
@@ -122,7 +122,7 @@ class LedgerEntry(Record, frozen=True, kw_only=True):
     project_id: str
     key_id: str
     member_id: str = ""
-    model: str
+    model: str = ""
     replica: str = ""
     route: str = ""
     is_stream: bool = False
