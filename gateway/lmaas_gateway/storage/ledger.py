@@ -159,7 +159,7 @@ async def find_request(
     if organization_id is None:
         # The index begins with the organization.
         known = select(organizations.c.id).union_all(select(literal("")))
-        owned = ledger.c.organization_id.in_(known)
+        owned: ColumnElement[bool] = ledger.c.organization_id.in_(known)
     else:
         owned = ledger.c.organization_id == organization_id
     where = and_(owned, ledger.c.request_id == request_id)
