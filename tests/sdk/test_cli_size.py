@@ -112,6 +112,27 @@ def test_model_that_pools_has_no_cache_lines(capsys: pytest.CaptureFixture[str])
     assert "tokens of cache" not in out
 
 
+def test_model_that_pools_with_causal_attention_has_a_cache(capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, "Qwen/Qwen3-Embedding-0.6B", "--gpu", "L4")
+    assert "--runner pooling" in found["command"]
+    assert found["kv_bytes_per_token"] == 2 * 28 * 8 * 128 * 2
+    assert found["kv_cache_tokens"]["value"] > 100_000
+
+
+def test_model_that_pools_is_charged_for_prompts_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    what = ("BAAI/bge-m3", "--gpu", "L4", "--rate", "10", "--goodput", "20", "--hosted", "0.02/9")
+    found = report(capsys, *what, "--prompt-tokens", "500")
+    _, expected, _ = found["costs"]
+    assert expected["hosted_usd_per_day"] == pytest.approx(10 * 86_400 * 500 * 0.02 / 1e6)
+    per_day = 10 * 86_400 * 500 / 1e6
+    assert expected["usd_per_million_prompt_tokens"] == pytest.approx(expected["usd_per_day"] / per_day)
+    assert "usd_per_million_output_tokens" not in expected
+    assert [figure["metric"] for figure in found["speed"]] == ["e2e_p50_s", "goodput_per_s"]
+    out = run(capsys, *what)[1]
+    assert "a million prompt tokens" in out
+    assert "output tokens" not in out
+
+
 def test_without_a_model_those_that_fit_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--gpu", "L4")
     assert code == 0

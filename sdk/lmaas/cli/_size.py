@@ -64,7 +64,9 @@ def _add_engine(group: argparse._ArgumentGroup) -> None:
 
 def _add_workload(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--prompt-tokens", type=int, default=1000, metavar="N", help="default: 1000")
-    group.add_argument("--output-tokens", type=int, default=250, metavar="N", help="default: 250")
+    group.add_argument(
+        "--output-tokens", type=int, default=250, metavar="N", help="default: 250; models that pool have none"
+    )
     group.add_argument("--rate", type=float, metavar="PER_S", help="requests a second in the busiest hour")
     group.add_argument("--day", default="flat", help="how a day goes: flat, office or consumer")
     group.add_argument("--rates", type=_numbers, metavar="LIST", help="24 rates, from midnight on, instead")
@@ -104,9 +106,11 @@ def _run(options: argparse.Namespace) -> int:
 def _size(options: argparse.Namespace) -> int:
     from lmaas.sizing import fit, serve_command, size_report  # noqa: PLC0415 - not for other commands
 
-    length = options.prompt_tokens + options.output_tokens
     model = _model(options)
-    tokens = min(length, model.shape.max_model_len) if model.shape.kind == "pooling" else length
+    if model.shape.kind == "pooling":
+        options.output_tokens = 0  # it answers with vectors or scores
+        options.prompt_tokens = min(options.prompt_tokens, model.shape.max_model_len)
+    tokens = options.prompt_tokens + options.output_tokens
     one = fit(model, _hardware(options), _settings(options), sequence_tokens=tokens)
     if options.flags:
         return _print_command(one, serve_command(one))
@@ -166,8 +170,7 @@ def _speed(one: Fit, options: argparse.Namespace) -> Speed | None:
 
     if not one.fits:
         return None
-    answer = options.output_tokens if one.model.shape.kind == "generate" else 0
-    return estimate_speed(one, prompt_tokens=options.prompt_tokens, output_tokens=answer)
+    return estimate_speed(one, prompt_tokens=options.prompt_tokens, output_tokens=options.output_tokens)
 
 
 def _accounts(one: Fit, speed: Speed | None, options: argparse.Namespace) -> tuple[Cost, ...]:

@@ -108,11 +108,12 @@ def _costs(accounts: Sequence[Mapping[str, Any]]) -> Table:
         ("all", "usd_per_day", ".2f"),
         ("a request", "usd_per_request", ".6f"),
         ("a million output tokens", "usd_per_million_output_tokens", ".3f"),
+        ("a million prompt tokens", "usd_per_million_prompt_tokens", ".3f"),
         ("hosted instead", "hosted_usd_per_day", ".2f"),
         ("break-even, requests/s", "break_even_requests_per_s", ".3f"),
     )
     for what, field, form in rows:
-        if accounts[0][field] is not None:
+        if accounts[0].get(field) is not None:
             table.add_row(
                 what, *(format(account[field], form) + _beyond(account, field) for account in accounts)
             )

@@ -69,6 +69,7 @@ def read_config(config: Mapping[str, Any], *, kind: Kind | None = None) -> Model
         has_pooler=is_encoder,
         dtype=_dtype(text, config),
         kind=kind or _kind(config, is_encoder=is_encoder),
+        is_causal=not is_encoder and fields.flag("is_causal", default=True),
         quantization=read_quantization(config) or read_quantization(text),
         traits=_TRAITS.get(model_type, Traits(qkv_bias=fields.flag("attention_bias"))),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, isfinite
+from typing import Literal
 
 from lmaas.evidence import Evidence, Grade
 from lmaas.sizing._errors import SizingError
@@ -19,7 +20,7 @@ class Request:
 
     Attributes:
         prompt_tokens: Of its prompt.
-        output_tokens: Of its answer.
+        output_tokens: Of its answer; 0 where that is a vector or a score.
         cached_share: Of the prompt's tokens, those that a prefix cache has, 0 to 1; as measured.
     """
 
@@ -28,10 +29,15 @@ class Request:
     cached_share: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.prompt_tokens < 1 or self.output_tokens < 1 or not 0 <= self.cached_share <= 1:
+        if self.prompt_tokens < 1 or self.output_tokens < 0 or not 0 <= self.cached_share <= 1:
             raise SizingError(
-                "a request has 1 token or more of prompt and answer, and a cached share of 0 to 1"
+                "a request has 1 token of prompt or more, 0 or more of answer, and a cached share of 0 to 1"
             )
+
+    @property
+    def useful_tokens(self) -> int:
+        """Those that it was made for: of the answer, or of the prompt where the answer has none."""
+        return self.output_tokens or self.prompt_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +106,8 @@ class Plan:
     spares: int = 0
 
     def __post_init__(self) -> None:
-        if self.goodput.value <= 0 or self.usd_per_gpu_hour.value < 0:
-            raise SizingError("a plan needs a goodput above 0, and a price of 0 or more")
+        if self.goodput.value <= 0:
+            raise SizingError("a plan needs a goodput above 0")
         if self.spares < 0 or self.gpus_per_replica < 1:
             raise SizingError("a plan needs 1 GPU a replica or more, and 0 spares or more")
 
@@ -135,7 +141,8 @@ class Cost:
         lines: What is paid for, in US dollars a day; their sum is `usd_per_day`.
         usd_per_day: All.
         usd_per_request: For each request that was answered.
-        usd_per_million_tokens: For a million tokens of answers, which are what is useful.
+        usd_per_million_tokens: For a million useful tokens; see `Request`.
+        useful_tokens: Which those are: of answers or, where these have none, of prompts.
         hosted_usd_per_day: The same requests at the hosted price; None without one.
         break_even_per_s: Requests a second, all day, from which these copies are cheaper than hosted; None
             without a hosted price.
@@ -150,6 +157,7 @@ class Cost:
     usd_per_day: float
     usd_per_request: float
     usd_per_million_tokens: float
+    useful_tokens: Literal["output", "prompt"]
     hosted_usd_per_day: float | None
     break_even_per_s: float | None
     break_even_is_reachable: bool
@@ -202,7 +210,8 @@ def _account(
         lines=_lines(gpus_usd, utilisation, extras),
         usd_per_day=total,
         usd_per_request=total / requests,
-        usd_per_million_tokens=_MILLION * total / (requests * request.output_tokens),
+        usd_per_million_tokens=_MILLION * total / (requests * request.useful_tokens),
+        useful_tokens="output" if request.output_tokens else "prompt",
         hosted_usd_per_day=None if price is None else price * requests,
         break_even_per_s=break_even,
         break_even_is_reachable=break_even is not None and break_even <= capacity / (3600 * _HOURS_PER_DAY),

@@ -82,7 +82,7 @@ class Fit:
 
     @property
     def cache_tokens(self) -> int:
-        """Tokens of cache of one copy, as vLLM's log would count them; 0 for models that pool."""
+        """Tokens of cache of one copy, as vLLM's log would count them; 0 for encoders, which keep none."""
         return self._tokens(0)
 
     @property

@@ -75,7 +75,7 @@ def _account(account: Cost) -> dict[str, Any]:
         "usd_per_day": account.usd_per_day,
         "usd_per_request": account.usd_per_request,
         "grade": account.plan.grade.value,
-        "usd_per_million_output_tokens": account.usd_per_million_tokens,
+        f"usd_per_million_{account.useful_tokens}_tokens": account.usd_per_million_tokens,
         "hosted_usd_per_day": account.hosted_usd_per_day,
         "break_even_requests_per_s": account.break_even_per_s,
         "break_even_is_reachable": account.break_even_is_reachable,

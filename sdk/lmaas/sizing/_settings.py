@@ -76,10 +76,10 @@ def resolve(settings: EngineSettings, shape: ModelShape, accelerator: Accelerato
     """Fill in what vLLM would.
 
     Source: vLLM 0.32: EngineArgs.get_batch_defaults for an API server (by memory and name of the GPU);
-    models that pool read a whole text at once.
+    ModelConfig.is_chunked_prefill_supported: without causal attention a whole text is read at once.
     """
     seqs, tokens = _batch_defaults(accelerator)
-    if shape.kind == "pooling":
+    if not shape.is_causal:
         tokens = max(tokens, settings.max_model_len or shape.max_model_len)
     return Engine(
         split=split,

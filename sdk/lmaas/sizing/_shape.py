@@ -115,6 +115,8 @@ class ModelShape:
         has_pooler: Whether a dense layer follows the last one.
         dtype: Of its weights.
         kind: Whether it generates, or pools.
+        is_causal: Whether tokens see only those before them. Then vLLM reads a text in pieces and keeps a
+            cache, for models that pool as well.
         quantization: How its linear weights are stored; None: in `dtype`.
         traits: What its family adds.
     """
@@ -139,6 +141,7 @@ class ModelShape:
     has_pooler: bool = False
     dtype: str = "bfloat16"
     kind: Kind = "generate"
+    is_causal: bool = True
     quantization: Quantization | None = None
     traits: Traits = Traits()
 
@@ -149,5 +152,8 @@ class ModelShape:
 
     @property
     def keeps_cache(self) -> bool:
-        """Whether it keeps anything from one token to the next."""
-        return self.kind == "generate"
+        """Whether it keeps anything from one token to the next.
+
+        Source: vLLM 0.32, AttentionType.ENCODER_ONLY, whose layers have no cache; all others have one.
+        """
+        return self.is_causal

@@ -47,6 +47,7 @@ class Speed:
         e2e: Seconds to the end of the answer.
         output_tokens_per_s: Of one stream.
         requests_per_s: Of the copy, while it always has `together` sequences.
+        has_answer: Whether there is an answer of tokens.
     """
 
     together: int
@@ -55,9 +56,12 @@ class Speed:
     e2e: Evidence
     output_tokens_per_s: Evidence
     requests_per_s: Evidence
+    has_answer: bool = True
 
     def evidence(self) -> tuple[Evidence, ...]:
-        """Return all of them."""
+        """Return all of them; of what answers with a vector, those that do not count its tokens."""
+        if not self.has_answer:
+            return self.e2e, self.requests_per_s
         return self.ttft, self.itl, self.e2e, self.output_tokens_per_s, self.requests_per_s
 
 
@@ -100,6 +104,7 @@ def estimate_speed(one: Fit, *, prompt_tokens: int, output_tokens: int, together
         e2e=_estimate("e2e_p50_s", "s", e2e),
         output_tokens_per_s=_estimate("output_tokens_per_s", "1/s", lambda efficiency: 1 / itl(efficiency)),
         requests_per_s=_estimate("goodput_per_s", "1/s", rate),
+        has_answer=output_tokens > 0,
     )
 
 
