@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from math import isfinite
-from typing import Any
+from math import inf, isfinite, sqrt
+from typing import Any, Final
 
 from lmaas.errors import ConfigurationError
 
@@ -40,6 +40,12 @@ class Grade(StrEnum):
         """What the grade says, in plain words."""
         return _MEANINGS[self]
 
+
+_SHARES: Final = frozenset(
+    {"error_rate", "rate_limited_rate", "quality", "parse_failure_rate", "ease_of_use"}
+)
+_NORMAL_95: Final = 1.959964
+"""Standard deviations of the normal distribution on each side of 95 %."""
 
 _MEANINGS = {
     Grade.A: "measured here",
@@ -66,7 +72,8 @@ class Evidence:
         n: How many observations it is made of; None if it is not made of observations.
 
     Raises:
-        ConfigurationError: a figure is not finite, lies outside its interval, or lacks name or source.
+        ConfigurationError: a figure is not finite, is none that its metric can have, lies outside its
+            interval, or lacks name or source.
     """
 
     metric: str
@@ -86,14 +93,26 @@ class Evidence:
     def _problem(self) -> str | None:
         if not self.metric or not self.source:
             return "metric and source must be named"
-        if not all(isfinite(number) for number in (self.value, self.low, self.high) if number is not None):
-            return "value, low and high must be finite numbers; leave out what is not known"
+        if problem := self._out_of_range():
+            return problem
         if self.low is not None and self.low > self.value:
             return f"low ({self.low:g}) is above the value ({self.value:g})"
         if self.high is not None and self.high < self.value:
             return f"high ({self.high:g}) is below the value ({self.value:g})"
         if self.n is not None and self.n < 1:
             return f"n must be 1 or more, or left out; it is {self.n}"
+        return None
+
+    def _out_of_range(self) -> str | None:
+        least, most = range_of(self.metric)
+        told = {name: getattr(self, name) for name in ("value", "low", "high")}
+        known = {name: number for name, number in told.items() if number is not None}
+        if not all(map(isfinite, known.values())):
+            return "value, low and high must be finite numbers; leave out what is not known"
+        for name, number in known.items():
+            if not least <= number <= most:
+                wanted = "a share from 0 to 1" if most == 1 else "a number that is not below 0"
+                return f"{name} is {number:g}; give {wanted}"
         return None
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,6 +134,29 @@ class Evidence:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(f"evidence of {plain.get('metric', 'a metric')}: {error}") from error
+
+
+def range_of(metric: str) -> tuple[float, float]:
+    """Return the least and the most that a figure of `metric` can be; infinite where nothing bounds it."""
+    if metric in _SHARES:
+        return 0.0, 1.0
+    is_counted = metric.endswith("_s") or metric.startswith("usd_") or metric in {"headroom", "locations"}
+    return (0.0 if is_counted else -inf), inf
+
+
+def share_interval(share: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share that was seen among `n`: `low <= share <= high`.
+
+    Unlike the share give or take some standard deviations it is right for what is rare, and none in 40 is not
+    "never" but up to one in eleven.
+
+    Source: Wilson, Journal of the American Statistical Association 22 (1927), the score interval.
+    """
+    z, share = _NORMAL_95, min(1.0, max(0.0, share))
+    below = 1 + z * z / n
+    middle = (share + z * z / (2 * n)) / below
+    reach = z / below * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(min(middle - reach, share), 0.0), min(max(middle + reach, share), 1.0)
 
 
 def _day(told: object) -> date | None:

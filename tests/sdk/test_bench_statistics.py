@@ -14,7 +14,7 @@ from lmaas.measuring._arrivals import due_times
 from lmaas.measuring._evidence import goodput_slope
 from lmaas.measuring._levels import is_good, level_of, paired
 from lmaas.measuring._rows import Leg, Row
-from lmaas.measuring._statistics import Resampling, paired_difference, wilson
+from lmaas.measuring._statistics import Resampling, paired_difference
 
 
 def row(index: int, **changes: object) -> Row:
@@ -163,7 +163,22 @@ def test_share_that_was_always_so_is_not_certain() -> None:
     never = Resampling([100]).share([False] * 100)
     assert (never.value, never.low) == (0, 0)
     assert never.high == pytest.approx(0.037, abs=0.001)
-    assert wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)  # Wilson's own interval, by hand
+
+
+def test_share_of_what_is_rare_is_no_surer_than_calls_that_are_not_alike_would_make_it() -> None:
+    flags = [index == 50 for index in range(100)]
+    rare = Resampling([100]).share(flags)
+    assert (rare.low, rare.high) == pytest.approx((0.0018, 0.0545), abs=1e-4)  # Wilson's, by the tables
+    often = Resampling([100]).share([not flag for flag in flags])
+    assert (often.low, often.high) == pytest.approx((1 - 0.0545, 1 - 0.0018), abs=1e-4)
+
+
+def test_share_of_calls_that_fail_together_is_less_sure() -> None:
+    together = Resampling([400]).share([120 <= index < 160 for index in range(400)])
+    apart = Resampling([400]).share([index % 10 == 0 for index in range(400)])
+    assert together.high is not None
+    assert apart.high is not None
+    assert together.high > apart.high + 0.01
 
 
 def test_arrivals_have_their_rate_and_their_bursts() -> None:

@@ -47,7 +47,8 @@ _CHOICE: dict[str, Any] = {
 def write(folder: Path, **changes: Any) -> Path:
     told = {"metric": "ttft_p95_s", "value": 0.4, "low": 0.35, "high": 0.5, "grade": "A", "source": "bench"}
     quality = {"metric": "quality", "value": 0.9, "grade": "A", "source": "evaluate"}
-    measured = {"here/small": [told, quality], "elsewhere/small": [told]}
+    failures = {"metric": "error_rate", "value": 0.0, "grade": "A", "n": 500, "source": "bench"}
+    measured = {"here/small": [told, quality, failures], "elsewhere/small": [told]}
     (folder / "measured.json").write_text(json.dumps({"evidence": measured}))
     path = folder / "choice.yaml"
     path.write_text(yaml.safe_dump(_CHOICE | changes, sort_keys=False))
@@ -99,9 +100,8 @@ def test_none_that_passes_exits_with_1(tmp_path: Path) -> None:
 
 
 def test_file_can_state_criteria_machines_and_a_catalogue_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text(
-        yaml.safe_dump({"platforms": {"own": {"is_self_hosted": True, "tools": True, "source": "us"}}})
-    )
+    facts = {"is_self_hosted": True, "tools": True, "source": "us", "models": {"m": {"tools": True}}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"platforms": {"own": facts}}))
     (tmp_path / "day.yaml").write_text(
         yaml.safe_dump({"prompt_tokens": 10, "output_tokens": 10, "calls_per_s": 2})
     )
@@ -124,12 +124,49 @@ def test_file_can_state_criteria_machines_and_a_catalogue_of_its_own(tmp_path: P
     assert bill.total_usd == pytest.approx(730)
 
 
+def one(**facts: Any) -> dict[str, Any]:
+    """A file with one candidate of which something more is told."""
+    return {"candidates": [_CHOICE["candidates"][0] | facts]}
+
+
+def priced(**rates: float) -> dict[str, Any]:
+    return one(price={"input_per_million": 1, "output_per_million": 1} | rates)
+
+
+def told(**figure: Any) -> dict[str, Any]:
+    return one(evidence=[{"grade": "A", "source": "a stopwatch"} | figure])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"colour": "red"}, r"choice.yaml, line 43: colour: there is no such field"),
         ({"task": {"kinds": "chat"}}, r"line 2: task.kinds: there is no such field"),
         ({"draws": "many"}, r"draws: Input should be a valid integer"),
+        ({"draws": 0}, r"line 42: draws: Input should be greater"),
+        (
+            {"task": {"minimum_quality": 85}},
+            r"line 1: task: .*minimum_quality is 85; give a share from 0 to 1",
+        ),
+        ({"rules": {"max_usd_per_month": -1}}, r"rules: max_usd_per_month is -1; give a number"),
+        (priced(input_per_million=-1), r"candidates.0.price.input_per_million: Input should be greater"),
+        (
+            one(fleet={"usd_per_gpu_hour": -1}),
+            r"candidates.0.fleet.usd_per_gpu_hour: Input should be greater",
+        ),
+        (
+            one(fleet={"usd_per_gpu_hour": 1, "spares": 1}),
+            r"choice.yaml: here/small: fleet: max_replicas is 1",
+        ),
+        (one(overheads={"egress_usd_per_gb": -1}), r"candidates.0.overheads: .*not below 0"),
+        (
+            told(metric="quality", value=85),
+            r"candidates.0.evidence.0: evidence of quality: value is 85; give a",
+        ),
+        (told(metric="ttft_p95_s", value=-1), r"evidence of ttft_p95_s: value is -1"),
+        (told(metric="ttft", value=1), r"there is no metric 'ttft'"),
+        (told(metric="headroom", value=9), r"evidence of headroom: it is computed"),
+        (one(evidence=["good"]), r"evidence.0: evidence is a mapping"),
         ({"candidates": []}, r"candidates: .*at least 1"),
         ({"candidates": [{"platform": "nowhere", "model": "m"}]}, r"there is no platform 'nowhere'"),
         ({"rules": {"needs": ["wings"]}}, r"rules.needs.0"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lmaas.evaluation._metric import Metric, Prediction, mean_of
-from lmaas.evaluation._resampling import Resampler, difference_of, interval_of, wilson
+from lmaas.evaluation._resampling import Resampler, difference_of, interval_of
+from lmaas.evidence import share_interval
 
 ACCURACY = mean_of("accuracy", "", lambda made: [float(one.value) for one in made])
 ERROR = Metric("error", "", ACCURACY.statistics, ACCURACY.score, is_higher_better=False)
@@ -14,12 +15,6 @@ def rows(*values: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     found = ACCURACY.statistics([Prediction(value) for value in values])
     assert found is not None
     return found
-
-
-def test_wilsons_interval_is_that_of_the_tables() -> None:
-    assert wilson(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
-    assert wilson(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
-    assert wilson(0.0, 100)[1] == pytest.approx(0.0370, abs=1e-4)
 
 
 def test_the_interval_of_a_share_is_near_the_normal_one() -> None:
@@ -44,7 +39,7 @@ def test_the_same_answers_differ_by_nothing_and_one_seed_draws_alike() -> None:
     assert (first == second).all()
     found = difference_of(ACCURACY, (0.5, 0.5), (first, second), 40)
     assert (found.value, found.p_value, found.is_clear) == (0, 1, False)
-    assert -found.low == found.high == pytest.approx(wilson(0.0, 40)[1])
+    assert -found.low == found.high == pytest.approx(share_interval(0.0, 40)[1])
 
 
 def test_pairing_shows_a_difference_that_unpaired_intervals_hide() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lmaas import ConfigurationError
-from lmaas.evidence import Evidence, Grade
+from lmaas.evidence import Evidence, Grade, share_interval
 
 
 def evidence(**changes: Any) -> Evidence:
@@ -54,6 +54,14 @@ def test_what_is_not_known_is_not_written() -> None:
         ({"n": 0}, "n must be 1 or more"),
         ({"source": ""}, "must be named"),
         ({"metric": ""}, "a metric without a name"),
+        (
+            {"metric": "quality", "value": 85.0, "low": None, "high": None},
+            "value is 85; give a share from 0 to 1",
+        ),
+        ({"metric": "error_rate", "value": 0.5, "high": 1.5}, "high is 1.5; give a share"),
+        ({"value": -0.3, "low": -0.4}, "ttft_p95_s: value is -0.3; give a number that is not below 0"),
+        ({"low": -0.1}, "low is -0.1"),
+        ({"metric": "usd_per_call", "value": -1.0, "low": None}, "usd_per_call: value is -1"),
     ],
 )
 def test_a_figure_that_contradicts_itself_is_refused(changes: dict[str, Any], said: str) -> None:
@@ -79,3 +87,17 @@ def test_evidence_of_yaml_may_tell_a_moment_and_never_a_number() -> None:
 def test_evidence_without_a_grade_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="grade"):
         Evidence.from_dict({"metric": "quality", "value": 1.0, "source": "x"})
+
+
+def test_what_nothing_bounds_may_be_below_0() -> None:
+    assert evidence(metric="goodput_slope", value=-0.1, low=-0.3).value == -0.1
+
+
+def test_interval_of_a_share_is_that_of_the_tables() -> None:
+    assert share_interval(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert share_interval(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert share_interval(0.0, 100) == pytest.approx((0, 0.0370), abs=1e-4)
+    for n in (1, 7, 1000):
+        for share in (0.0, 0.3, 1.0):
+            low, high = share_interval(share, n)
+            assert 0 <= low <= share <= high <= 1

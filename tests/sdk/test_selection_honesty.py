@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import fields, replace
 
 import pytest
 
-from lmaas.evidence import Evidence, Grade
+from lmaas.evidence import Evidence, Grade, share_interval
+from lmaas.platforms import Offer, Platform, Price, Sourced
 from lmaas.selection import (
+    METRICS,
+    Candidate,
     Criterion,
     Kind,
+    Option,
     Preferences,
     Selection,
+    Status,
     _robustness,
     _row,
     _scores,
@@ -23,7 +29,7 @@ from lmaas.selection import (
     _uncertainty,
 )
 from lmaas.selection._uncertainty import Interval
-from sdk.selection_worlds import World, candidate, choose, figure, preferences, random_world
+from sdk.selection_worlds import World, candidate, choose, figure, full_world, preferences, random_world
 
 _DRAWS = 200
 _WORLDS = 2000
@@ -53,8 +59,20 @@ def test_is_wrong_and_confident_in_at_most_one_world_of_twenty() -> None:
 
 
 def test_planted_best_is_found() -> None:
-    figures = {"quality": 0.8, "ttft_p95_s": 0.5, "error_rate": 0.02, "goodput_slope": 0.5, "headroom": 2.0}
-    better = {"quality": 0.95, "ttft_p95_s": 0.2, "error_rate": 0.001, "goodput_slope": 0.9, "headroom": 4.0}
+    figures = {
+        "quality": 0.8,
+        "ttft_p95_s": 0.5,
+        "error_rate": 0.02,
+        "goodput_slope": 0.5,
+        "goodput_per_s": 2.0,
+    }
+    better = {
+        "quality": 0.95,
+        "ttft_p95_s": 0.2,
+        "error_rate": 0.001,
+        "goodput_slope": 0.9,
+        "goodput_per_s": 4.0,
+    }
     evidence = {
         "plain": [figure(metric, value) for metric, value in figures.items()],
         "planted": [figure(metric, value) for metric, value in better.items()],
@@ -94,7 +112,7 @@ def test_dominated_or_irrelevant_options_never_reorder_the_rest(seed: int) -> No
         for worse in [told.value * 1.5 if told.metric in {"ttft_p95_s", "error_rate"} else told.value * 0.5]
     ]
     # What knows least loses everywhere; what is far out would stretch any scale made of the candidates.
-    extreme = [figure("ttft_p95_s", 1e6), figure("headroom", 1e-6), figure("quality", 0.0)]
+    extreme = [figure("ttft_p95_s", 1e6), figure("goodput_per_s", 1e-6), figure("quality", 0.0)]
     candidates = [*world.candidates, candidate("dominated"), candidate("extreme")]
     evidence = world.evidence | {"dominated": dominated, "extreme": extreme}
     after = choose(candidates, evidence, world.wanted, draws=_DRAWS)
@@ -113,18 +131,53 @@ def test_permutation_never_matters(seed: int) -> None:
     assert permuted.to_dict() == answer_to(world).to_dict()
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_missing_data_never_improves_a_rank(seed: int) -> None:
-    world = random_world(seed)
-    rng = random.Random(seed)
-    name = rng.choice(list(world.evidence))
-    told = list(world.evidence[name])
-    del told[rng.randrange(len(told))]
-    full = answer_to(world)
-    gapped = choose(world.candidates, world.evidence | {name: told}, world.wanted, draws=_DRAWS)
-    assert order(gapped).index(name) >= order(full).index(name)
-    assert gapped.option(name).score <= full.option(name).score
-    assert gapped.option(name).first <= full.option(name).first
+def pieces(one: Candidate) -> Iterator[tuple[str, Candidate]]:
+    """Every fact of a candidate that can be not known, with the candidate that lacks it."""
+    for field in fields(Platform):
+        if isinstance(getattr(one.platform, field.name), Sourced):
+            yield field.name, replace(one, platform=replace(one.platform, **{field.name: None}))
+    for field in fields(Offer):
+        if isinstance(getattr(one.offer, field.name), Sourced | Price):
+            yield f"{field.name} of the model", replace(one, offer=replace(one.offer, **{field.name: None}))
+    if one.is_self_hosted:
+        unstated = replace(one.overheads, ops_hours_per_month=None)
+        yield "ops_hours_per_month", replace(one, overheads=unstated)
+
+
+def assert_no_better(gapped: Option, full: Option, places: tuple[list[str], list[str]], hidden: str) -> None:
+    before, after = (names.index(full.name) for names in places)
+    assert after >= before, hidden
+    assert gapped.score <= full.score + 1e-12, hidden
+    assert gapped.first <= full.first + 1e-9, hidden
+    passed = {check.rule for check in full.checks_of(Status.PASS)}
+    assert {check.rule for check in gapped.checks_of(Status.PASS)} <= passed, hidden
+    assert [check.rule for check in gapped.checks] == [check.rule for check in full.checks], hidden
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_hiding_any_one_thing_improves_neither_rank_nor_wins_nor_passes_a_rule(seed: int) -> None:
+    world = full_world(seed)
+    full = world.answer(world.candidates, world.evidence)
+    one = world.candidates[seed % len(world.candidates)]
+    told = world.evidence[one.name]
+    tries = [(figure.metric, one, [other for other in told if other is not figure]) for figure in told] + [
+        (name, lacking, told) for name, lacking in pieces(one)
+    ]
+    assert {name for name, _, _ in tries} >= {
+        name for name, metric in METRICS.items() if not metric.is_computed
+    }
+    for hidden, lacking, left in tries:
+        candidates = [lacking if each.name == one.name else each for each in world.candidates]
+        gapped = world.answer(candidates, world.evidence | {one.name: left})
+        assert_no_better(gapped.option(one.name), full.option(one.name), (order(full), order(gapped)), hidden)
+
+
+@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if metric.is_computed])
+def test_figures_that_are_computed_are_not_taken_from_who_tells_them(metric: str) -> None:
+    told = [figure("goodput_per_s", 1.0), figure("error_rate", 0.1)]
+    praised = [*told, figure(metric, 1.0, None)]
+    without, praise = (choose([candidate("a")], {"a": each}).option("a") for each in (told, praised))
+    assert praise.row == without.row
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -147,6 +200,18 @@ def test_a_gap_that_could_hide_a_better_one_is_told_and_takes_the_confidence() -
     assert not answer.is_confident
     assert "provisionally" in answer.headline
     assert "half known lacks data" in answer.headline
+
+
+def test_a_price_that_failures_could_lower_takes_the_confidence_too() -> None:
+    evidence = {
+        "known": [figure("quality", 0.8, 0.01), figure("error_rate", 0.0, 0.0)],
+        "cheap": [figure("quality", 0.8, 0.01)],
+    }
+    wanted = preferences(quality=1, usd_per_month=1)
+    candidates = [candidate("known", 1.0), candidate("cheap", 0.5)]  # $5,256; $2,628 up to $7,884
+    answer = choose(candidates, evidence, wanted).answer
+    assert answer.names[0] == "known"
+    assert answer.overtakers == ("cheap",)
 
 
 def test_worse_grades_of_the_same_figures_lower_the_confidence_and_are_told_first() -> None:
@@ -192,6 +257,7 @@ def test_no_stated_weights_find_a_winner_only_where_every_mixture_agrees() -> No
         Preferences._raw,
         Interval.draw,
         _uncertainty._margin_at_zero,
+        share_interval,
         _robustness.robustness,
         _robustness._weights,
         _robustness._Normals,

@@ -115,9 +115,18 @@ def test_figures_without_an_interval_get_one_that_grows_with_the_grade(metric: s
     assert widths[-1] > widths[0]
 
 
-def test_no_failure_seen_is_no_failure_ever_by_the_rule_of_three() -> None:
-    assert interval_of(figure("error_rate", 0.0, None, n=300)).high == pytest.approx(0.01)
+def test_no_failure_seen_among_so_many_is_not_never() -> None:
+    assert interval_of(figure("error_rate", 0.0, None, n=300)).high == pytest.approx(0.0126, abs=1e-4)
     assert interval_of(figure("error_rate", 0.0, None, n=None, grade=Grade.C)).high == pytest.approx(0.015)
+
+
+def test_failures_that_were_counted_have_the_interval_of_their_count() -> None:
+    few = interval_of(figure("error_rate", 0.025, None, n=40))  # one in forty, by the tables of Wilson's
+    assert (few.low, few.high) == pytest.approx((0.0044, 0.1288), abs=1e-4)
+    many = interval_of(figure("error_rate", 0.025, None, n=40_000))
+    assert (many.low, many.high) == pytest.approx((0.0235, 0.0266), abs=1e-4)
+    claim = interval_of(figure("error_rate", 0.025, None, n=40_000, grade=Grade.C))
+    assert (claim.low, claim.high) == pytest.approx((0.025 / 3, 0.025 * 3))
 
 
 def test_shares_stay_within_0_and_1() -> None:

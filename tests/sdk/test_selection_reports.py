@@ -53,9 +53,10 @@ def test_every_rejected_option_says_why(selection: Selection) -> None:
 
 
 def test_an_option_that_is_better_in_something_says_what_it_does_not_make_up_for() -> None:
+    sure = figure("error_rate", 0.0)
     evidence = {
-        "quick": [figure("quality", 0.5, 0.0), figure("ttft_p95_s", 0.2, 0.0)],
-        "clever": [figure("quality", 0.6, 0.0), figure("ttft_p95_s", 1.6, 0.0)],
+        "quick": [figure("quality", 0.5, 0.0), figure("ttft_p95_s", 0.2, 0.0), sure],
+        "clever": [figure("quality", 0.6, 0.0), figure("ttft_p95_s", 1.6, 0.0), sure],
     }
     dear = candidate("quick", 3.0)
     wanted = preferences(quality=1, ttft_p95_s=5, usd_per_month=1)
@@ -81,7 +82,7 @@ def test_all_four_scores_are_there_with_their_parts(selection: Selection) -> Non
 def test_json_has_everything_and_evidence_survives_it(selection: Selection) -> None:
     plain = json.loads(json.dumps(selection.to_dict()))
     assert plain["answer"]["names"] == ["quick"]
-    assert [option["name"] for option in plain["options"]] == ["quick", "slow", _HOSTILE, "late"]
+    assert [option["name"] for option in plain["options"]] == ["quick", "slow", "late", _HOSTILE]
     told = [Evidence.from_dict(each) for each in plain["options"][0]["evidence"]]
     assert {each.metric: each for each in told} == selection.option("quick").row.cells
     assert plain["limits"][0]["text"] == "first token, p95 at most 1 s"

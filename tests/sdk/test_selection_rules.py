@@ -13,7 +13,7 @@ from lmaas.platforms import Offer, Platform, Retention, Sourced
 from lmaas.selection import Candidate, Criterion, Fleet, Kind, Overheads, Rules, Status, TaskSpec
 from lmaas.selection._assessment import limits_of
 from lmaas.selection._rules import check_facts
-from sdk.selection_worlds import candidate, choose, figure, preferences
+from sdk.selection_worlds import candidate, choose, figure, preferences, workload
 
 _KNOWN = Candidate(
     name="known",
@@ -32,6 +32,8 @@ _KNOWN = Candidate(
         context_tokens=Sourced(8000, "a page"),
         input_modalities=Sourced(("text",), "a page"),
         licence=Sourced("apache-2.0", "a page"),
+        tools=Sourced(value=True, source="a card"),
+        json_schema=Sourced(value=True, source="a card"),
     ),
     attested={"soc2": Sourced(value=True, source="their auditor")},
 )
@@ -55,6 +57,7 @@ _BARE = candidate("bare")
         (Rules(needs=("tools",)), Status.PASS),
         (Rules(needs=("logprobs",)), Status.FAIL),
         (Rules(needs=("batches",)), Status.UNKNOWN),
+        (Rules(needs=("json_schema",)), Status.UNKNOWN),  # the model has it, and of the platform nobody told
         (Rules(routes=("chat/completions",)), Status.PASS),
         (Rules(routes=("embeddings",)), Status.FAIL),
         (Rules(self_hosted=True), Status.FAIL),
@@ -139,11 +142,49 @@ def test_anchors_and_weights_are_numbers(field: str, strange: float) -> None:
         Criterion(**{"metric": "ttft_p95_s", **facts, field: value})
 
 
-def test_a_feature_of_the_model_must_work_on_the_platform_too() -> None:
-    offer = replace(_KNOWN.offer, json_schema=Sourced(value=True, source="a card"))
-    platform = replace(_KNOWN.platform, json_schema=Sourced(value=False, source="a page"))
-    (check,) = check_facts(Rules(needs=("json_schema",)), replace(_KNOWN, offer=offer, platform=platform))
-    assert check.status is Status.FAIL
+@pytest.mark.parametrize(
+    ("platform", "model", "status"),
+    [
+        (True, True, Status.PASS),
+        (True, False, Status.FAIL),
+        (False, True, Status.FAIL),
+        (True, None, Status.UNKNOWN),
+        (None, True, Status.UNKNOWN),
+        (None, False, Status.FAIL),
+    ],
+)
+def test_a_feature_of_the_model_must_be_known_to_work_on_the_platform_too(
+    platform: bool | None, model: bool | None, status: Status
+) -> None:
+    def fact(told: bool | None) -> Sourced[bool] | None:
+        return None if told is None else Sourced(told, "a page")
+
+    one = replace(
+        _KNOWN,
+        platform=replace(_KNOWN.platform, tools=fact(platform)),
+        offer=replace(_KNOWN.offer, tools=fact(model)),
+    )
+    (check,) = check_facts(Rules(needs=("tools",)), one)
+    assert check.status is status
+    if status is Status.UNKNOWN:
+        assert f"nobody told of the {'model' if model is None else 'platform'}" in check.reason
+
+
+def _carrying(goodput: float | None, **fleet: Any) -> tuple[Status, str]:
+    """What becomes of a fleet that is to carry four calls a second at its peak."""
+    own = replace(_BARE, fleet=Fleet(usd_per_gpu_hour=1, **fleet))
+    told = [] if goodput is None else [figure("goodput_per_s", goodput, 0.1)]
+    asked = workload(day=(4.0, *[20 / 23] * 23))
+    (check,) = choose([own], {"bare": told}, workload=asked).options[0].checks
+    return check.status, check.reason
+
+
+def test_machines_that_cannot_carry_the_busiest_hour_fail() -> None:
+    assert _carrying(3.0, max_replicas=2)[0] is Status.PASS
+    assert _carrying(3.0, max_replicas=1) == (Status.FAIL, "0.75 x (0.675 x to 0.825 x, grade A)")
+    assert _carrying(3.0, max_replicas=2, spares=1)[0] is Status.FAIL  # a spare is none for the peak
+    assert _carrying(4.0)[0] is Status.UNKNOWN  # the interval goes from 3.6 to 4.4
+    assert _carrying(None) == (Status.UNKNOWN, "capacity over peak is not known: measure it")
 
 
 @dataclass(frozen=True)
@@ -172,6 +213,17 @@ def test_a_limit_is_kept_or_broken_by_the_whole_interval_and_else_too_close_to_t
     assert _status(0.8, 0.7, 1.05) is Status.UNKNOWN
     assert _status(1.2, 0.95, 1.5) is Status.UNKNOWN
     assert _status(1.2, 1.1, 1.5) is Status.FAIL
+
+
+def test_a_limit_on_money_that_failures_could_break_is_open_until_they_are_known() -> None:
+    # A call costs $0.002: $5,256 a month, and three times that if every call were sent three times.
+    def status(most: float) -> tuple[Status, str]:
+        (check,) = choose([_BARE], {}, rules=Rules(max_usd_per_month=most)).options[0].checks
+        return check.status, check.reason
+
+    assert status(20_000)[0] is Status.PASS
+    assert status(9_000) == (Status.UNKNOWN, "$5,256 to $15,768, by what is not known: measure it")
+    assert status(5_000)[0] is Status.FAIL
 
 
 def test_every_kind_of_limit_is_held() -> None:
@@ -227,6 +279,9 @@ def test_candidates_and_evidence_that_do_not_match_are_refused(
     "make",
     [
         lambda: Fleet(usd_per_gpu_hour=-1),
+        lambda: Fleet(usd_per_gpu_hour=float("nan")),
+        lambda: Fleet(usd_per_gpu_hour=1, spares=1),
+        lambda: Overheads(fixed_usd_per_month=float("inf")),
         lambda: Overheads(egress_usd_per_gb=-1),
         lambda: TaskSpec(minimum_quality=2),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from lmaas.evaluation._metric import Array, Metric
+from lmaas.evidence import share_interval
 
 CONFIDENCE: Final = 0.95
-_Z: Final = 1.959963984540054
 _NO_WIDTH: Final = 1e-12
 _CELLS: Final = 4_000_000
 """How many counts are held at once: 32 MB."""
@@ -90,7 +89,7 @@ def interval_of(metric: Metric, rows: Array, scores: Array) -> Interval:
     low, high = _percentiles(scores)
     if high - low < _NO_WIDTH:
         span = metric.top - metric.bottom
-        low, high = wilson((value - metric.bottom) / span, len(rows))
+        low, high = share_interval((value - metric.bottom) / span, len(rows))
         low, high = metric.bottom + low * span, metric.bottom + high * span
     return Interval(value, min(low, value), max(high, value))
 
@@ -114,20 +113,8 @@ def difference_of(
 
 
 def _wilson_difference(share: float, n: int) -> tuple[float, float]:
-    first, second = wilson(share, n), wilson(-share, n)
+    first, second = share_interval(share, n), share_interval(-share, n)
     return first[0] - second[1], first[1] - second[0]
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of `n` answers.
-
-    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
-    """
-    share = min(1.0, max(0.0, share))
-    middle = share + _Z**2 / (2 * n)
-    reach = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    below = 1 + _Z**2 / n
-    return max(0.0, (middle - reach) / below), min(1.0, (middle + reach) / below)
 
 
 def _percentiles(scores: Array) -> tuple[float, float]:

@@ -14,9 +14,8 @@ from datetime import date
 from typing import Final
 
 from lmaas.errors import ConfigurationError
-from lmaas.evidence import Evidence, Grade
+from lmaas.evidence import Evidence, Grade, share_interval
 from lmaas.measuring._estimate import Estimate
-from lmaas.measuring._statistics import wilson
 
 _SAMPLE: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: \d+)?")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -137,9 +136,8 @@ def _rates(codes: Mapping[str, float], calls: int) -> Iterator[tuple[str, str, E
     # What callers did wrong says nothing of the platform.
     failed = round(sum(value for code, value in codes.items() if code.startswith("5")))
     for metric, count in (("error_rate", failed), ("rate_limited_rate", limited)):
-        low, high = wilson(count, calls)
         share = count / calls
-        yield metric, "", Estimate(share, min(low, share), max(high, share), calls)
+        yield metric, "", Estimate(share, *share_interval(share, calls), calls)
 
 
 def _percentiles(counts: _Counts) -> Iterator[tuple[str, str, Estimate]]:

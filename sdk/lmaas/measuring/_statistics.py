@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from lmaas.errors import ConfigurationError
+from lmaas.evidence import share_interval
 from lmaas.measuring._estimate import Distribution, Estimate
 
 try:
@@ -21,6 +22,7 @@ except ImportError:
 
 LEVEL: Final = 0.95
 DRAWS: Final = 1000
+_ENDS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _SHARES: Final = (0.5, 0.9, 0.95, 0.99)
 _LEAST: Final = 8
 """Of fewer calls an interval says nothing."""
@@ -51,17 +53,23 @@ class Resampling:
         self._indices = np.concatenate(drawn, axis=1) if drawn else np.zeros((draws, 0), dtype=np.intp)
 
     def share(self, is_so: Sequence[bool], scale: float = 1.0) -> Estimate:
-        """Return how many of the calls are so, times `scale`; for rates, `scale` is calls a second."""
+        """Return how many of the calls are so, times `scale`; for rates, `scale` is calls a second.
+
+        Drawing again tells how far calls that are alike mislead, but knows nothing of what is rare: none in a
+        hundred is none in every draw. So the interval is not narrower than that of calls that are not alike.
+        """
         flags = np.asarray(is_so, dtype=float)
         if not self.n:
             return Estimate(0.0, None, None, 0)
         value = float(flags.mean()) * scale
         if self.n < _LEAST:
             return Estimate(value, None, None, self.n)
-        if flags.min() == flags.max():  # drawn again, all are the same again: that is no certainty
-            low, high = wilson(int(flags.sum()), self.n)
-            return Estimate(value, min(low * scale, value), max(high * scale, value), self.n)
-        return _estimate(value, flags[self._indices].mean(axis=1) * scale, self.n)
+        low, high = share_interval(float(flags.mean()), self.n)
+        again_low, again_high = np.quantile(flags[self._indices].mean(axis=1), _ENDS)
+        # An end of 0 or 1 is a draw without any of the few: no sign that there are none.
+        low = min(low, float(again_low) or low)
+        high = max(high, float(again_high) if again_high < 1 else high)
+        return Estimate(value, min(low * scale, value), max(high * scale, value), self.n)
 
     def mean(self, values: Sequence[float], scale: float = 1.0) -> Estimate:
         """Return the mean of one value a call, times `scale`."""
@@ -128,20 +136,8 @@ def _quantile(ordered: Any, share: float) -> float:
 
 
 def _estimate(value: float, draws: Any, n: int) -> Estimate:
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(draws, _ENDS)
     return Estimate(value, min(float(low), value), max(float(high), value), n)
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share.
-
-    Source: Wilson (1927), the score interval.
-    """
-    z = 1.959964
-    share = successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lmaas._cost import Price, PriceTier
 from lmaas.errors import ConfigurationError
@@ -23,6 +23,11 @@ from lmaas.platforms._files import check_names
 from lmaas.platforms._offer import Offer
 from lmaas.platforms._platform import Auth, Platform, RateLimits, Retention
 from lmaas.platforms._sourced import Sourced
+
+_Tokens = Annotated[int, Field(ge=1)]
+_Start = Annotated[int, Field(ge=0)]
+_Address = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+_Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 _PLAIN: Final[Mapping[str, Any]] = {
     "name": str,
@@ -32,7 +37,7 @@ _PLAIN: Final[Mapping[str, Any]] = {
     "models_dev": str,
 }
 _SOURCED: Final[Mapping[str, Any]] = {
-    "base_url": str,
+    "base_url": _Address,
     "auth": Auth,
     "routes": tuple[str, ...],
     "tools": bool,
@@ -46,8 +51,8 @@ _SOURCED: Final[Mapping[str, Any]] = {
     "retention": Retention,
 }
 _OF_MODELS: Final[Mapping[str, Any]] = {
-    "context_tokens": int,
-    "max_output_tokens": int,
+    "context_tokens": _Tokens,
+    "max_output_tokens": _Tokens,
     "input_modalities": tuple[str, ...],
     "output_modalities": tuple[str, ...],
     "tools": bool,
@@ -110,7 +115,7 @@ def read_entry(platform_id: str, table: object, *, source: str) -> Entry:
     Raises:
         ConfigurationError: something is unknown or of the wrong kind.
     """
-    where = f"platform {platform_id!r}"
+    where = f"{source}: platform {platform_id!r}"
     if not platform_id or "/" in platform_id:
         raise ConfigurationError(f"{where}: a platform's name is not empty and has no slash.")
     fields = _table(table, where)
@@ -121,12 +126,14 @@ def read_entry(platform_id: str, table: object, *, source: str) -> Entry:
     }
     facts |= _facts(fields, _SOURCED, origin, where)
     models = _table(fields.get("models") or {}, f"{where}.models")
-    offers = [_offer(platform_id, str(name), model, origin) for name, model in models.items()]
+    offers = [
+        _offer(platform_id, str(name), model, origin, f"{where}, model {str(name)!r}")
+        for name, model in models.items()
+    ]
     return Entry(platform_id, facts, tuple(offers))
 
 
-def _offer(platform_id: str, model: str, table: object, origin: _Origin) -> Offer:
-    where = f"platform {platform_id!r}, model {model!r}"
+def _offer(platform_id: str, model: str, table: object, origin: _Origin, where: str) -> Offer:
     fields = _table(table, where)
     check_names(fields, [*_OF_MODELS, "price", "source", "as_of"], where)
     origin = origin.within(fields, where)
@@ -158,10 +165,9 @@ def _price(given: object, origin: _Origin, where: str) -> Price:
     for name in _RATES[:2]:
         if name not in fields:
             raise ConfigurationError(f"{where}: `{name}` is missing.")
-    tiers = [
-        _tier(tier, f"{where}.tiers") for tier in _as(list[Any], fields.get("tiers", []), f"{where}.tiers")
-    ]
-    currency = _as(str, fields.get("currency", "USD"), f"{where}.currency")
+    told = _as(list[Any], fields.get("tiers", []), f"{where}.tiers")
+    tiers = [_tier(tier, f"{where}.tiers.{number}") for number, tier in enumerate(told)]
+    currency = _as(_Currency, fields.get("currency", "USD"), f"{where}.currency")
     return Price(
         **_rates(fields, where),
         source=origin.source,
@@ -174,7 +180,7 @@ def _price(given: object, origin: _Origin, where: str) -> Price:
 def _tier(given: object, where: str) -> PriceTier:
     fields = _table(given, where)
     check_names(fields, ["above_input_tokens", *_RATES], where)
-    above = _as(int, fields.get("above_input_tokens"), f"{where}.above_input_tokens")
+    above = _as(_Start, fields.get("above_input_tokens"), f"{where}.above_input_tokens")
     return PriceTier(above, **_rates(fields, where))
 
 

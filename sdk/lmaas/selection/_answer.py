@@ -94,10 +94,10 @@ def _overtakers(comparison: Comparison, preferences: Preferences) -> tuple[str, 
     if not comparison.ranked:
         return ()
     first, *others = comparison.ranked
-    open_ones = [one for one in others if one.lacks(preferences)]
+    open_ones = [one for one in others if one.row.lacks(preferences)]
     open_ones += [one for one in comparison.missed if not one.fails]
     to_beat = first.row.value(preferences)
-    return tuple(one.row.name for one in open_ones if one.row.value(preferences, missing=1.0) >= to_beat)
+    return tuple(one.row.name for one in open_ones if one.row.value_at_best(preferences) >= to_beat)
 
 
 def _doubt(confidence: float, overtakers: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from lmaas.evidence import Evidence
 from lmaas.measuring import SLO, Workload
 from lmaas.selection._candidate import Candidate
+from lmaas.selection._inputs import Inputs
 from lmaas.selection._metrics import METRICS
-from lmaas.selection._preferences import Preferences
 from lmaas.selection._row import Limit, Row
 from lmaas.selection._rules import Check, Rules, Status, check_facts, check_limits
 from lmaas.selection._spending import Spending, spending
@@ -42,14 +42,6 @@ class Assessed:
         """Whether nothing but figures stands against it, which vary from draw to draw."""
         return all(check.status is Status.PASS or check.metric in self.row.cells for check in self.checks)
 
-    def lacks(self, preferences: Preferences) -> tuple[str, ...]:
-        """Return the criteria that weigh something and of which nothing is known."""
-        return tuple(
-            metric
-            for metric, weight in preferences.weights.items()
-            if weight > 0 and metric not in self.row.cells
-        )
-
 
 def assess(
     candidate: Candidate,
@@ -60,31 +52,40 @@ def assess(
 ) -> Assessed:
     """Put together what is known of a candidate, and hold rules and limits against it.
 
-    What the catalogue and the workload let us compute is added where no better evidence was given.
+    What is computed is computed from `Inputs` and from facts, whatever evidence says of it.
     """
-    cells = best_of(evidence)
-    spent = spending(candidate, workload, cells)
+    told = best_of(evidence)
+    inputs = Inputs.of(told)
+    spent = spending(candidate, workload, inputs)
     points = ease_points(candidate)
-    derived = (
+    computed = (
         spent.evidence,
         spent.call_evidence,
         ease_of_use(points),
-        headroom(candidate, workload, cells),
-        locations(candidate, workload, cells),
+        headroom(candidate, workload, inputs.goodput_per_s),
+        locations(candidate),
     )
-    cells = {one.metric: one for one in derived if one is not None} | cells
-    row = Row(candidate.name, cells)
-    checks = (*check_facts(rules, candidate), *check_limits(limits, row))
+    cells = told | {one.metric: one for one in computed if one is not None}
+    at_best = {} if spent.at_best_usd is None else {"usd_per_month": spent.at_best_usd}
+    row = Row(candidate.name, cells, (*limits, *_own_limits(candidate, workload)), at_best)
+    checks = (*check_facts(rules, candidate), *check_limits(row))
     return Assessed(candidate, row, checks, spent, points)
+
+
+def _own_limits(candidate: Candidate, workload: Workload) -> tuple[Limit, ...]:
+    """Machines that are paid for must carry the busiest hour; there are no more of them than was stated."""
+    if candidate.fleet is None or workload.peak_calls_per_s is None:
+        return ()
+    return (Limit("headroom", 1.0),)
 
 
 def best_of(evidence: Iterable[Evidence]) -> dict[str, Evidence]:
     """Return one figure a metric: the best grade, then the newest, then the most observations.
 
-    Metrics that candidates are not compared on are left out.
+    Metrics that candidates are not compared on are left out, and those that are computed.
     """
     ordered = sorted(
-        (one for one in evidence if one.metric in METRICS),
+        (one for one in evidence if one.metric in METRICS and not METRICS[one.metric].is_computed),
         key=lambda one: (
             one.grade,
             -(one.as_of.toordinal() if one.as_of else 0),

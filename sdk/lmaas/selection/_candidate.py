@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from math import isfinite
+from typing import Final, Protocol
 
 from lmaas.errors import ConfigurationError
 from lmaas.platforms import Catalogue, Offer, Platform, Sourced
+
+_OF_MODELS_TOO: Final = ("tools", "json_schema")
 
 
 class Fit(Protocol):
@@ -32,7 +35,7 @@ class Fleet:
         usd_per_gpu_hour: What one accelerator costs an hour, or the machine where it has none.
         gpus: Accelerators of one replica.
         spares: Replicas beyond those that the peak needs.
-        max_replicas: How many there can be.
+        max_replicas: How many there can be, with the spares.
         engine_args: `vllm serve` arguments of a replica that is still to be launched.
     """
 
@@ -43,9 +46,15 @@ class Fleet:
     engine_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.usd_per_gpu_hour < 0 or self.gpus < 1 or self.spares < 0 or self.max_replicas < 1:
+        is_price = isfinite(self.usd_per_gpu_hour) and self.usd_per_gpu_hour >= 0
+        if not is_price or self.gpus < 1 or self.spares < 0 or self.max_replicas < 1:
             raise ConfigurationError(
                 "fleet: usd_per_gpu_hour and spares are not below 0, gpus and max_replicas are 1 or more"
+            )
+        if self.max_replicas <= self.spares:
+            raise ConfigurationError(
+                f"fleet: max_replicas is {self.max_replicas}, which leaves none for calls beside "
+                f"{self.spares} spares; raise it, or lower spares"
             )
 
 
@@ -72,8 +81,8 @@ class Overheads:
             self.egress_usd_per_gb,
             self.fixed_usd_per_month,
         )
-        if min(given) < 0:
-            raise ConfigurationError("overheads: none is below 0")
+        if not all(isfinite(one) and one >= 0 for one in given):
+            raise ConfigurationError("overheads: each is a number that is not below 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +125,11 @@ class Candidate:
     def is_self_hosted(self) -> bool:
         """Whether it runs on machines of one's own."""
         return self.platform.is_self_hosted or self.fleet is not None
+
+    def told_of(self, feature: str) -> dict[str, Sourced[bool] | None]:
+        """Return who must have a feature, with what is known: the platform, and of some the model as well."""
+        told = {"the platform": getattr(self.platform, feature)}
+        return told | ({"the model": getattr(self.offer, feature)} if feature in _OF_MODELS_TOO else {})
 
     @property
     def url(self) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lmaas.selection._assessment import Assessed
 from lmaas.selection._preferences import Preferences
 from lmaas.selection._robustness import Robustness, robustness
-from lmaas.selection._row import Domination, Limit, dominations
+from lmaas.selection._row import Domination, dominations
 from lmaas.selection._rules import Status
 
 
@@ -29,9 +29,7 @@ class Comparison:
     dominated: Mapping[str, Domination]
 
 
-def compare(
-    assessed: Sequence[Assessed], preferences: Preferences, limits: Sequence[Limit], *, draws: int, seed: int
-) -> Comparison:
+def compare(assessed: Sequence[Assessed], preferences: Preferences, *, draws: int, seed: int) -> Comparison:
     """Rank candidates by their score, which no other candidate can change, and count how often each wins."""
     ranked = sorted((one for one in assessed if one.passes), key=lambda one: _by_score(one, preferences))
     missed = sorted((one for one in assessed if not one.passes), key=lambda one: _by_misses(one, preferences))
@@ -39,7 +37,7 @@ def compare(
     return Comparison(
         tuple(ranked),
         tuple(missed),
-        robustness(drawn, preferences, limits, draws=draws, seed=seed),
+        robustness(drawn, preferences, draws=draws, seed=seed),
         dominations([one.row for one in ranked], preferences),
     )
 
@@ -48,8 +46,7 @@ def _by_score(one: Assessed, preferences: Preferences) -> tuple[float, str]:
     return -one.row.value(preferences), one.row.name
 
 
-def _by_misses(one: Assessed, preferences: Preferences) -> tuple[int, int, float, str]:
-    """Order by rules broken, then by rules that nobody could check: missing data never improves a place."""
-    failed = sum(check.status is Status.FAIL for check in one.checks)
-    unknown = sum(check.status is Status.UNKNOWN for check in one.checks)
-    return failed + unknown, failed, *_by_score(one, preferences)
+def _by_misses(one: Assessed, preferences: Preferences) -> tuple[int, float, str]:
+    """Order by rules not passed; broken or not checked is the same, so that hiding a figure gains nothing."""
+    missed = sum(check.status is not Status.PASS for check in one.checks)
+    return missed, *_by_score(one, preferences)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lmaas.errors import ConfigurationError
 from lmaas.evidence import Evidence
 from lmaas.platforms._files import read_mapping
 from lmaas.selection._candidate import Candidate
+from lmaas.selection._metrics import metric_of
 
 _OF_A_MODEL: Final = frozenset({"quality", "parse_failure_rate"})
 
@@ -49,10 +50,29 @@ def _names(candidate: Candidate) -> tuple[str, ...]:
     return candidate.name, candidate.offer.id, candidate.offer.model
 
 
-def _read(told: Any, path: Path) -> Evidence:
-    if not isinstance(told, Mapping):
-        raise ConfigurationError(f"{path.name}: evidence is a mapping with metric, value, grade and source")
+def _read(told: object, path: Path) -> Evidence:
     try:
-        return Evidence.from_dict(told)
+        return _evidence(told)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path.name}: {error}") from None
+
+
+def stated_evidence(told: object) -> Evidence:
+    """Return evidence that somebody wrote by hand.
+
+    Raises:
+        ConfigurationError: it is none, or would not be asked: its metric is not known, or is computed.
+    """
+    evidence = _evidence(told)
+    if metric_of(evidence.metric).is_computed:
+        raise ConfigurationError(
+            f"evidence of {evidence.metric}: it is computed, from prices, machines, goodput_per_s and "
+            "error_rate; give those"
+        )
+    return evidence
+
+
+def _evidence(told: object) -> Evidence:
+    if not isinstance(told, Mapping):
+        raise ConfigurationError("evidence is a mapping with metric, value, grade and source")
+    return Evidence.from_dict(told)

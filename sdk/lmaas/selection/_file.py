@@ -18,9 +18,9 @@ from datetime import date
 from decimal import Decimal
 from math import ceil
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from lmaas.errors import ConfigurationError
 from lmaas.evidence import Evidence
@@ -29,52 +29,23 @@ from lmaas.measuring._workload_file import workload_of
 from lmaas.platforms import Catalogue, Offer, Platform, Price, Sourced
 from lmaas.platforms._files import read_mapping
 from lmaas.selection._candidate import Candidate, Fleet, Overheads
-from lmaas.selection._evidence_files import read_evidence
+from lmaas.selection._evidence_files import read_evidence, stated_evidence
 from lmaas.selection._metrics import Score
 from lmaas.selection._places import line_of
 from lmaas.selection._preferences import Certainty, Criterion, Preferences
-from lmaas.selection._rules import Feature, Rules
+from lmaas.selection._rules import Rules
 from lmaas.selection._select import Options, select
 from lmaas.selection._selection import Selection
 from lmaas.selection._sized import Sized, size
 from lmaas.selection._task import TaskSpec
 
 _SIZED: Final = ("usd_per_gpu_hour", "gpus", "engine_args")
+_Rate: TypeAlias = Annotated[Decimal, Field(ge=0)]
 
 
 class _Closed(BaseModel):
+    # Fields that are dataclasses of ours are as closed as this is, and checked as they check themselves.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Task(_Closed):
-    kind: str = "chat"
-    minimum_quality: float | None = None
-    metric: str = ""
-
-
-class _Rules(_Closed):
-    regions: tuple[str, ...] = ()
-    max_retention_days: int | None = None
-    no_training: bool = False
-    licences: tuple[str, ...] = ()
-    min_context_tokens: int | None = None
-    modalities: tuple[str, ...] = ()
-    needs: tuple[Feature, ...] = ()
-    routes: tuple[str, ...] = ()
-    self_hosted: bool = False
-    max_usd_per_month: float | None = None
-    attested: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    never: tuple[str, ...] = ()
-
-
-class _Criterion(_Closed):
-    metric: str
-    best: float
-    worst: float
-    weight: float | None = None
-    worth_usd_per_month: float | None = None
-    between: tuple[tuple[float, float], ...] = ()
 
 
 class _Anchor(_Closed):
@@ -87,30 +58,23 @@ class _Preferences(_Closed):
     certainty: Certainty = "rough"
     weights: dict[Literal["performance", "scalability", "ease of use", "cost"], float] | None = None
     anchors: dict[str, _Anchor] = Field(default_factory=dict)
-    criteria: tuple[_Criterion, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
 
 
 class _Price(_Closed):
-    input_per_million: Decimal
-    output_per_million: Decimal
-    cached_per_million: Decimal | None = None
+    input_per_million: _Rate
+    output_per_million: _Rate
+    cached_per_million: _Rate | None = None
     source: str = ""
     as_of: date | None = None
 
 
 class _Fleet(_Closed):
-    usd_per_gpu_hour: float | None = None
-    gpus: int | None = None
-    spares: int = 0
-    max_replicas: int = 1
+    usd_per_gpu_hour: float | None = Field(default=None, ge=0)
+    gpus: int | None = Field(default=None, ge=1)
+    spares: int = Field(default=0, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
     engine_args: tuple[str, ...] | None = None
-
-
-class _Overheads(_Closed):
-    ops_hours_per_month: float | None = None
-    ops_usd_per_hour: float = 0.0
-    egress_usd_per_gb: float = 0.0
-    fixed_usd_per_month: float = 0.0
 
 
 class _Candidate(_Closed):
@@ -122,21 +86,21 @@ class _Candidate(_Closed):
     price: _Price | None = None
     hardware: str | None = None
     fleet: _Fleet | None = None
-    overheads: _Overheads = _Overheads()
+    overheads: Overheads = Overheads()
     attested: dict[str, bool] = Field(default_factory=dict)
-    evidence: tuple[dict[str, Any], ...] = ()
+    evidence: tuple[Annotated[Evidence, PlainValidator(stated_evidence)], ...] = ()
 
 
 class _Choice(_Closed):
-    task: _Task = _Task()
+    task: TaskSpec = TaskSpec()
     workload: str | dict[str, Any]
-    rules: _Rules = _Rules()
+    rules: Rules = Rules()
     preferences: _Preferences = _Preferences()
     catalogue: str | dict[str, Any] | None = None
     candidates: tuple[_Candidate, ...] = Field(min_length=1)
     evidence: tuple[str, ...] = ()
-    draws: int = 10_000
-    seed: int = 1
+    draws: int = Field(default=10_000, ge=1)
+    seed: int = Field(default=1, ge=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,14 +147,11 @@ def _load(path: Path, today: date | None) -> Choice:
     workload = _workload(told.workload, path)
     candidates = tuple(_candidate(one, catalogue, workload, path) for one in told.candidates)
     measured = read_evidence([path.parent / name for name in told.evidence], candidates)
-    own = {
-        candidate.name: tuple(Evidence.from_dict(each) for each in one.evidence)
-        for candidate, one in zip(candidates, told.candidates, strict=True)
-    }
+    own = {candidate.name: one.evidence for candidate, one in zip(candidates, told.candidates, strict=True)}
     return Choice(
-        task=TaskSpec(**told.task.model_dump()),
+        task=told.task,
         workload=workload,
-        rules=Rules(**told.rules.model_dump()),
+        rules=told.rules,
         preferences=_preferences(told.preferences, path),
         candidates=candidates,
         evidence={name: own[name] + measured.get(name, ()) for name in own},
@@ -213,7 +174,8 @@ def _explain(problem: Any, name: str, text: str) -> str:
     place = [part for part in problem["loc"] if part not in {"str", "dict[str,any]"}]
     line = line_of(text, place) if text else None
     where = f"{name}, line {line}" if line else name
-    reason = "there is no such field" if problem["type"] == "extra_forbidden" else problem["msg"]
+    is_strange = problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
+    reason = "there is no such field" if is_strange else problem["msg"].removeprefix("Value error, ")
     return f"{where}: {'.'.join(map(str, place))}: {reason}"
 
 
@@ -227,7 +189,7 @@ def _preferences(told: _Preferences, path: Path) -> Preferences:
             raise ConfigurationError(
                 f"{path.name}: preferences: give either criteria, or weights of the four scores with anchors"
             )
-        return Preferences(tuple(Criterion(**one.model_dump()) for one in told.criteria), told.certainty)
+        return Preferences(told.criteria, told.certainty)
     weights = {Score(name): weight for name, weight in (told.weights or {}).items()}
     anchors = [
         Criterion(metric=metric, weight=1.0, **anchor.model_dump()) for metric, anchor in told.anchors.items()
@@ -254,9 +216,9 @@ def _candidate(told: _Candidate, catalogue: Catalogue, workload: Workload, path:
         offer=offer,
         base_url=told.base_url,
         api_key_env=told.api_key_env,
-        fleet=_fleet(told.fleet, sized, path),
+        fleet=_fleet(told.fleet, sized, f"{path.name}: {told.name or base.name}"),
         fit=sized,
-        overheads=Overheads(**told.overheads.model_dump()),
+        overheads=told.overheads,
         attested={name: Sourced(value, path.name) for name, value in told.attested.items()},
     )
 
@@ -266,12 +228,15 @@ def _longest_tokens(workload: Workload) -> int:
     return ceil(workload.prompt_tokens.quantile(0.99) + workload.output_tokens.quantile(0.99))
 
 
-def _fleet(told: _Fleet | None, sized: Sized | None, path: Path) -> Fleet | None:
+def _fleet(told: _Fleet | None, sized: Sized | None, where: str) -> Fleet | None:
     """Return the machines, with what the file leaves to sizing."""
     if told is None and sized is None:
         return None
     found = {} if sized is None else {name: getattr(sized, name) for name in _SIZED}
     given = {} if told is None else told.model_dump(exclude_none=True)
     if "usd_per_gpu_hour" not in found | given:
-        raise ConfigurationError(f"{path.name}: a fleet needs usd_per_gpu_hour, or hardware that has a price")
-    return Fleet(**found | given)
+        raise ConfigurationError(f"{where}: a fleet needs usd_per_gpu_hour, or hardware that has a price")
+    try:
+        return Fleet(**found | given)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -40,6 +40,7 @@ class Metric:
         family: How it varies.
         unit: Of its values.
         is_lower_better: Its direction.
+        is_computed: Whether its figures are computed by `select`; what evidence tells of it is not asked.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Metric:
     family: Family
     unit: str
     is_lower_better: bool
+    is_computed: bool = False
 
     def format(self, value: float) -> str:
         """Write a value with its unit, for people."""
@@ -83,6 +85,10 @@ def _higher(name: str, label: str, score: Score, family: Family, unit: str = "")
     return Metric(name, label, score, family, unit, is_lower_better=False)
 
 
+def _computed(metric: Metric) -> Metric:
+    return replace(metric, is_computed=True)
+
+
 METRICS: Final[Mapping[str, Metric]] = _table(
     _higher("quality", "quality", Score.PERFORMANCE, Family.SHARE),
     *(
@@ -96,11 +102,11 @@ METRICS: Final[Mapping[str, Metric]] = _table(
     _higher("goodput_per_s", "goodput", Score.SCALABILITY, Family.TIME, "calls/s"),
     _higher("goodput_slope", "goodput over load", Score.SCALABILITY, Family.SHARE),
     _lower("rate_limited_rate", "told to slow down", Score.SCALABILITY, Family.RATE, "%"),
-    _higher("headroom", "capacity over peak", Score.SCALABILITY, Family.TIME, "x"),
-    _higher("locations", "regions or replicas", Score.SCALABILITY, Family.POINTS),
-    _higher("ease_of_use", "ease of use", Score.EASE, Family.POINTS),
-    _lower("usd_per_call", "price of a call", Score.COST, Family.MONEY, "usd"),
-    _lower("usd_per_month", "cost a month", Score.COST, Family.MONEY, "usd"),
+    _computed(_higher("headroom", "capacity over peak", Score.SCALABILITY, Family.TIME, "x")),
+    _computed(_higher("locations", "places that can fail", Score.SCALABILITY, Family.POINTS)),
+    _computed(_higher("ease_of_use", "ease of use", Score.EASE, Family.POINTS)),
+    _computed(_lower("usd_per_call", "price of a call", Score.COST, Family.MONEY, "usd")),
+    _computed(_lower("usd_per_month", "cost a month", Score.COST, Family.MONEY, "usd")),
 )
 
 

@@ -7,8 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lmaas.errors import ConfigurationError
-from lmaas.selection._metrics import METRICS
-from lmaas.selection._report import opening_of, sections_of
+from lmaas.selection._report import month_of, opening_of, sections_of
 
 if TYPE_CHECKING:
     from lmaas.selection._selection import Option, Selection
@@ -43,7 +42,6 @@ def frame_of(selection: Selection) -> str:
 
 
 def _card(option: Option, selection: Selection) -> dict[str, Any]:
-    bill = option.spending.bill("expected")
     return {
         "name": option.name,
         "place": option.place,
@@ -52,7 +50,7 @@ def _card(option: Option, selection: Selection) -> dict[str, Any]:
         "first": option.first,
         "score": option.score,
         "scores": [(explained.score.value, explained.value) for explained in option.scores],
-        "month": METRICS["usd_per_month"].format(bill.total_usd) if bill else "not known",
+        "month": month_of(option),
     }
 
 

@@ -73,6 +73,7 @@ def _option(option: Option) -> dict[str, Any]:
             }
             for bill in spent.bills
         ],
+        "cost_at_best_usd": spent.at_best_usd,
         "cost_missing": list(spent.missing),
         "cost_assumes": list(spent.assumes),
         "ease": [

@@ -67,15 +67,23 @@ def _options(selection: Selection) -> Section:
 
 
 def _option_row(option: Option) -> tuple[str, ...]:
-    bill = option.spending.bill("expected")
     return (
         str(option.place) if option.place else _state(option),
         option.name,
         _score(option),
         f"{option.first:.0%}" if option.passes or option.first else "-",
         *(f"{score.value:.2f}" for score in option.scores),
-        METRICS["usd_per_month"].format(bill.total_usd) if bill else _NOT_KNOWN,
+        month_of(option),
     )
+
+
+def month_of(option: Option) -> str:
+    """Return what a month costs: from what to what, where that hangs on what nobody knows."""
+    bill, write = option.spending.bill("expected"), METRICS["usd_per_month"].format
+    if bill is None:
+        return _NOT_KNOWN
+    at_best = option.spending.at_best_usd
+    return write(bill.total_usd) if at_best is None else f"{write(at_best)} to {write(bill.total_usd)}"
 
 
 def _state(option: Option) -> str:

@@ -49,9 +49,7 @@ class Robustness:
     draws: int
 
 
-def robustness(
-    rows: Sequence[Row], preferences: Preferences, limits: Sequence[Limit], *, draws: int, seed: int
-) -> Robustness:
+def robustness(rows: Sequence[Row], preferences: Preferences, *, draws: int, seed: int) -> Robustness:
     """Draw weights and figures `draws` times and count who wins.
 
     A candidate wins a draw if its score is the highest of those that keep every limit in that draw; a tie is
@@ -63,9 +61,9 @@ def robustness(
     weights = _weights(preferences, draws, seed)
     scores = np.empty((len(rows), draws), np.float32)
     for index, row in enumerate(rows):
-        scores[index] = _scores(row, preferences, limits, weights, _Normals(row.name, seed))
+        scores[index] = _scores(row, preferences, weights, _Normals(row.name, seed))
     wins = _wins(scores)
-    both = wins * _wins(_without_noise(rows, preferences, limits, weights))
+    both = wins * _wins(_without_noise(rows, preferences, weights))
     spread = weights.std(axis=1, dtype=np.float64)
     return Robustness(
         _shares(rows, wins),
@@ -111,13 +109,11 @@ class _Normals:
         return self._made[metric, draws]
 
 
-def _scores(
-    row: Row, preferences: Preferences, limits: Sequence[Limit], weights: Draws, normals: _Normals
-) -> Draws:
+def _scores(row: Row, preferences: Preferences, weights: Draws, normals: _Normals) -> Draws:
     draws = weights.shape[1]
     figures = {
         metric: interval_of(row.cells[metric])
-        for metric in {*(c.metric for c in preferences.criteria), *(limit.metric for limit in limits)}
+        for metric in {*(c.metric for c in preferences.criteria), *(limit.metric for limit in row.limits)}
         if metric in row.cells
     }
     total = np.zeros(draws, np.float32)
@@ -126,14 +122,12 @@ def _scores(
             total += weight * _values(
                 criterion, _drawn(figures[criterion.metric], criterion.metric, normals, draws)
             )
-    for limit in limits:
+    for limit in row.limits:
         total[~_keeps(limit, figures, normals, draws)] = -np.inf
     return total
 
 
-def _without_noise(
-    rows: Sequence[Row], preferences: Preferences, limits: Sequence[Limit], weights: Draws
-) -> Draws:
+def _without_noise(rows: Sequence[Row], preferences: Preferences, weights: Draws) -> Draws:
     values = np.zeros((len(rows), len(weights)), np.float32)
     for index, row in enumerate(rows):
         for place, criterion in enumerate(preferences.criteria):
@@ -141,7 +135,7 @@ def _without_noise(
                 values[index, place] = criterion.value(row.cells[criterion.metric].value)
     scores: Draws = values @ weights
     for index, row in enumerate(rows):
-        if not all(limit.is_kept_by(row) for limit in limits):
+        if not row.keeps_limits:
             scores[index] = -np.inf
     return scores
 

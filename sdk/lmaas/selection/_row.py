@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lmaas.evidence import Evidence
 from lmaas.selection._metrics import METRICS
@@ -12,23 +12,52 @@ from lmaas.selection._preferences import Preferences
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One candidate: what is known of it by metric. What is not known is missing."""
+    """One candidate as it is compared.
+
+    Attributes:
+        name: The candidate's.
+        cells: What is known of it, by metric. What is not known is missing.
+        limits: What it must keep.
+        at_best: Of figures that take the worst for what is not known, what they would be with the best.
+    """
 
     name: str
     cells: Mapping[str, Evidence]
+    limits: tuple[Limit, ...] = ()
+    at_best: Mapping[str, float] = field(default_factory=dict)
 
-    def value(self, preferences: Preferences, *, missing: float = 0.0) -> float:
-        """Return the additive score, 0 to 1; a metric that is not known is worth `missing`."""
-        weights = preferences.weights
-        return sum(
-            weights[criterion.metric]
-            * (
-                criterion.value(self.cells[criterion.metric].value)
-                if criterion.metric in self.cells
-                else missing
-            )
-            for criterion in preferences.criteria
+    @property
+    def keeps_limits(self) -> bool:
+        """Whether its figures keep all of them; one that is not known keeps none."""
+        return all(limit.is_kept_by(self) for limit in self.limits)
+
+    def value(self, preferences: Preferences) -> float:
+        """Return the additive score, 0 to 1; a metric that is not known is worth nothing."""
+        return _score(self._figures, preferences, missing=0.0)
+
+    def value_at_best(self, preferences: Preferences) -> float:
+        """Return the score that it would have if all that is not known were as good as can be."""
+        return _score({**self._figures, **self.at_best}, preferences, missing=1.0)
+
+    def lacks(self, preferences: Preferences) -> tuple[str, ...]:
+        """Return the criteria that weigh something and of which nothing is known, or not all."""
+        return tuple(
+            metric
+            for metric, weight in preferences.weights.items()
+            if weight > 0 and (metric not in self.cells or metric in self.at_best)
         )
+
+    @property
+    def _figures(self) -> dict[str, float]:
+        return {metric: evidence.value for metric, evidence in self.cells.items()}
+
+
+def _score(figures: Mapping[str, float], preferences: Preferences, *, missing: float) -> float:
+    weights = preferences.weights
+    return sum(
+        weights[one.metric] * (one.value(figures[one.metric]) if one.metric in figures else missing)
+        for one in preferences.criteria
+    )
 
 
 @dataclass(frozen=True, slots=True)

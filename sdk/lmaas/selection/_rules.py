@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Literal, TypeAlias
+from math import isfinite
+from typing import Any, Literal, TypeAlias
 
-from lmaas.evidence import Evidence
+from lmaas.errors import ConfigurationError
 from lmaas.platforms import Sourced
 from lmaas.platforms._sourced import first_known
 from lmaas.selection._candidate import Candidate
@@ -16,7 +17,6 @@ from lmaas.selection._row import Limit, Row
 from lmaas.selection._uncertainty import interval_of
 
 Feature: TypeAlias = Literal["tools", "json_schema", "logprobs", "stream_usage", "prompt_cache", "batches"]
-_OF_MODELS_TOO: Final = ("tools", "json_schema")
 
 
 class Status(StrEnum):
@@ -78,19 +78,25 @@ class Rules:
     only: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("max_retention_days", "min_context_tokens", "max_usd_per_month"):
+            bound = getattr(self, name)
+            if bound is not None and not (isfinite(bound) and bound >= 0):
+                raise ConfigurationError(f"rules: {name} is {bound:g}; give a number that is not below 0")
+
 
 def check_facts(rules: Rules, candidate: Candidate) -> tuple[Check, ...]:
     """Hold all rules that the catalogue can answer against a candidate."""
     return tuple(_facts(rules, candidate))
 
 
-def check_limits(limits: Iterable[Limit], row: Row) -> tuple[Check, ...]:
-    """Hold figures against limits: the whole interval must keep a limit to pass, and break it to fail."""
-    return tuple(_limit(limit, row.cells.get(limit.metric)) for limit in limits)
+def check_limits(row: Row) -> tuple[Check, ...]:
+    """Hold figures against their limits: the whole interval must keep one to pass, and break it to fail."""
+    return tuple(_limit(limit, row) for limit in row.limits)
 
 
-def _limit(limit: Limit, evidence: Evidence | None) -> Check:
-    metric = METRICS[limit.metric]
+def _limit(limit: Limit, row: Row) -> Check:
+    metric, evidence = METRICS[limit.metric], row.cells.get(limit.metric)
     if evidence is None:
         return Check(limit.text, Status.UNKNOWN, f"{metric.label} is not known: measure it", limit.metric)
     interval = interval_of(evidence)
@@ -103,6 +109,9 @@ def _limit(limit: Limit, evidence: Evidence | None) -> Check:
         return Check(limit.text, Status.PASS, said, limit.metric)
     if any(ends):
         return Check(limit.text, Status.UNKNOWN, f"{said} is too close to tell: measure more", limit.metric)
+    if (best := row.at_best.get(limit.metric)) is not None and metric.keeps(best, limit.bound):
+        said = f"{metric.format(best)} to {metric.format(evidence.value)}, by what is not known: measure it"
+        return Check(limit.text, Status.UNKNOWN, said, limit.metric)
     return Check(limit.text, Status.FAIL, said, limit.metric)
 
 
@@ -179,18 +188,17 @@ def _part(known: Sourced[Any] | None, name: str) -> Sourced[Any] | None:
 
 
 def _feature(feature: str, candidate: Candidate) -> Check:
-    """A feature of the model must work on the platform too; what only one of them tells counts."""
-    told: list[Sourced[bool] | None] = [getattr(candidate.platform, feature)]
-    if feature in _OF_MODELS_TOO:
-        told.insert(0, getattr(candidate.offer, feature))
-    known = [fact for fact in told if fact is not None]
-    refusing = next((fact for fact in known if not fact.value), None)
-    return _sourced(feature, refusing or next(iter(known), None), bool)
+    """A feature must work on the platform, and of some also with the model: both must be known to have it."""
+    told = candidate.told_of(feature)
+    checks = [_sourced(feature, fact, bool, of=who if len(told) > 1 else "") for who, fact in told.items()]
+    worst_first = (Status.FAIL, Status.UNKNOWN, Status.PASS)
+    return min(checks, key=lambda check: worst_first.index(check.status))
 
 
-def _sourced(rule: str, fact: Sourced[Any] | None, passes: Callable[[Any], bool]) -> Check:
+def _sourced(rule: str, fact: Sourced[Any] | None, passes: Callable[[Any], bool], *, of: str = "") -> Check:
     if fact is None:
-        return Check(rule, Status.UNKNOWN, "nobody told: ask the platform, or verify it yourself")
+        about = f" of {of}" if of else ""
+        return Check(rule, Status.UNKNOWN, f"nobody told{about}: ask the platform, or verify it yourself")
     disputed = [other for other in fact.conflicts if passes(other.value) != passes(fact.value)]
     if passes(fact.value) and disputed:
         said = [f"{one.source} says {_say(one.value)}" for one in (fact, disputed[0])]

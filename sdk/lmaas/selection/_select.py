@@ -77,7 +77,7 @@ def select(
         assess(candidate, workload, rules, limits, evidence.get(candidate.name, ()))
         for candidate in candidates
     ]
-    comparison = compare(assessed, preferences, limits, draws=options.draws, seed=options.seed)
+    comparison = compare(assessed, preferences, draws=options.draws, seed=options.seed)
     why = _sensitivity(comparison, preferences)
     answer = answer_of(comparison, preferences, why)
     today = options.today or datetime.now(UTC).date()

@@ -8,9 +8,11 @@ from math import ceil
 from typing import Final
 
 from lmaas._cost import Price
+from lmaas._options import DEFAULT_MAX_RETRIES
 from lmaas.evidence import Evidence, Grade
 from lmaas.measuring import Workload
 from lmaas.selection._candidate import Candidate, Fleet, Overheads
+from lmaas.selection._inputs import Inputs
 from lmaas.selection._uncertainty import interval_of
 
 LINES: Final = (
@@ -28,6 +30,7 @@ _HOURS_OF_A_MONTH: Final = 730
 _SECONDS_OF_A_MONTH: Final = _HOURS_OF_A_MONTH * 3600
 _BYTES_OF_A_TOKEN: Final = 4
 _QUANTILES: Final = 20
+_ATTEMPTS: Final = 1 + DEFAULT_MAX_RETRIES
 _LEAST_GOODPUT: Final = 0.001
 """Of the measured one: what one that may be nothing is taken for, since no number of replicas would do."""
 
@@ -60,6 +63,7 @@ class Spending:
         bills: At low, expected and peak load; () if a price, a rate or a goodput is missing.
         call_evidence: `usd_per_call`, tokens of the mean call, no retries; None where machines are paid.
         evidence: `usd_per_month` at the expected load, with what it rests on; None without bills.
+        at_best_usd: What the month would cost if no call failed, where nobody knows how many do; else None.
         missing: What is not known, in words.
         assumes: What was taken for granted, in words.
     """
@@ -67,6 +71,7 @@ class Spending:
     bills: tuple[Bill, ...] = ()
     call_evidence: Evidence | None = None
     evidence: Evidence | None = None
+    at_best_usd: float | None = None
     missing: tuple[str, ...] = ()
     assumes: tuple[str, ...] = ()
 
@@ -75,14 +80,16 @@ class Spending:
         return next((bill for bill in self.bills if bill.load == load), None)
 
 
-def spending(candidate: Candidate, workload: Workload, cells: Mapping[str, Evidence]) -> Spending:
+def spending(candidate: Candidate, workload: Workload, inputs: Inputs) -> Spending:
     """Return what `candidate` costs for `workload`, given what is known of its errors and its goodput.
 
     Source: `_hosted_lines` and `_machine_lines`.
     """
-    rate = workload.calls_per_s
+    rate, overheads = workload.calls_per_s, candidate.overheads
     if rate is None:
         return Spending(missing=("the workload's calls_per_s",))
+    if candidate.is_self_hosted and overheads.ops_usd_per_hour and overheads.ops_hours_per_month is None:
+        return Spending(missing=("overheads.ops_hours_per_month, whose hours have a price",))
     loads = {
         "low": workload.low_calls_per_s,
         "expected": rate,
@@ -90,23 +97,18 @@ def spending(candidate: Candidate, workload: Workload, cells: Mapping[str, Evide
     }
     known = {load: per_s for load, per_s in loads.items() if per_s is not None}
     if candidate.fleet is not None:
-        return _own(candidate, candidate.fleet, workload, known, cells)
-    return _hosted(candidate, workload, known, cells)
+        return _own(candidate, candidate.fleet, workload, known, inputs.goodput_per_s)
+    return _hosted(candidate, workload, known, inputs)
 
 
-def _hosted(
-    candidate: Candidate, workload: Workload, loads: Mapping[str, float], cells: Mapping[str, Evidence]
-) -> Spending:
+def _hosted(candidate: Candidate, workload: Workload, loads: Mapping[str, float], inputs: Inputs) -> Spending:
     price = candidate.offer.price
     if price is None or price.currency != "USD":
         return Spending(missing=("a price in US dollars",))
     prices = [price, *(other for other in candidate.offer.other_prices if other.currency == "USD")]
-    cached_share = _cached_share(candidate, workload)
-    failures = cells.get("error_rate")
-    failure_share = 0.0 if failures is None else max(failures.value, 0.0)
-    if failure_share >= 1:
-        return Spending(missing=("a call that was answered: all failed",))
-    lines = [_hosted_lines(price, workload, cached_share, failure_share) for price in prices]
+    fact = candidate.platform.prompt_cache
+    caches = None if fact is None else fact.value
+    lines = [_hosted_lines(price, workload, caches, inputs.error_rate) for price in prices]
 
     def month(load: str, per_call_usd: Mapping[str, float]) -> Bill:
         calls = loads[load] * _SECONDS_OF_A_MONTH
@@ -126,31 +128,42 @@ def _hosted(
         source=price.source,
         as_of=price.as_of,
     )
-    assumes = () if failures else ("nothing for retries, since the error rate is not known",)
+    at_best, assumes = None, ()
+    if not inputs.is_error_rate_known:
+        at_best = month("expected", lines[0] | {"retries": 0.0}).total_usd
+        assumes = (f"each call is sent and paid {_ATTEMPTS} times: failures are not known",)
     per_call = [sum(each.values()) - each["retries"] for each in lines]
     ends = (min(per_call), max(per_call)) if len(per_call) > 1 else (None, None)
     call_evidence = replace(evidence, metric="usd_per_call", value=per_call[0], low=ends[0], high=ends[1])
-    return Spending(bills, call_evidence, evidence, assumes=assumes)
+    return Spending(bills, call_evidence, evidence, at_best, assumes=assumes)
 
 
 def _hosted_lines(
-    price: Price, workload: Workload, cached_share: float, failure_share: float
+    price: Price,
+    workload: Workload,
+    caches: bool | None,  # noqa: FBT001 - what is known of the platform
+    error_rate: float,
 ) -> dict[str, float]:
     """Return money for the mean call, by line.
 
-    Source: tokens times price; a share e of failures, each made again and paid for, costs e / (1 - e) more,
-    the sum of a geometric series.
+    Source: tokens times price; a share e of failures, each made again and paid for, costs e + e^2 more: the
+    geometric series, which ends with the client's second retry.
     """
-    lines = _tokens_usd(price, workload, cached_share)
-    again = failure_share / (1 - failure_share)
+    lines = _tokens_usd(price, workload, caches)
+    again = sum(error_rate**attempt for attempt in range(1, _ATTEMPTS))
     return lines | {"retries": sum(lines.values()) * again}
 
 
-def _tokens_usd(price: Price, workload: Workload, cached_share: float) -> dict[str, float]:
+def _tokens_usd(
+    price: Price,
+    workload: Workload,
+    caches: bool | None,  # noqa: FBT001
+) -> dict[str, float]:
     """Return the price of the mean call's tokens.
 
     A price without tiers is linear, so the mean length is enough; with tiers the mean is taken over twenty
-    quantiles of the prompts' lengths.
+    quantiles of the prompts' lengths. The common prefix is found in the cache of a platform that is known to
+    have one; where nobody knows, only if that would cost more.
     """
     prompts = [workload.prompt_tokens.mean]
     if price.tiers:
@@ -161,17 +174,13 @@ def _tokens_usd(price: Price, workload: Workload, cached_share: float) -> dict[s
         cached_rate = (
             rates.input_per_million if rates.cached_per_million is None else rates.cached_per_million
         )
+        is_cached = cached_rate > rates.input_per_million if caches is None else caches
+        cached = prompt * workload.shared_prefix_share if is_cached else 0.0
         share = 1e-6 / len(prompts)
-        lines["prompt tokens"] += prompt * (1 - cached_share) * float(rates.input_per_million) * share
-        lines["cached prompt tokens"] += prompt * cached_share * float(cached_rate) * share
+        lines["prompt tokens"] += (prompt - cached) * float(rates.input_per_million) * share
+        lines["cached prompt tokens"] += cached * float(cached_rate) * share
         lines["answer tokens"] += workload.output_tokens.mean * float(rates.output_per_million) * share
     return lines
-
-
-def _cached_share(candidate: Candidate, workload: Workload) -> float:
-    """Only a platform that is known to cache is taken to find the common prefix in its cache."""
-    caches = candidate.platform.prompt_cache
-    return workload.shared_prefix_share if caches is not None and caches.value else 0.0
 
 
 def _own(
@@ -179,9 +188,8 @@ def _own(
     fleet: Fleet,
     workload: Workload,
     loads: Mapping[str, float],
-    cells: Mapping[str, Evidence],
+    goodput: Evidence | None,
 ) -> Spending:
-    goodput = cells.get("goodput_per_s")
     if goodput is None or goodput.value <= 0:
         return Spending(missing=("goodput_per_s of one replica",))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
@@ -11,7 +11,6 @@ from lmaas.evidence import Evidence, Grade
 from lmaas.measuring import Workload
 from lmaas.platforms import Sourced
 from lmaas.selection._candidate import Candidate
-from lmaas.selection._spending import replicas
 
 _EASY_AUTH: Final = {"none": 1.0, "bearer": 1.0, "header": 0.5}
 _OPS_HOURS_OF_NO_EASE: Final = 40.0
@@ -56,20 +55,27 @@ def _point(name: str, share: float, fact: Sourced[float] | None) -> Point:
 
 
 def _api(candidate: Candidate) -> Iterator[tuple[str, Sourced[float] | None]]:
-    platform, offer = candidate.platform, candidate.offer
+    platform = candidate.platform
     yield "OpenAI's chat route", _worth(platform.routes, lambda routes: float("chat/completions" in routes))
     yield "one key", _worth(platform.auth, lambda auth: _EASY_AUTH[auth.kind])
-    yield "tools", _worth(offer.tools or platform.tools, float)
-    yield "JSON schema", _worth(offer.json_schema or platform.json_schema, float)
-    yield "usage of streams", _worth(platform.stream_usage, float)
-    yield "log-probabilities", _worth(platform.logprobs, float)
-    yield "batches", _worth(platform.batches, float)
+    yield "tools", _feature(candidate, "tools")
+    yield "JSON schema", _feature(candidate, "json_schema")
+    yield "usage of streams", _feature(candidate, "stream_usage")
+    yield "log-probabilities", _feature(candidate, "logprobs")
+    yield "batches", _feature(candidate, "batches")
     hours = candidate.overheads.ops_hours_per_month
     if hours is not None:
         worth = max(0.0, 1 - hours / _OPS_HOURS_OF_NO_EASE)
         yield "no work for people", Sourced(worth, f"{hours:g} hours a month stated")
     elif not candidate.is_self_hosted:
         yield "no work for people", Sourced(1.0, "hosted by others")
+
+
+def _feature(candidate: Candidate, feature: str) -> Sourced[float] | None:
+    """Return what a feature is worth: 1 if all that must have it do; None if of one of them nobody knows."""
+    facts = [_worth(fact, float) for fact in candidate.told_of(feature).values()]
+    known = [fact for fact in facts if fact is not None]
+    return min(known, key=lambda fact: fact.value) if len(known) == len(facts) else None
 
 
 def _worth(fact: Sourced[Any] | None, worth: Any) -> Sourced[float] | None:
@@ -89,89 +95,55 @@ def ease_of_use(points: tuple[Point, ...]) -> Evidence:
     )
 
 
-def headroom(candidate: Candidate, workload: Workload, cells: Mapping[str, Evidence]) -> Evidence | None:
+def headroom(candidate: Candidate, workload: Workload, goodput: Evidence | None) -> Evidence | None:
     """Return how many times the busiest hour's rate fits into the capacity; None where nobody knows.
 
-    Source: capacity is the lowest of what was measured (times the replicas there can be) and the rate limits
-    of calls and tokens; more than was measured is not assumed.
+    Source: capacity is the goodput, times the replicas that there can be beside the spares. More than was
+    measured is not assumed: rate limits say what is allowed, not what is served, so they are only noted.
     """
     peak = workload.peak_calls_per_s
-    if peak is None:
+    if goodput is None or peak is None:
         return None
-    capacities = [c for c in (_measured(candidate, cells), _allowed(candidate, workload)) if c is not None]
-    if not capacities:
-        return None
-    least = min(capacities, key=lambda evidence: evidence.value)
-
-    def over_peak(figure: float | None) -> float | None:
-        return None if figure is None else figure / peak
-
-    return Evidence(
+    fleet = candidate.fleet
+    most = 1 if fleet is None else fleet.max_replicas - fleet.spares
+    ends = {end: None if (g := getattr(goodput, end)) is None else g * most / peak for end in ("low", "high")}
+    noted = _noted_limits(candidate, workload, goodput) if fleet is None else ""
+    return replace(
+        goodput,
         metric="headroom",
-        value=least.value / peak,
-        low=over_peak(least.low),
-        high=over_peak(least.high),
-        unit="x",
-        grade=least.grade,
-        source=least.source,
-        as_of=least.as_of,
-        n=least.n,
-    )
-
-
-def _measured(candidate: Candidate, cells: Mapping[str, Evidence]) -> Evidence | None:
-    goodput = cells.get("goodput_per_s")
-    if goodput is None or candidate.fleet is None:
-        return goodput
-    most = candidate.fleet.max_replicas
-    ends = {end: None if (g := getattr(goodput, end)) is None else g * most for end in ("low", "high")}
-    return Evidence(
-        metric="goodput_per_s",
-        value=goodput.value * most,
+        value=goodput.value * most / peak,
         **ends,
-        unit=goodput.unit,
-        grade=goodput.grade,
-        source=f"{most} times {goodput.source}",
-        as_of=goodput.as_of,
-        n=goodput.n,
+        unit="x",
+        source=(f"{most} times {goodput.source}" if most > 1 else goodput.source) + noted,
     )
 
 
-def _allowed(candidate: Candidate, workload: Workload) -> Evidence | None:
+def _noted_limits(candidate: Candidate, workload: Workload, goodput: Evidence) -> str:
+    """Return a remark on rate limits that are below what was measured; "" where there are none."""
     limits = candidate.platform.rate_limits
     if limits is None:
-        return None
+        return ""
     tokens = workload.prompt_tokens.mean + workload.output_tokens.mean
     per_minute = [
         *([limits.value.requests_per_minute] if limits.value.requests_per_minute else []),
         *([limits.value.tokens_per_minute / tokens] if limits.value.tokens_per_minute else []),
     ]
-    if not per_minute:
-        return None
-    return Evidence(
-        metric="goodput_per_s",
-        value=min(per_minute) / 60,
-        unit="1/s",
-        grade=Grade.C,
-        source=f"rate limits: {limits.source}",
-        as_of=limits.as_of,
+    allowed = min(per_minute, default=float("inf")) / 60
+    return f"; only {allowed:.3g} calls/s are said to be allowed ({limits.source})" * (
+        allowed < goodput.value
     )
 
 
-def locations(candidate: Candidate, workload: Workload, cells: Mapping[str, Evidence]) -> Evidence | None:
-    """Return in how many regions, or on how many replicas, calls can be served; None where nobody knows."""
-    regions, goodput = candidate.platform.regions, cells.get("goodput_per_s")
-    if candidate.fleet is not None:
-        if goodput is None or workload.peak_calls_per_s is None or goodput.value <= 0:
-            return None
-        count = replicas(candidate.fleet, workload.peak_calls_per_s, goodput.value)
-        return Evidence(
-            metric="locations",
-            value=count,
-            grade=goodput.grade,
-            source=f"replicas for the peak: {goodput.source}",
-            as_of=goodput.as_of,
-        )
+def locations(candidate: Candidate) -> Evidence | None:
+    """Return in how many places calls can be served, of which all but one may fail; None where nobody knows.
+
+    Regions of a hosted platform; on own machines one, and the spares. Replicas that the peak needs are no
+    further places: else a slow engine, which needs more of them, would look safer.
+    """
+    fleet, regions = candidate.fleet, candidate.platform.regions
+    if fleet is not None:
+        source = f"{fleet.spares} spare replicas stated"
+        return Evidence(metric="locations", value=1 + fleet.spares, grade=Grade.C, source=source)
     if regions is None:
         return None
     return Evidence(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import TYPE_CHECKING, Final
 
-from lmaas.evidence import Evidence, Grade
+from lmaas.evidence import Evidence, Grade, share_interval
 from lmaas.selection._metrics import METRICS, Family
 
 if TYPE_CHECKING:
@@ -70,9 +70,13 @@ def interval_of(evidence: Evidence) -> Interval:
     """Return the 95 % interval of a figure: its own, never narrower than its grade allows.
 
     Grades A and B keep an interval that was estimated. Those of C, D and E are stretched, since a stated
-    interval is a claim as well; without an interval the widths of the metric's family apply.
+    interval is a claim as well; without an interval the widths of the metric's family apply, but for rates of
+    events that were counted: their interval is the binomial one.
     """
     family = METRICS[evidence.metric].family
+    if family is Family.RATE and evidence.n and evidence.low is None and evidence.high is None:
+        low, high = share_interval(evidence.value, evidence.n)
+        evidence = replace(evidence, low=low, high=high)
     if family in _MARGINS or min(evidence.value, 1 if evidence.low is None else evidence.low) <= 0:
         return _added(evidence, family)
     return _multiplied(evidence, family)
@@ -107,11 +111,11 @@ def _added(evidence: Evidence, family: Family) -> Interval:
 
 
 def _margin_at_zero(evidence: Evidence) -> float:
-    """Return how much may be where none was seen: 3 / n.
+    """Return how much may be where none was seen and nobody told of how many: 3 / 300.
 
-    Source: the rule of three, Hanley and Lippman-Hand, JAMA 249 (1983). A claim has no n, and counts as 300.
+    Source: the rule of three, Hanley and Lippman-Hand, JAMA 249 (1983).
     """
-    return 3 / (evidence.n or 300) * _STRETCH[evidence.grade]
+    return 3 / 300 * _STRETCH[evidence.grade]
 
 
 def _distance(end: float | None, value: float, grade: Grade, margin: float) -> float:
