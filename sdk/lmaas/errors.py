@@ -41,7 +41,10 @@ All can be pickled, and none holds a key, a header or a prompt, but for `ToolRou
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+import re
+from typing import Any, ClassVar, Final, Literal, TypeAlias
+
+_NAME: Final = re.compile(r"[a-z0-9_.-]{1,64}", re.IGNORECASE)
 
 Deadline: TypeAlias = Literal["total", "connect", "pool", "first_token", "inter_token"]
 """The timers of a call, by the names of the fields of `Timeout`; "pool" is the wait for a free connection."""
@@ -109,6 +112,15 @@ class APIError(LMaaSError):
     def is_retryable(self) -> bool:
         """Whether the same call, sent again, may succeed: the server's word, else the kind of error."""
         return self.default_is_retryable if self.should_retry is None else self.should_retry
+
+    @property
+    def kind(self) -> str:
+        """What it was in a few words, for reports that are kept: its class, status and code.
+
+        Nothing of the server's own words, which may hold the prompt; nor a code that is no name.
+        """
+        code = self.code if self.code is not None and _NAME.fullmatch(self.code) else None
+        return " ".join(str(part) for part in (type(self).__name__, self.status_code, code) if part)
 
     def __str__(self) -> str:
         return f"{self.message} (request id {self.request_id})" if self.request_id else self.message

@@ -13,7 +13,7 @@ from lmaas import AsyncLMaaS, DefaultAioHttpClient, errors
 from lmaas.measuring import FixedLength, LoggedCall, ObservedLengths, Workload
 from lmaas.measuring._prompts import Prompt, Prompts, Tokens, made_up_text
 from lmaas.measuring._rows import Leg, Row
-from lmaas.measuring._sender import Habits, Sender, max_tokens_name, reason_of
+from lmaas.measuring._sender import Habits, Sender, max_tokens_name
 from lmaas.measuring._timing_reader import TimingReader
 from sdk.hostile import DONE, Connection, answering, chat_event, chunked, reply, serving, streaming
 
@@ -206,7 +206,7 @@ async def test_plain_completions_go_to_their_route_and_lengths_can_be_exact() ->
 def test_limit_of_an_answer_is_named_as_the_platform_does() -> None:
     assert max_tokens_name("https://api.openai.com/v1") == "max_completion_tokens"
     assert max_tokens_name("http://127.0.0.1:8000/v1") == "max_tokens"
-    assert reason_of(errors.APIConnectionError("x")) == "APIConnectionError"
+    assert errors.APIConnectionError("x").kind == "APIConnectionError"
     assert chunked(b"x")
 
 

@@ -54,3 +54,16 @@ def test_word_of_the_server_on_retrying_beats_the_kind_of_error() -> None:
     assert not RateLimitError("x", should_retry=False).is_retryable
     assert NotFoundError("x", should_retry=True).is_retryable
     assert not NotFoundError("x").is_retryable
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("rate_limit_exceeded", "RateLimitError 429 rate_limit_exceeded"),
+        (None, "RateLimitError 429"),
+        ("slow down, you said “hello”", "RateLimitError 429"),
+        ("x" * 65, "RateLimitError 429"),
+    ],
+)
+def test_kind_of_an_error_has_nothing_of_a_servers_own_words(code: str | None, kind: str) -> None:
+    assert RateLimitError("You said “hello”.", status_code=429, code=code).kind == kind

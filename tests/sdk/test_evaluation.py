@@ -127,6 +127,20 @@ def test_calls_that_fail_count_as_wrong_answers_too(engine: FakeEngine, client: 
     assert "二加二" not in " ".join(report.cautions)
 
 
+def test_what_a_server_said_of_a_failure_is_not_kept(
+    respx_mock: respx.MockRouter, client: LMaaS, tmp_path: Path
+) -> None:
+    fault = {"error": {"message": "cannot translate “二加二”", "type": "bad", "code": "too_hard"}}
+    respx_mock.post(f"{BASE}/chat/completions").mock(return_value=httpx.Response(422, json=fault))
+    rows = [{"text": "二加二", "translation": "ok", "target": "en"}]
+    report = evaluate("translation", rows, ["m"], client=client, draws=200)
+    assert report.candidates[0].outcomes[0].error == "UnprocessableEntityError 422 too_hard"
+    report.write_outcomes(tmp_path / "outcomes.jsonl")
+    kept = json.loads((tmp_path / "outcomes.jsonl").read_text("utf-8").splitlines()[-1])
+    assert kept["error"] == "UnprocessableEntityError 422 too_hard"
+    assert "二加二" not in report.to_markdown() + report.to_json()
+
+
 def test_roles_are_judged_by_predicate_role_and_both_ends(engine: FakeEngine, client: LMaaS) -> None:
     arguments = [{"role": "agent", "text": "Ada"}, {"role": "patient", "text": "bread"}]
     rows = [{"text": "Ada cut bread.", "predicates": [{"text": "cut", "arguments": arguments}]}] * 2
@@ -171,7 +185,7 @@ def test_the_report_reads_as_table_markdown_and_json(engine: FakeEngine, client:
     report = evaluate("classification", PETS, [Candidate("m", name="[odd] | name")], client=client, draws=200)
     page = report.to_markdown()
     assert page == report._repr_markdown_()
-    assert r"| [odd] \| name | 1.00 [0.76, 1.00] |" in page
+    assert r"| \[odd\] \| name | 1.00 \[0.76, 1.00\] |" in page
     assert "| baseline: majority | 0.33" in page
     assert "Only 12 examples" in page
     assert "expected calibration error" in page

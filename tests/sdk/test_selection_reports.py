@@ -134,12 +134,23 @@ def test_markdown_tables_hold_whatever_names_hold(selection: Selection) -> None:
         ("__bold__", r"\_\_bold\_\_"),
         ("_em_ snake_case", r"\_em\_ snake_case"),
         ("a\n# b\r\n| c", r"a # b \| c"),
-        ("&lt;b&gt; ~~x~~", r"\&lt;b\&gt; \~\~x\~\~"),
+        ("&lt;b&gt; ~~x~~", r"&amp;lt;b&amp;gt; \~\~x\~\~"),
+        ("<img src=x onerror=alert(1)>", r"&lt;img src=x onerror=alert(1)&gt;"),
+        ("1. one", r"1\. one"),
+        ("- one", r"\- one"),
+        ("\x1b]0;title\x07[a](b)", r"\]0;title\[a\](b)"),
     ],
 )
 def test_markdown_takes_nothing_in_a_name_for_markup(name: str, written: str) -> None:
     text = choose([candidate(name)], {}).to_markdown()
     assert f"| {written} |" in text
+
+
+def test_a_terminal_gets_no_control_characters_of_a_name() -> None:
+    out = StringIO()
+    show(choose([candidate("\x1b]0;title\x07quick")], {}), Console(file=out, width=200, no_color=True))
+    assert "\x1b]" not in out.getvalue()
+    assert "]0;titlequick" in out.getvalue()
 
 
 def test_a_terminal_gets_the_short_tables_and_no_markup_of_others(selection: Selection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmaas.cli._terminal import without_controls
+from lmaas._shown import without_controls
 from lmaas.errors import ConfigurationError
 
 try:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING
 
+from lmaas._shown import without_controls
 from lmaas.cli._errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# Control characters, which could move the cursor, rename the window or worse; tab and newline may stay.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def without_controls(text: str) -> str:
-    """Leave out what could move the cursor, rename the window or worse."""
-    return _CONTROLS.sub("", text)
 
 
 def write(text: str) -> None:

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lmaas.cli._terminal import without_controls
+from lmaas._shown import without_controls
 from lmaas.cli._top_rows import (
     MODELS,
     REPLICAS,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lmaas._shown import as_markdown, markdown_row
 from lmaas.evaluation._words import cells, header, headline, notes
 
 if TYPE_CHECKING:
@@ -17,19 +18,15 @@ def markdown(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"### {headline(report)}"
+    yield f"### {as_markdown(headline(report))}"
     yield ""
-    yield from (f"**{caution}**  " for caution in report.cautions)
+    yield from (f"**{as_markdown(caution)}**  " for caution in report.cautions)
     yield ""
     titles = header(report)
-    yield _row(titles)
-    yield _row(["---"] * len(titles))
-    yield from (_row(cells(report, row)) for row in report.rows)
+    yield markdown_row(titles)
+    yield f"|{' --- |' * len(titles)}"
+    yield from (markdown_row(cells(report, row)) for row in report.rows)
     yield ""
-    yield from (f"- {difference}" for difference in report.differences)
+    yield from (f"- {as_markdown(difference)}" for difference in report.differences)
     yield ""
-    yield from (f"{note}  " for note in notes(report))
-
-
-def _row(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |"
+    yield from (f"{as_markdown(note)}  " for note in notes(report))

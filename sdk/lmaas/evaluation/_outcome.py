@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from lmaas.errors import LMaaSError
+from lmaas.errors import APIError, LMaaSError
 from lmaas.evaluation._kind import Kind, Unit
 from lmaas.evaluation._metric import NOTHING, Prediction
 from lmaas.tasks import Item, Result, TaskInputError, TaskOutputError, TaskUsage
@@ -21,7 +21,7 @@ class Outcome:
     Attributes:
         prediction: What the metrics judge; its value is None after a failure.
         failure: "parse" if an answer cannot be used, or not all of it; "call" if there was none.
-        error: The failure in words, which never hold the text or the answer.
+        error: The failure in words, which hold neither the text nor the answer, nor what a server said.
         prompt_tokens: Read for it; a share of those of its unit, where several examples are one call.
         completion_tokens: Written for it.
         latency_s: Of the task, all its calls together.
@@ -68,7 +68,8 @@ def _failed(error: LMaaSError | None) -> Outcome:
     if isinstance(error, TaskInputError):
         raise error
     failure: Failure = "parse" if isinstance(error, TaskOutputError) else "call"
-    return Outcome(NOTHING, failure, f"{type(error).__name__}: {error}")
+    said = error.kind if isinstance(error, APIError) else f"{type(error).__name__}: {error}"
+    return Outcome(NOTHING, failure, said)
 
 
 def _share(usage: TaskUsage, examples: int) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lmaas._cost import TokenCounts
 from lmaas._request import Operation
-from lmaas.errors import APIError, APIStatusError, RateLimitError
+from lmaas.errors import APIError, RateLimitError
 from lmaas.measuring._rows import Outcome, Row
 from lmaas.measuring._timing_reader import TimingReader
 
@@ -111,7 +111,7 @@ class Sender:
             outcome, reason = "failed", f"more than {self._timeout_s:g} s"
         except APIError as error:
             outcome = "rate_limited" if isinstance(error, RateLimitError) else "failed"
-            reason = reason_of(error)
+            reason = error.kind
         row = Row(
             index=index,
             due_s=due_s,
@@ -147,12 +147,6 @@ def _count(holder: dict[str, Any], name: str) -> int:
     """Return a count that a server told; 0 where it told none, or what is none."""
     value = holder.get(name)
     return value if type(value) is int and value > 0 else 0
-
-
-def reason_of(error: APIError) -> str:
-    """Say in a word or two what an error was, without what the server said: that may hold the prompt."""
-    name = type(error).__name__
-    return f"{name} {error.status_code}" if isinstance(error, APIStatusError) else name
 
 
 def max_tokens_name(base_url: str) -> str:

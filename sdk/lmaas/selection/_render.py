@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from re import sub
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from lmaas._shown import as_markdown, markdown_row
 from lmaas.selection._report import Section, opening_of, sections_of
 
 if TYPE_CHECKING:
@@ -36,24 +36,16 @@ def _text(section: Section) -> Iterator[str]:
 def markdown_of(selection: Selection) -> str:
     """Return the report in Markdown."""
     headline, *others = opening_of(selection)
-    parts = [f"# {_cell(headline)}", *(_cell(line) for line in others)]
+    parts = [f"# {as_markdown(headline)}", *(as_markdown(line) for line in others)]
     for section in sections_of(selection):
         parts.append(f"## {section.title}")
         if section.sentences:
-            parts.append("\n".join(f"- {_cell(sentence)}" for sentence in section.sentences))
+            parts.append("\n".join(f"- {as_markdown(sentence)}" for sentence in section.sentences))
         if section.rows:
             parts.append(_table(section))
     return "\n\n".join(parts) + "\n"
 
 
 def _table(section: Section) -> str:
-    lines = [section.header, ("---",) * len(section.header), *section.rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Names and sources are others' text: none may end a cell or a line, or become markup."""
-    text = " ".join(text.split())
-    for character in "\\`*[]<>|~&":
-        text = text.replace(character, f"\\{character}")
-    return sub(r"(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9])", r"\\_", text)  # within a word it is none
+    header, *rows = map(markdown_row, (section.header, *section.rows))
+    return "\n".join((header, f"|{'---|' * len(section.header)}", *rows))
