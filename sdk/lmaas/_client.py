@@ -1,7 +1,6 @@
 """`LMaaS` and `AsyncLMaaS`: options in, resources out. The only place where the layers are put together.
 
-httpx is imported with the first client, the rarer resources with their first use: who imports lmaas for its
-types or errors does not pay for a network, nor who chats for files and batches.
+httpx is imported with the first client: who imports lmaas for its types or errors does not pay for a network.
 """
 
 # ruff: noqa: PLC0415 - see above
@@ -9,20 +8,25 @@ types or errors does not pay for a network, nor who chats for files and batches.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from lmaas._budget import RESERVE
+from lmaas._client_options import (
+    AsyncClientExtras,
+    AsyncOptionChanges,
+    ClientExtras,
+    OptionChanges,
+    changed_options,
+    client_options,
+    shared_of,
+)
+from lmaas._client_resources import AsyncRarerResources, RarerResources
 from lmaas._cost import Spent
-from lmaas._options import DEFAULT_MAX_RETRIES, NOT_GIVEN, ClientOptions, NotGiven, Timeout, from_environment
+from lmaas._options import NOT_GIVEN, ClientOptions, NotGiven, Timeout
 from lmaas._pipeline import (
     AnyAsyncHttpClient,
-    AsyncExtras,
     AsyncNetwork,
-    Extras,
     Shared,
     around,
     async_around,
@@ -30,7 +34,6 @@ from lmaas._pipeline import (
     watcher_of,
 )
 from lmaas._request import RequestBuilder
-from lmaas.errors import ConfigurationError
 from lmaas.resources import (
     AsyncChat,
     AsyncCompletions,
@@ -45,77 +48,10 @@ from lmaas.resources._caller import AsyncCaller, Caller
 
 if TYPE_CHECKING:
     from lmaas._transport import HttpClient, HttpxTransport
-    from lmaas.resources import (
-        Admin,
-        AsyncAdmin,
-        AsyncBatches,
-        AsyncCalls,
-        AsyncClassify,
-        AsyncDetokenize,
-        AsyncFeedbackBox,
-        AsyncFiles,
-        AsyncRerank,
-        AsyncResponses,
-        AsyncScores,
-        AsyncTokenize,
-        Batches,
-        Calls,
-        Classify,
-        Detokenize,
-        FeedbackBox,
-        Files,
-        Rerank,
-        Responses,
-        Scores,
-        Tokenize,
-    )
-    from lmaas.routing import Endpoint, Strategy
     from lmaas.routing._network import AsyncPlatforms, Platforms
-    from lmaas.routing._strategy import Order
 
 
-class _Changes(TypedDict, total=False):
-    api_key: str | None
-    base_url: str
-    timeout: float | Timeout | None
-    max_retries: int
-    default_headers: Mapping[str, str]
-    default_query: Mapping[str, object]
-
-
-class _Platforms(TypedDict, total=False):
-    """Several places to send calls to.
-
-    Attributes:
-        platforms: In place of `base_url` and `api_key`.
-        strategy: "order", "cheapest", "fastest", "most_reliable", or a `lmaas.routing.Strategy`.
-    """
-
-    platforms: Sequence[Endpoint]
-    strategy: Order | Strategy | None
-
-
-class ClientExtras(Extras, _Platforms, total=False):
-    """`Extras`, `platforms` and `strategy`."""
-
-
-class AsyncClientExtras(AsyncExtras, _Platforms, total=False):
-    """The asynchronous twin of `ClientExtras`."""
-
-
-class OptionChanges(_Changes, Extras, total=False):
-    """What `with_options` may change; what is left out stays, and headers and query are added to."""
-
-    strategy: Order | Strategy | None
-
-
-class AsyncOptionChanges(_Changes, AsyncExtras, total=False):
-    """The asynchronous twin of `OptionChanges`."""
-
-    strategy: Order | Strategy | None
-
-
-class LMaaS:
+class LMaaS(RarerResources):
     """A client of the lmaas gateway, or of any other server with the OpenAI API.
 
     Safe to share between threads. Make one and keep it: it holds the connections. Close it, or use `with`.
@@ -157,11 +93,13 @@ class LMaaS:
     ) -> None:
         from lmaas import _transport
 
-        options = _options(api_key, base_url, timeout, max_retries, default_headers, default_query, extras)
+        options = client_options(
+            api_key, base_url, timeout, max_retries, default_headers, default_query, extras
+        )
         if options.platforms:
             from lmaas.routing._network import Platforms
 
-            self._set_up(options, Platforms(options, http_client), _shared(options), is_owner=True)
+            self._set_up(options, Platforms(options, http_client), shared_of(options), is_owner=True)
             return
         network = _transport.HttpxTransport(options.base_url, http_client)
         self._set_up(options, network, Shared(), is_owner=True)
@@ -190,88 +128,13 @@ class LMaaS:
             watcher_of(options, self._shared),
         )
 
-    @cached_property
-    def responses(self) -> Responses:
-        """The newer way to call chat models."""
-        from lmaas.resources import Responses
-
-        return Responses(self._caller)
-
-    @cached_property
-    def rerank(self) -> Rerank:
-        """Documents by relevance."""
-        from lmaas.resources import Rerank
-
-        return Rerank(self._caller)
-
-    @cached_property
-    def score(self) -> Scores:
-        """Scores of pairs of texts."""
-        from lmaas.resources import Scores
-
-        return Scores(self._caller)
-
-    @cached_property
-    def classify(self) -> Classify:
-        """Classes of texts."""
-        from lmaas.resources import Classify
-
-        return Classify(self._caller)
-
-    @cached_property
-    def tokenize(self) -> Tokenize:
-        """Texts as the tokens of a model."""
-        from lmaas.resources import Tokenize
-
-        return Tokenize(self._caller)
-
-    @cached_property
-    def detokenize(self) -> Detokenize:
-        """Tokens as a text."""
-        from lmaas.resources import Detokenize
-
-        return Detokenize(self._caller)
-
-    @cached_property
-    def feedback(self) -> FeedbackBox:
-        """What replies were worth."""
-        from lmaas.resources import FeedbackBox
-
-        return FeedbackBox(self._caller)
-
-    @cached_property
-    def files(self) -> Files:
-        """Files on the server."""
-        from lmaas.resources import Files
-
-        return Files(self._caller)
-
-    @cached_property
-    def batches(self) -> Batches:
-        """Many calls from one file."""
-        from lmaas.resources import Batches
-
-        return Batches(self._caller)
-
-    @cached_property
-    def admin(self) -> Admin:
-        """Projects, keys, limits and books of the gateway, for who may."""
-        from lmaas.resources import Admin
-
-        return Admin(self._caller_for(self._options.for_admin()))
-
-    @property
-    def calls(self) -> Calls:
-        """The last calls of the gateway, and what happened to each, for who may; `admin.calls`."""
-        return self.admin.calls
-
     def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
         """Return a client with other options on the same connections, which this one goes on owning.
 
         Raises:
             ConfigurationError: an option cannot work.
         """
-        options = _changed(self._options, changes)
+        options = changed_options(self._options, changes)
         transport = self._transport.for_base_url(options.base_url)
         client = type(self).__new__(type(self))
         is_owner = transport is not self._transport
@@ -315,7 +178,7 @@ class LMaaS:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
 
 
-class AsyncLMaaS:
+class AsyncLMaaS(AsyncRarerResources):
     """The asynchronous twin of `LMaaS`, for asyncio. It takes the same options.
 
     Use it in one event loop. Close it, or use `async with`. `http_client` is an `httpx.AsyncClient`
@@ -340,11 +203,13 @@ class AsyncLMaaS:
         http_client: AnyAsyncHttpClient | None = None,
         **extras: Unpack[AsyncClientExtras],
     ) -> None:
-        options = _options(api_key, base_url, timeout, max_retries, default_headers, default_query, extras)
+        options = client_options(
+            api_key, base_url, timeout, max_retries, default_headers, default_query, extras
+        )
         if options.platforms:
             from lmaas.routing._network import AsyncPlatforms
 
-            self._set_up(options, AsyncPlatforms(options, http_client), _shared(options), is_owner=True)
+            self._set_up(options, AsyncPlatforms(options, http_client), shared_of(options), is_owner=True)
             return
         self._set_up(options, async_network(options.base_url, http_client), Shared(), is_owner=True)
 
@@ -377,84 +242,9 @@ class AsyncLMaaS:
             watcher_of(options, self._shared),
         )
 
-    @cached_property
-    def responses(self) -> AsyncResponses:
-        """The newer way to call chat models."""
-        from lmaas.resources import AsyncResponses
-
-        return AsyncResponses(self._caller)
-
-    @cached_property
-    def rerank(self) -> AsyncRerank:
-        """Documents by relevance."""
-        from lmaas.resources import AsyncRerank
-
-        return AsyncRerank(self._caller)
-
-    @cached_property
-    def score(self) -> AsyncScores:
-        """Scores of pairs of texts."""
-        from lmaas.resources import AsyncScores
-
-        return AsyncScores(self._caller)
-
-    @cached_property
-    def classify(self) -> AsyncClassify:
-        """Classes of texts."""
-        from lmaas.resources import AsyncClassify
-
-        return AsyncClassify(self._caller)
-
-    @cached_property
-    def tokenize(self) -> AsyncTokenize:
-        """Texts as the tokens of a model."""
-        from lmaas.resources import AsyncTokenize
-
-        return AsyncTokenize(self._caller)
-
-    @cached_property
-    def detokenize(self) -> AsyncDetokenize:
-        """Tokens as a text."""
-        from lmaas.resources import AsyncDetokenize
-
-        return AsyncDetokenize(self._caller)
-
-    @cached_property
-    def feedback(self) -> AsyncFeedbackBox:
-        """What replies were worth."""
-        from lmaas.resources import AsyncFeedbackBox
-
-        return AsyncFeedbackBox(self._caller)
-
-    @cached_property
-    def files(self) -> AsyncFiles:
-        """Files on the server."""
-        from lmaas.resources import AsyncFiles
-
-        return AsyncFiles(self._caller)
-
-    @cached_property
-    def batches(self) -> AsyncBatches:
-        """Many calls from one file."""
-        from lmaas.resources import AsyncBatches
-
-        return AsyncBatches(self._caller)
-
-    @cached_property
-    def admin(self) -> AsyncAdmin:
-        """Projects, keys, limits and books of the gateway, for who may."""
-        from lmaas.resources import AsyncAdmin
-
-        return AsyncAdmin(self._caller_for(self._options.for_admin()))
-
-    @property
-    def calls(self) -> AsyncCalls:
-        """The last calls of the gateway, and what happened to each, for who may; `admin.calls`."""
-        return self.admin.calls
-
     def with_options(self, **changes: Unpack[AsyncOptionChanges]) -> Self:
         """Return a client with other options on the same connections; see `LMaaS.with_options`."""
-        options = _changed(self._options, changes)
+        options = changed_options(self._options, changes)
         transport = self._transport.for_base_url(options.base_url)
         client = type(self).__new__(type(self))
         is_owner = transport is not self._transport
@@ -496,68 +286,3 @@ class AsyncLMaaS:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
-
-
-def _options(
-    api_key: str | NotGiven | None,
-    base_url: str | NotGiven | None,
-    timeout: float | Timeout | NotGiven | None,
-    max_retries: int | NotGiven,
-    default_headers: Mapping[str, str] | None,
-    default_query: Mapping[str, object] | None,
-    extras: ClientExtras | AsyncClientExtras,
-) -> ClientOptions:
-    """Put together what was given, what the environment says, and the defaults."""
-    if extras.get("platforms") is not None:
-        _check_platforms(base_url, api_key, extras)
-    env_base_url, env_api_key = from_environment()
-    made = ClientOptions(
-        base_url=base_url or env_base_url,
-        api_key=env_api_key if isinstance(api_key, NotGiven) else api_key,
-        timeout=Timeout() if isinstance(timeout, NotGiven) else Timeout.of(timeout),
-        max_retries=DEFAULT_MAX_RETRIES if isinstance(max_retries, NotGiven) else max_retries,
-        default_headers=default_headers or {},
-        default_query=default_query or {},
-        **extras,
-    )
-    if not made.platforms:
-        _check_strategy(made)
-        return made
-    from lmaas.routing._network import first_options
-
-    return first_options(made)
-
-
-def _check_platforms(
-    base_url: str | NotGiven | None, api_key: str | NotGiven | None, extras: ClientExtras | AsyncClientExtras
-) -> None:
-    if base_url or api_key:
-        raise ConfigurationError("platforms: each has its own base_url and api_key; leave the client's out.")
-    if not extras.get("platforms"):
-        raise ConfigurationError("platforms: give one or more lmaas.routing.Endpoint(...).")
-
-
-def _check_strategy(options: ClientOptions) -> None:
-    if options.strategy is not None:
-        raise ConfigurationError("strategy: there is nothing to choose from; give platforms=[...] too.")
-
-
-def _shared(options: ClientOptions) -> Shared:
-    """Return what the calls of a client of several platforms share: a reserve of retries for each of them."""
-    return Shared(reserve=RESERVE * len(options.platforms))
-
-
-def _changed(options: ClientOptions, changes: OptionChanges | AsyncOptionChanges) -> ClientOptions:
-    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not NOT_GIVEN}
-    if "timeout" in given:
-        given["timeout"] = Timeout.of(given["timeout"])
-    if options.platforms and given.keys() & {"base_url", "api_key", "platforms"}:
-        raise ConfigurationError(
-            "with_options: platforms, their addresses and keys stay; make another client."
-        )
-    for name in given.keys() & {"default_headers", "default_query"}:
-        given[name] = {**getattr(options, name), **given[name]}
-    changed = replace(options, **given)
-    if not changed.platforms:
-        _check_strategy(changed)
-    return changed

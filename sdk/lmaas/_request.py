@@ -19,10 +19,24 @@ from lmaas._version import __version__
 from lmaas.types.params import CallOptions
 
 KEY_HEADERS = ("authorization", "api-key", "x-api-key")
-"""Headers that may carry a key."""
+"""Headers in which the platforms that lmaas knows take their key."""
+_SECRET_WORDS = frozenset(
+    {"auth", "authorization", "cookie", "credential", "credentials", "key", "apikey"}
+    | {"password", "secret", "sig", "signature", "token"}
+)
+_NO_SECRETS = frozenset({"idempotency-key"})
 
 _OPTION_NAMES = frozenset(CallOptions.__annotations__)
 _WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
+
+
+def may_hold_secret(name: str) -> bool:
+    """Tell whether a header or a query parameter of this name may hold what lets somebody in.
+
+    By its words, such as `key` in `x-goog-api-key`: better one too many than a key that goes elsewhere.
+    """
+    words = re.split(r"[-_.]", name.lower())
+    return name.lower() not in _NO_SECRETS and not _SECRET_WORDS.isdisjoint(words)
 
 
 @dataclass(frozen=True, slots=True)

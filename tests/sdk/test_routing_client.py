@@ -16,6 +16,7 @@ import pytest
 from lmaas import (
     APIConnectionError,
     AsyncLMaaS,
+    CircuitBreaker,
     ConfigurationError,
     DefaultAioHttpClient,
     LMaaS,
@@ -23,6 +24,7 @@ from lmaas import (
     StreamInterruptedError,
     StreamTruncatedError,
 )
+from lmaas._request import may_hold_secret
 from lmaas.platforms import Catalogue
 from lmaas.routing import Endpoint, Route, Strategy
 from lmaas_gateway.testing import Ending, FakeReplica, Fault, Outcome, Point, Script
@@ -313,12 +315,72 @@ def test_a_reply_that_is_no_stream_and_one_from_middleware_are_as_with_one_platf
         ({"platforms": endpoints("http://a"), "api_key": "k"}, "each has its own base_url and api_key"),
         ({"platforms": endpoints("http://a"), "strategy": "best"}, "'best' is none"),
         ({"strategy": "cheapest"}, "there is nothing to choose from"),
+        (
+            {"platforms": endpoints("http://a"), "circuit_breaker": False},
+            r"circuit_breaker: with platforms it is a part of the strategy; .*Strategy\(circuit_breaker",
+        ),
+        (
+            {"platforms": endpoints("http://a"), "default_headers": {"X-Goog-Api-Key": "s3cret"}},
+            r"default_headers: 'X-Goog-Api-Key' may hold a key, .*Endpoint\(headers",
+        ),
+        (
+            {"platforms": endpoints("http://a"), "default_headers": {"Authorization": "Bearer s3cret"}},
+            "default_headers: 'Authorization' may hold a key",
+        ),
+        (
+            {"platforms": endpoints("http://a"), "default_query": {"access_token": "s3cret"}},
+            r"default_query: 'access_token' may hold a key, .*Endpoint\(query",
+        ),
     ],
 )
 async def test_clients_that_cannot_work_are_refused(options: dict[str, Any], told: str) -> None:
     for kind in (LMaaS, AsyncLMaaS):
-        with pytest.raises(ConfigurationError, match=told):
+        with pytest.raises(ConfigurationError, match=told) as refused:
             kind(**options)
+        assert "s3cret" not in str(refused.value)
+
+
+def test_what_is_for_one_platform_goes_to_no_other(respx_mock: respx.MockRouter) -> None:
+    first = respx_mock.post("http://a/v1/chat/completions").respond(status_code=503)
+    second = respx_mock.post("http://b/v1/chat/completions").respond(content=CHAT_BODY)
+    of_a = Endpoint(
+        name="a", base_url="http://a", headers={"X-Goog-Api-Key": "of a"}, query={"api-version": "1"}
+    )
+    shared: dict[str, Any] = {"default_headers": {"X-Team": "blue"}, "default_query": {"trace": "on"}}
+    call: dict[str, Any] = {
+        "extra_headers": {"Cookie": "mine", "X-Token": "mine", "X-Step": "2"},
+        "extra_query": {"key": "mine", "step": "2"},
+    }
+    with LMaaS(platforms=[of_a, Endpoint(name="b", base_url="http://b")], **shared) as client:
+        client.chat.completions.create(**ASK, **call)
+    to_a, to_b = (route.calls[0].request for route in (first, second))
+    assert to_a.headers["x-goog-api-key"] == "of a"
+    assert dict(to_a.url.params) == {"trace": "on", "step": "2", "api-version": "1"}
+    assert dict(to_b.url.params) == {"trace": "on", "step": "2"}
+    for request in (to_a, to_b):
+        assert (request.headers["x-team"], request.headers["x-step"]) == ("blue", "2")
+        assert not {"cookie", "x-token", "authorization"} & set(request.headers)
+        assert "idempotency-key" in request.headers
+    assert "x-goog-api-key" not in to_b.headers
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        ("Authorization", True),
+        ("proxy-authorization", True),
+        ("Ocp-Apim-Subscription-Key", True),
+        ("X-Amz-Security-Token", True),
+        ("api_key", True),
+        ("sig", True),
+        ("Idempotency-Key", False),
+        ("X-Request-Deadline-Ms", False),
+        ("max_tokens", False),
+        ("x-keyboard", False),
+    ],
+)
+def test_names_that_may_hold_a_secret_are_told_by_their_words(name: str, is_secret: bool) -> None:
+    assert may_hold_secret(name) is is_secret
 
 
 async def test_no_client_of_ones_own_brings_one_key_to_all_platforms() -> None:
@@ -326,6 +388,8 @@ async def test_no_client_of_ones_own_brings_one_key_to_all_platforms() -> None:
         {"headers": {"Authorization": "Bearer k"}},
         {"headers": {"X-Api-Key": "k"}},
         {"auth": ("me", "k")},
+        {"params": {"api_key": "k"}},
+        {"cookies": {"session": "k"}},
     ]
     for option in options:
         with httpx.Client(**option) as own, pytest.raises(ConfigurationError, match="holds a key"):
@@ -400,6 +464,12 @@ def test_copies_share_what_was_seen_and_may_choose_otherwise(respx_mock: respx.M
         assert len(told) == 3
         with pytest.raises(ConfigurationError, match="make another client"):
             client.with_options(base_url="http://c")
+        with pytest.raises(ConfigurationError, match="part of the strategy"):
+            client.with_options(circuit_breaker=False)
+        with pytest.raises(ConfigurationError, match="circuits of the platforms stay"):
+            client.with_options(strategy=Strategy(circuit_breaker=CircuitBreaker(open_s=1)))
+        with pytest.raises(ConfigurationError, match="may hold a key"):
+            client.with_options(default_headers={"X-Api-Key": "k"})
         with pytest.raises(ConfigurationError, match="of one gateway"):
             _ = client.admin
 

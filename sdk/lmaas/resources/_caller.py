@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from lmaas._failures import event_error, validation_error
 from lmaas._request import Operation, RequestBuilder
 from lmaas._streaming import AsyncStream, Reader, Stream
-from lmaas._watch import Watcher
+from lmaas._watch import Watch, Watcher
 from lmaas.types import ReplyModel
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Caller:
         request = self._builder.build(operation, params, body)
         with self._watcher.watch(request, {**body, **params}) as watch:
             reply = self._transport.send(watch.request)
-            return watch.saw(reply, validated(model, reply, reply.read()))
+            return self._told(watch.saw(reply, validated(model, reply, reply.read())), reply)
 
     def read(self, operation: Operation, params: Mapping[str, Any], /) -> tuple[bytes, str | None]:
         """Make a call and return its body as it is, and its request id.
@@ -91,7 +91,16 @@ class Caller:
             reply = self._transport.send(watch.request)
             if not is_event_stream(reply):
                 raise not_a_stream(reply, reply.read(MAX_ODD_BYTES))
-            return Stream(reply, watch.follow(reply, reader_for(reply)))
+            return self._stream(reply, watch, reader_for)
+
+    def _told(self, value: ModelT, reply: Reply) -> ModelT:
+        """Return what a call hands over; a client of several platforms says where it is from."""
+        del reply
+        return value
+
+    def _stream(self, reply: Reply, watch: Watch, reader_for: Callable[[Reply], Reader[T]]) -> Stream[T]:
+        """Return the stream of a reply that is one."""
+        return Stream(reply, watch.follow(reply, reader_for(reply)))
 
 
 class AsyncCaller:
@@ -109,7 +118,7 @@ class AsyncCaller:
         request = self._builder.build(operation, params, body)
         with self._watcher.watch(request, {**body, **params}) as watch:
             reply = await self._transport.send(watch.request)
-            return watch.saw(reply, validated(model, reply, await reply.read()))
+            return self._told(watch.saw(reply, validated(model, reply, await reply.read())), reply)
 
     async def read(self, operation: Operation, params: Mapping[str, Any], /) -> tuple[bytes, str | None]:
         """Make a call and return its body as it is, and its request id; see `Caller.read`."""
@@ -144,7 +153,18 @@ class AsyncCaller:
             reply = await self._transport.send(watch.request)
             if not is_event_stream(reply):
                 raise not_a_stream(reply, await reply.read(MAX_ODD_BYTES))
-            return AsyncStream(reply, watch.follow(reply, reader_for(reply)))
+            return self._stream(reply, watch, reader_for)
+
+    def _told(self, value: ModelT, reply: AsyncReply) -> ModelT:
+        """Return what a call hands over; see `Caller`."""
+        del reply
+        return value
+
+    def _stream(
+        self, reply: AsyncReply, watch: Watch, reader_for: Callable[[AsyncReply], Reader[T]]
+    ) -> AsyncStream[T]:
+        """Return the stream of a reply that is one."""
+        return AsyncStream(reply, watch.follow(reply, reader_for(reply)))
 
 
 MAX_ODD_BYTES = 1 << 16

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
-from lmaas._request import Operation, RequestBuilder
+from lmaas._request import RequestBuilder
 from lmaas._streaming import AsyncStream, Reader, Stream
-from lmaas._watch import Watcher
-from lmaas.resources._caller import (
-    MAX_ODD_BYTES,
-    AsyncCaller,
-    Caller,
-    is_event_stream,
-    not_a_stream,
-    validated,
-)
+from lmaas._watch import Watch, Watcher
+from lmaas.resources._caller import AsyncCaller, Caller
 from lmaas.routing._failover import AsyncFailoverTransport, FailoverTransport
 from lmaas.routing._reply import AsyncRoutedReply, RoutedReply
 from lmaas.routing._stream import AsyncRoutedStream, RestartingReader, RoutedStream
@@ -48,34 +41,15 @@ class RoutedCaller(Caller):
         super().__init__(builder, transport, watcher)
         self._failover = failover
 
-    def call(
-        self, model: type[ModelT], operation: Operation, params: Mapping[str, Any], /, **body: object
-    ) -> ModelT:
-        """Make a call and return its whole reply; see `Caller.call`."""
-        request = self._builder.build(operation, params, body)
-        with self._watcher.watch(request, {**body, **params}) as watch:
-            reply = self._transport.send(watch.request)
-            return _described(watch.saw(reply, validated(model, reply, reply.read())), reply)
+    def _told(self, value: ModelT, reply: Reply) -> ModelT:
+        return _described(value, reply)
 
-    def stream(
-        self,
-        reader_for: Callable[[Reply], Reader[T]],
-        operation: Operation,
-        params: Mapping[str, Any],
-        /,
-        **body: object,
-    ) -> Stream[T]:
-        """Make a call whose reply is read as it comes; see `Caller.stream`."""
-        request = self._builder.build(operation, params, body, is_stream=True)
-        with self._watcher.watch(request, {**body, **params}, is_stream=True) as watch:
-            reply = self._transport.send(watch.request)
-            if not is_event_stream(reply):
-                raise not_a_stream(reply, reply.read(MAX_ODD_BYTES))
-            if not isinstance(reply, RoutedReply):  # a middleware's own
-                return Stream(reply, watch.follow(reply, reader_for(reply)))
-            reader = RestartingReader(lambda: reader_for(reply))
-            resume = None if self._failover is None else self._failover.resume
-            return RoutedStream(reply, watch.follow(reply, reader), reader, resume)
+    def _stream(self, reply: Reply, watch: Watch, reader_for: Callable[[Reply], Reader[T]]) -> Stream[T]:
+        if not isinstance(reply, RoutedReply):  # a middleware's own
+            return super()._stream(reply, watch, reader_for)
+        reader = RestartingReader(lambda: reader_for(reply))
+        resume = None if self._failover is None else self._failover.resume
+        return RoutedStream(reply, watch.follow(reply, reader), reader, resume)
 
 
 class AsyncRoutedCaller(AsyncCaller):
@@ -91,34 +65,17 @@ class AsyncRoutedCaller(AsyncCaller):
         super().__init__(builder, transport, watcher)
         self._failover = failover
 
-    async def call(
-        self, model: type[ModelT], operation: Operation, params: Mapping[str, Any], /, **body: object
-    ) -> ModelT:
-        """Make a call and return its whole reply; see `Caller.call`."""
-        request = self._builder.build(operation, params, body)
-        with self._watcher.watch(request, {**body, **params}) as watch:
-            reply = await self._transport.send(watch.request)
-            return _described(watch.saw(reply, validated(model, reply, await reply.read())), reply)
+    def _told(self, value: ModelT, reply: AsyncReply) -> ModelT:
+        return _described(value, reply)
 
-    async def stream(
-        self,
-        reader_for: Callable[[AsyncReply], Reader[T]],
-        operation: Operation,
-        params: Mapping[str, Any],
-        /,
-        **body: object,
+    def _stream(
+        self, reply: AsyncReply, watch: Watch, reader_for: Callable[[AsyncReply], Reader[T]]
     ) -> AsyncStream[T]:
-        """Make a call whose reply is read as it comes; see `Caller.stream`."""
-        request = self._builder.build(operation, params, body, is_stream=True)
-        with self._watcher.watch(request, {**body, **params}, is_stream=True) as watch:
-            reply = await self._transport.send(watch.request)
-            if not is_event_stream(reply):
-                raise not_a_stream(reply, await reply.read(MAX_ODD_BYTES))
-            if not isinstance(reply, AsyncRoutedReply):  # a middleware's own
-                return AsyncStream(reply, watch.follow(reply, reader_for(reply)))
-            reader = RestartingReader(lambda: reader_for(reply))
-            resume = None if self._failover is None else self._failover.resume
-            return AsyncRoutedStream(reply, watch.follow(reply, reader), reader, resume)
+        if not isinstance(reply, AsyncRoutedReply):  # a middleware's own
+            return super()._stream(reply, watch, reader_for)
+        reader = RestartingReader(lambda: reader_for(reply))
+        resume = None if self._failover is None else self._failover.resume
+        return AsyncRoutedStream(reply, watch.follow(reply, reader), reader, resume)
 
 
 def _described(value: ModelT, reply: object) -> ModelT:

@@ -32,7 +32,8 @@ class Endpoint:
         context_tokens: Prompt and answer together; None: not known, so that no call is kept away.
         lacks: Features that it does not have; calls that need one are not sent there.
         routes: The routes that it has, such as "/chat/completions"; None: not known.
-        headers: Sent with each call there.
+        headers: Sent with each call there, and nowhere else.
+        query: The same, in the address.
         first_byte_s: Seconds within which a reply must begin before the next platform is tried; None: the
             call's own deadlines alone. A reply that is no stream begins when the answer is finished.
 
@@ -49,6 +50,7 @@ class Endpoint:
     lacks: frozenset[Feature] = frozenset()
     routes: frozenset[str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, object] = field(default_factory=dict, repr=False)
     first_byte_s: float | None = None
 
     def __post_init__(self) -> None:

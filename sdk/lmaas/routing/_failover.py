@@ -1,12 +1,14 @@
 """The only retry loop of a client of several platforms: another platform first, the same one again last.
 
-In place of `RetryTransport`, with the same policy, budget and deadline.
+In place of `RetryTransport`, with the same policy, budget and deadline. `Journey` decides, the loops here
+send and wait.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
 
 from lmaas._budget import RetryBudget
 from lmaas._reply import AsyncTransport, Transport
@@ -17,18 +19,49 @@ from lmaas.routing._journey import Journey
 from lmaas.routing._reply import AsyncRoutedReply, RoutedReply
 from lmaas.routing._router import Router
 
+LaneT = TypeVar("LaneT")
+SleepT = TypeVar("SleepT")
 
-class FailoverTransport:
-    """Sends calls to one of several platforms, and on to the next while no reply has begun.
+
+class _Failover(Generic[LaneT, SleepT]):
+    """What both kinds have.
 
     Args:
         base_url: What requests are built for.
         router: The platforms.
         lanes: The way to each, by its name.
         budget: Of retries, shared by all calls of the client.
-        policy: When the same platform may be asked again.
         sleep: Waits for so many seconds.
+        policy: When the same platform may be asked again.
     """
+
+    def __init__(
+        self,
+        base_url: str,
+        router: Router,
+        lanes: Mapping[str, LaneT],
+        budget: RetryBudget,
+        sleep: SleepT,
+        policy: RetryPolicy | None,
+    ) -> None:
+        self._base_url = base_url
+        self._router = router
+        self._lanes = lanes
+        self._budget = budget
+        self._sleep = sleep
+        self._policy = policy or RetryPolicy()
+
+    def _begun(self, request: Request) -> Journey:
+        self._budget.count_call()
+        return Journey(request, self._base_url, self._router, self._budget, self._policy)
+
+    def _tell(self, journey: Journey) -> None:
+        if self._router.strategy.on_route is not None:
+            self._router.strategy.on_route(journey.route)
+
+
+class FailoverTransport(_Failover[Transport, Callable[[float], None]]):
+    """Sends calls to one of several platforms, and on to the next while no reply has begun."""
 
     def __init__(
         self,
@@ -40,17 +73,11 @@ class FailoverTransport:
         policy: RetryPolicy | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._base_url = base_url
-        self._router = router
-        self._lanes = lanes
-        self._budget = budget
-        self._policy = policy or RetryPolicy()
-        self._sleep = sleep
+        super().__init__(base_url, router, lanes, budget, sleep, policy)
 
     def send(self, request: Request) -> RoutedReply:
         """Send a call; see `Transport.send`. Raises `NoPlatformError` too."""
-        self._budget.count_call()
-        return self._go(Journey(request, self._base_url, self._router, self._budget, self._policy))
+        return self._go(self._begun(request))
 
     def resume(self, journey: Journey, error: APIError) -> RoutedReply:
         """Send a call again whose stream broke off with `error`.
@@ -63,10 +90,16 @@ class FailoverTransport:
 
     def _go(self, journey: Journey) -> RoutedReply:
         try:
-            return self._first_reply(journey)
+            routed = self._first_reply(journey)
         except APIError:
-            _tell(self._router, journey)
+            self._tell(journey)
             raise
+        try:
+            self._tell(journey)
+        except BaseException:  # the program's own function failed: nobody will read the reply
+            routed.close()
+            raise
+        return routed
 
     def _first_reply(self, journey: Journey) -> RoutedReply:
         while True:
@@ -82,15 +115,10 @@ class FailoverTransport:
             routed = reply if isinstance(reply, RoutedReply) else RoutedReply(request, reply, [])
             routed.journey = journey
             journey.succeeded(routed)
-            try:
-                _tell(self._router, journey)
-            except BaseException:  # the program's own function failed: nobody will read the reply
-                routed.close()
-                raise
             return routed
 
 
-class AsyncFailoverTransport:
+class AsyncFailoverTransport(_Failover[AsyncTransport, Callable[[float], Awaitable[None]]]):
     """The asynchronous twin of `FailoverTransport`."""
 
     def __init__(
@@ -103,17 +131,11 @@ class AsyncFailoverTransport:
         policy: RetryPolicy | None = None,
         sleep: Callable[[float], Awaitable[None]] = sleep_async,
     ) -> None:
-        self._base_url = base_url
-        self._router = router
-        self._lanes = lanes
-        self._budget = budget
-        self._policy = policy or RetryPolicy()
-        self._sleep = sleep
+        super().__init__(base_url, router, lanes, budget, sleep, policy)
 
     async def send(self, request: Request) -> AsyncRoutedReply:
         """Send a call; see `FailoverTransport.send`."""
-        self._budget.count_call()
-        return await self._go(Journey(request, self._base_url, self._router, self._budget, self._policy))
+        return await self._go(self._begun(request))
 
     async def resume(self, journey: Journey, error: APIError) -> AsyncRoutedReply:
         """Send a call again whose stream broke off; see `FailoverTransport.resume`."""
@@ -122,10 +144,16 @@ class AsyncFailoverTransport:
 
     async def _go(self, journey: Journey) -> AsyncRoutedReply:
         try:
-            return await self._first_reply(journey)
+            routed = await self._first_reply(journey)
         except APIError:
-            _tell(self._router, journey)
+            self._tell(journey)
             raise
+        try:
+            self._tell(journey)
+        except BaseException:  # as above
+            await routed.close()
+            raise
+        return routed
 
     async def _first_reply(self, journey: Journey) -> AsyncRoutedReply:
         while True:
@@ -141,14 +169,4 @@ class AsyncFailoverTransport:
             routed = reply if isinstance(reply, AsyncRoutedReply) else AsyncRoutedReply(request, reply, [])
             routed.journey = journey
             journey.succeeded(routed)
-            try:
-                _tell(self._router, journey)
-            except BaseException:  # as above
-                await routed.close()
-                raise
             return routed
-
-
-def _tell(router: Router, journey: Journey) -> None:
-    if router.strategy.on_route is not None:
-        router.strategy.on_route(journey.route)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import parse_qsl, urlencode
 
 from lmaas._budget import RetryBudget
 from lmaas._reply import ReplyHead
-from lmaas._request import KEY_HEADERS, Request
+from lmaas._request import Request, may_hold_secret
 from lmaas._retry import RetryPolicy
 from lmaas.errors import (
     APIError,
@@ -229,7 +230,8 @@ class Journey:
 
     def _retargeted(self, endpoint: Endpoint) -> Request:
         """Return the request for `endpoint`: its address, its key and no other, its name of the model."""
-        headers = {name: value for name, value in self.request.headers.items() if name not in KEY_HEADERS}
+        sent = self.request.headers
+        headers = {name: value for name, value in sent.items() if not may_hold_secret(name)}
         headers |= {name.lower(): value for name, value in endpoint.headers.items()}
         if endpoint.api_key is not None:
             headers["authorization"] = f"Bearer {endpoint.api_key}"
@@ -240,11 +242,18 @@ class Journey:
             timer = timer.bounded(endpoint.first_byte_s)
         return replace(
             self.request,
-            url=endpoint.base_url + self.request.url.removeprefix(self._base_url),
+            url=self._url(endpoint),
             headers=headers,
             timer=timer,
             content=self._content(endpoint),
         )
+
+    def _url(self, endpoint: Endpoint) -> str:
+        path, _, query = self.request.url.removeprefix(self._base_url).partition("?")
+        told = parse_qsl(query, keep_blank_values=True)
+        kept = [pair for pair in told if pair[0] not in endpoint.query and not may_hold_secret(pair[0])]
+        query = urlencode([*kept, *endpoint.query.items()], doseq=True)
+        return f"{endpoint.base_url}{path}?{query}" if query else f"{endpoint.base_url}{path}"
 
     def _content(self, endpoint: Endpoint) -> bytes | None:
         there = endpoint.model_there(self._needs.model)
