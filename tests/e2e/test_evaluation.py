@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from e2e.doc_blocks import blocks_of, run_block
 from e2e.live_gateway import CHAT, EMBEDDING, LiveGateway
 from lmaas import AsyncLMaaS, LMaaS
 from lmaas.evaluation import Dataset, evaluate, evaluate_async
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
-DOC = (Path(__file__).parents[2] / "docs" / "evaluating.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(python|bash)\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)
+BLOCKS = blocks_of("evaluating.md")
 
 
 def test_vectors_of_minilm_beat_common_words_on_paraphrases(client: LMaaS) -> None:
@@ -45,23 +41,4 @@ async def test_a_small_chat_model_is_judged_beside_the_majority(gateway: LiveGat
 def test_block_of_the_page_runs_when_pasted(
     gateway: LiveGateway, tmp_path: Path, language: str, code: str
 ) -> None:
-    interpreter = {
-        "bash": ["bash", "-euo", "pipefail", "-c"],
-        "python": [sys.executable, "-W", "error", "-c"],
-    }
-    folder = str(Path(sys.executable).parent)
-    done = subprocess.run(
-        [*interpreter[language], code],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "LMAAS_BASE_URL": gateway.base_url,
-            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-        },
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    assert run_block(language, code, base_url=gateway.base_url, folder=tmp_path)
