@@ -78,6 +78,7 @@ AT_THE_END = Lane(
         "tests/faults/test_load.py",
         "tests/faults/test_operations.py",
         "tests/gateway/test_admission.py",
+        "tests/sdk/test_import_time.py",
         "tests/sdk/test_selection_speed.py",
         "-m",
         "alone",
