@@ -242,7 +242,8 @@ def _full_candidate(rng: random.Random, name: str) -> Candidate:
     def fact(*values: Any) -> Sourced[Any]:
         return Sourced(rng.choice(values), "a page", TODAY)
 
-    features = ("tools", "json_schema", "logprobs", "stream_usage", "prompt_cache", "batches")
+    names = ("tools", "json_schema", "logprobs", "stream_usage", "prompt_cache", "batches")
+    features: dict[str, Any] = {feature: fact(True, False) for feature in names}
     platform = Platform(
         id=name,
         name=name,
@@ -251,14 +252,14 @@ def _full_candidate(rng: random.Random, name: str) -> Candidate:
         rate_limits=fact(RateLimits(requests_per_minute=30), RateLimits(requests_per_minute=6000)),
         regions=fact(("eu",), ("us", "eu", "cn"), ("us",)),
         retention=fact(Retention(days=0, trains_on_data=False), Retention(days=30, trains_on_data=True)),
-        **{feature: fact(True, False) for feature in features},
+        **features,
     )
-    rates = [Decimal(repr(round(rng.uniform(0.1, 6), 2))) for _ in range(3)]
+    inputs, outputs, cached = (Decimal(repr(round(rng.uniform(0.1, 6), 2))) for _ in range(3))
     offer = Offer(
         platform=name,
         model="m",
         # Cached tokens may cost more than others: a list says so now and then.
-        price=Price(*rates[:2], "a page", TODAY, cached_per_million=rates[2]),
+        price=Price(inputs, outputs, "a page", TODAY, cached_per_million=cached),
         context_tokens=fact(4_000, 32_000),
         tools=fact(True, False),
         json_schema=fact(True, False),

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,7 @@ from lmaas.selection import (
     _uncertainty,
 )
 from lmaas.selection._uncertainty import Interval
+from lmaas.sizing import replicas_needed
 from sdk.selection_worlds import World, candidate, choose, figure, full_world, preferences, random_world
 
 _DRAWS = 200
@@ -135,10 +137,12 @@ def pieces(one: Candidate) -> Iterator[tuple[str, Candidate]]:
     """Every fact of a candidate that can be not known, with the candidate that lacks it."""
     for field in fields(Platform):
         if isinstance(getattr(one.platform, field.name), Sourced):
-            yield field.name, replace(one, platform=replace(one.platform, **{field.name: None}))
+            lacking: Any = {field.name: None}
+            yield field.name, replace(one, platform=replace(one.platform, **lacking))
     for field in fields(Offer):
         if isinstance(getattr(one.offer, field.name), Sourced | Price):
-            yield f"{field.name} of the model", replace(one, offer=replace(one.offer, **{field.name: None}))
+            lacking = {field.name: None}
+            yield f"{field.name} of the model", replace(one, offer=replace(one.offer, **lacking))
     if one.is_self_hosted:
         unstated = replace(one.overheads, ops_hours_per_month=None)
         yield "ops_hours_per_month", replace(one, overheads=unstated)
@@ -267,7 +271,7 @@ def test_no_stated_weights_find_a_winner_only_where_every_mixture_agrees() -> No
         _sensitivity.tornado,
         _spending._hosted_lines,
         _spending._machine_lines,
-        _spending.replicas,
+        replicas_needed,
         _traits.ease_points,
         _traits.headroom,
     ],

@@ -14,7 +14,7 @@ from lmaas import LMaaS
 from lmaas.errors import ConfigurationError
 from lmaas.routing import Endpoint
 from lmaas.selection._candidate import Candidate
-from lmaas.selection._spending import replicas
+from lmaas.sizing import replicas_needed
 
 if TYPE_CHECKING:
     from lmaas.selection._selection import Option, Selection
@@ -173,7 +173,7 @@ def _replicas(option: Option, selection: Selection) -> int:
     goodput = option.row.cells.get("goodput_per_s")
     if fleet is None or peak is None or goodput is None or goodput.value <= 0:
         return 1
-    return min(replicas(fleet, peak, goodput.value), fleet.max_replicas, 64)
+    return min(replicas_needed(peak, goodput.value, fleet.spares), fleet.max_replicas, 64)
 
 
 def _bounds(selection: Selection, latency: str) -> list[float]:

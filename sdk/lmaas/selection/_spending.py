@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Final
 
 from lmaas._cost import Price
@@ -14,6 +13,7 @@ from lmaas.measuring import Workload
 from lmaas.selection._candidate import Candidate, Fleet, Overheads
 from lmaas.selection._inputs import Inputs
 from lmaas.selection._uncertainty import interval_of
+from lmaas.sizing import replicas_needed
 
 LINES: Final = (
     "prompt tokens",
@@ -128,7 +128,8 @@ def _hosted(candidate: Candidate, workload: Workload, loads: Mapping[str, float]
         source=price.source,
         as_of=price.as_of,
     )
-    at_best, assumes = None, ()
+    at_best: float | None = None
+    assumes: tuple[str, ...] = ()
     if not inputs.is_error_rate_known:
         at_best = month("expected", lines[0] | {"retries": 0.0}).total_usd
         assumes = (f"each call is sent and paid {_ATTEMPTS} times: failures are not known",)
@@ -194,7 +195,7 @@ def _own(
         return Spending(missing=("goodput_per_s of one replica",))
 
     def month(load: str, goodput_per_s: float) -> Bill:
-        count = replicas(fleet, loads["peak"], goodput_per_s)
+        count = replicas_needed(loads["peak"], goodput_per_s, fleet.spares)
         lines = _machine_lines(fleet, count, loads[load], goodput_per_s)
         return _bill(load, loads[load], lines, candidate.overheads, workload)
 
@@ -213,18 +214,9 @@ def _own(
         source=f"replicas for the peak, by goodput: {goodput.source}",
         as_of=goodput.as_of,
     )
-    count = replicas(fleet, loads["peak"], goodput.value)
+    count = replicas_needed(loads["peak"], goodput.value, fleet.spares)
     bills = tuple(month(load, goodput.value) for load in loads)
     return Spending(bills, None, evidence, assumes=(f"{count} replicas, paid all month",))
-
-
-def replicas(fleet: Fleet, peak_per_s: float, goodput_per_s: float) -> int:
-    """Return how many replicas carry the peak, with the spares.
-
-    Source: N = ceil(peak rate / measured goodput at the limits) + spares; utilisation, not the price of an
-    hour, decides what tokens cost (arXiv 2606.11690).
-    """
-    return max(1, ceil(peak_per_s / goodput_per_s - 1e-9)) + fleet.spares
 
 
 def _machine_lines(fleet: Fleet, count: int, rate: float, goodput_per_s: float) -> dict[str, float]:

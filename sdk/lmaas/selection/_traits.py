@@ -106,13 +106,17 @@ def headroom(candidate: Candidate, workload: Workload, goodput: Evidence | None)
         return None
     fleet = candidate.fleet
     most = 1 if fleet is None else fleet.max_replicas - fleet.spares
-    ends = {end: None if (g := getattr(goodput, end)) is None else g * most / peak for end in ("low", "high")}
+
+    def over_peak(calls_per_s: float) -> float:
+        return calls_per_s * most / peak
+
     noted = _noted_limits(candidate, workload, goodput) if fleet is None else ""
     return replace(
         goodput,
         metric="headroom",
-        value=goodput.value * most / peak,
-        **ends,
+        value=over_peak(goodput.value),
+        low=None if goodput.low is None else over_peak(goodput.low),
+        high=None if goodput.high is None else over_peak(goodput.high),
         unit="x",
         source=(f"{most} times {goodput.source}" if most > 1 else goodput.source) + noted,
     )

@@ -17,7 +17,7 @@ from lmaas.sizing._errors import SizingError
 from lmaas.sizing._fit import Fit, Stage, fit
 from lmaas.sizing._flags import serve_command, serve_flags
 from lmaas.sizing._kv_cache import CacheLayout, cache_layout, kv_bytes_per_token
-from lmaas.sizing._load import Load
+from lmaas.sizing._load import Load, replicas_needed
 from lmaas.sizing._models import Model, find_model, known_models
 from lmaas.sizing._parameters import Parameters, count_parameters
 from lmaas.sizing._quantization import Quantization, quantization
@@ -70,6 +70,7 @@ __all__ = [
     "models_that_fit",
     "quantization",
     "read_config",
+    "replicas_needed",
     "serve_command",
     "serve_flags",
     "size_report",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import isfinite
 from typing import Literal
 
 from lmaas.evidence import Evidence, Grade
 from lmaas.sizing._errors import SizingError
-from lmaas.sizing._load import Load
+from lmaas.sizing._load import Load, replicas_needed
 
 _HOURS_PER_DAY = 24
 _MILLION = 1e6
@@ -117,12 +117,8 @@ class Plan:
         return max(self.goodput.grade, self.usd_per_gpu_hour.grade)
 
     def replicas(self, load: Load, extras: Extras) -> int:
-        """Return the copies that the busiest hour needs: ceil(peak / goodput) + spares.
-
-        Source: goodput as what keeps every limit: DistServe, arXiv:2401.09670.
-        """
-        peak = load.peak * (1 + extras.retry_share)
-        return max(ceil(peak / self.goodput.value - 1e-9), 1) + self.spares
+        """Return the copies that the busiest hour needs, requests that are made again included."""
+        return replicas_needed(load.peak * (1 + extras.retry_share), self.goodput.value, self.spares)
 
     def usd_per_day(self, replicas: int) -> float:
         """Return the price of so many copies, busy or not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 
 from lmaas.sizing._errors import SizingError
 
@@ -70,3 +70,12 @@ class Load:
             Load("expected", self.rates),
             Load("peak", (self.peak,) * HOURS),
         )
+
+
+def replicas_needed(peak_per_s: float, goodput_per_s: float, spares: int = 0) -> int:
+    """Return how many replicas carry the busiest hour: ceil(peak / goodput) + spares, and one at least.
+
+    Source: goodput as what keeps every limit: DistServe, arXiv:2401.09670; utilisation, not the price of an
+    hour, decides what tokens cost: arXiv:2606.11690.
+    """
+    return max(1, ceil(peak_per_s / goodput_per_s - 1e-9)) + spares
