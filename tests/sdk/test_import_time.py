@@ -1,7 +1,7 @@
 """`import lmaas` stays light: what came with choosing and measuring platforms is not in it.
 
-The baseline is what `import lmaas` loaded before that: its own modules by name, those of others by package. All
-that is loaded beyond it is growth, ours or a library's.
+The baseline is what `import lmaas` loaded before that: its own modules by name, those of others by package.
+All that is loaded beyond it is growth, ours or a library's.
 """
 
 from __future__ import annotations
