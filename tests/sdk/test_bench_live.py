@@ -97,6 +97,13 @@ def test_command_counts_within_a_window(capsys: pytest.CaptureFixture[str]) -> N
     assert " 60" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("window", ["0", "-5", "inf", "nan"])
+def test_window_that_is_no_time_is_refused(window: str, capsys: pytest.CaptureFixture[str]) -> None:
+    url = "http://127.0.0.1:9/metrics"
+    assert main(["bench", "--live", url, "--model", "m", f"--window={window}"]) == 2
+    assert "--window is" in capsys.readouterr().err
+
+
 def test_command_says_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--live", "http://127.0.0.1:9/metrics"]) == 2
     assert "--model MODEL" in capsys.readouterr().err

@@ -37,7 +37,7 @@ from lmaas.measuring._record import report_of
 from lmaas.measuring._rows import Leg, Row
 from lmaas.measuring._run import Bench, RunResult, Watching
 from lmaas.measuring._svg import Axis, drawing_of, round_step
-from lmaas.measuring._tables import headline, slo_text
+from lmaas.measuring._tables import headline, slo_text, tables_of
 from lmaas.platforms import Catalogue
 from lmaas_gateway.testing import FakeReplica, Script
 
@@ -395,6 +395,12 @@ def test_page_needs_nothing_from_elsewhere_and_has_both_colour_schemes() -> None
     assert "default-src 'none'" in page
     assert page.count("<svg") == 4
     assert 'name="viewport"' in page
+
+
+def test_rates_of_failures_are_shown_with_their_interval() -> None:
+    table = tables_of(report("a"))[0]
+    errors = table.rows[0][table.header.index("errors")]
+    assert re.fullmatch(r"0\.0% \(0\.0% to \d+\.\d%\)", errors)
 
 
 def test_definitions_stand_in_every_report() -> None:

@@ -157,6 +157,18 @@ async def test_answers_without_usage_are_counted_by_chunks() -> None:
     assert "stream_options" not in server.requests[0].json
 
 
+async def test_a_call_that_is_sent_a_moment_early_is_not_quicker_for_that() -> None:
+    with serving(answering(reply(b"{}", 500))) as server:
+        async with AsyncLMaaS(
+            base_url=server.url, api_key=None, max_retries=0, http_client=DefaultAioHttpClient()
+        ) as client:
+            loop = asyncio.get_running_loop()
+            sender = Sender(client, Habits(model="m"), loop.time)
+            early = await sender.send(PROMPT, index=0, due_s=60.0, begun_s=loop.time())
+    assert early.late_s == 0
+    assert early.e2e_s > 0  # from when it was sent: it was due in a minute
+
+
 async def test_refusals_and_failures_are_told_apart_without_what_the_server_said() -> None:
     secret = b'{"error":{"message":"your prompt was: hunter2","type":"t","code":"c"}}'
     with serving(answering(reply(secret, 429))) as server:
@@ -166,8 +178,8 @@ async def test_refusals_and_failures_are_told_apart_without_what_the_server_said
     with serving(streaming([chat_event("a")])) as server:
         broken = await send(server.url)
     nowhere = await send("http://127.0.0.1:9/v1")
-    assert (limited.outcome, limited.reason) == ("rate_limited", "RateLimitError 429")
-    assert (failed.outcome, failed.reason) == ("failed", "InternalServerError 500")
+    assert (limited.outcome, limited.reason) == ("rate_limited", "RateLimitError 429 c")
+    assert (failed.outcome, failed.reason) == ("failed", "InternalServerError 500 c")
     assert (broken.outcome, broken.reason) == ("failed", "StreamTruncatedError")
     assert broken.ttft_s is not None
     assert (nowhere.outcome, nowhere.reason) == ("failed", "APIConnectionError")

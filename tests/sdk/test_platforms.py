@@ -310,6 +310,23 @@ def test_diff_shows_what_sources_disagree_on(capsys: pytest.CaptureFixture[str])
     assert "have prices that differ" in captured.err
 
 
+def test_models_of_one_name_on_two_platforms_differ_each_for_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(names: list[str], rate: int) -> dict[str, Any]:
+        price = {"input_per_million": rate, "output_per_million": rate}
+        return {"platforms": {name: {"models": {"gpt-4o-mini": {"price": price}}} for name in names}}
+
+    path = tmp_path / "contracts.json"
+    path.write_text(json.dumps(told(["openai", "azure"], 77)))
+    assert main(["platforms", "diff", "--prices", "--json", "--overrides", str(path)]) == 0
+    conflicts = json.loads(capsys.readouterr().out)["conflicts"]
+    models = {(one["platform"], one["model"]) for one in conflicts}
+    assert main(["platforms", "diff", "--prices", "--overrides", str(path)]) == 0
+    assert f"\n{len(models)} of " in "\n" + capsys.readouterr().err
+    assert len(models) > len({model for _, model in models})
+
+
 def test_json_of_the_commands_can_be_read_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["platforms", "show", "groq", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["logprobs"]["value"] is False

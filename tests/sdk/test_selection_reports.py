@@ -10,6 +10,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from lmaas._shown import as_markdown
 from lmaas.evidence import Evidence, Grade
 from lmaas.measuring import SLO
 from lmaas.selection import Option, Rules, Selection
@@ -136,14 +137,20 @@ def test_markdown_tables_hold_whatever_names_hold(selection: Selection) -> None:
         ("a\n# b\r\n| c", r"a # b \| c"),
         ("&lt;b&gt; ~~x~~", r"&amp;lt;b&amp;gt; \~\~x\~\~"),
         ("<img src=x onerror=alert(1)>", r"&lt;img src=x onerror=alert(1)&gt;"),
-        ("1. one", r"1\. one"),
-        ("- one", r"\- one"),
+        ("1. one", "1. one"),
         ("\x1b]0;title\x07[a](b)", r"\]0;title\[a\](b)"),
     ],
 )
 def test_markdown_takes_nothing_in_a_name_for_markup(name: str, written: str) -> None:
     text = choose([candidate(name)], {}).to_markdown()
     assert f"| {written} |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("1. one", r"1\. one"), ("- one", r"\- one"), ("# one", r"\# one"), ("3", "3")]
+)
+def test_what_begins_a_line_of_markdown_begins_no_list_or_heading(name: str, written: str) -> None:
+    assert as_markdown(name) == written
 
 
 def test_a_terminal_gets_no_control_characters_of_a_name() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ def show_live(options: argparse.Namespace) -> int:
     if options.model is None:
         raise CommandError("name the model that the traffic is of: --model MODEL")
     before: Sequence[Sample] = ()
+    if options.window is not None and not 0 < options.window < inf:
+        raise CommandError(f"--window is {options.window:g}; give seconds above 0")
     if options.window is not None:
         before = _read(options.live)
         note(f"counting for {options.window:g} s")

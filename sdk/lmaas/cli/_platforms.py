@@ -197,7 +197,7 @@ def _diff(catalogue: Catalogue, options: argparse.Namespace) -> int:
         return _write_json({"conflicts": plain(conflicts), "stale": [one.id for one in stale]})
     compared = [one for one in priced if one.other_prices]
     show_table("Conflicts", ("MODEL", "FACT", "USED", "ALSO TOLD", "BY"), _conflict_rows(conflicts))
-    differing = {one.model for one in conflicts if one.fact.endswith("_per_million")}
+    differing = {(one.platform, one.model) for one in conflicts if one.fact.endswith("_per_million")}
     note(
         f"{len(differing)} of {len(compared)} models that several sources price have prices that differ; "
         f"{len(stale)} of {len(priced)} prices are older than {options.stale_days} days or of no known day"

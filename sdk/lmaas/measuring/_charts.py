@@ -62,7 +62,7 @@ class Chart:
 
 def charts_of(measurements: Sequence[Measurement]) -> tuple[Chart, ...]:
     """Return the plots that the measurements have points for."""
-    charts = (_ttft(measurements), _tpot(measurements), _throughput(measurements), _pareto(measurements))
+    charts = (_ttft(measurements), _itl(measurements), _throughput(measurements), _pareto(measurements))
     return tuple(chart for chart in charts if any(series.points for series in chart.series))
 
 
@@ -76,7 +76,7 @@ def _ttft(measurements: Sequence[Measurement]) -> Chart:
     )
 
 
-def _tpot(measurements: Sequence[Measurement]) -> Chart:
+def _itl(measurements: Sequence[Measurement]) -> Chart:
     return Chart(
         slug="inter-token-latency-against-load",
         title="Inter-token latency against load",

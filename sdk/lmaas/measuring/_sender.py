@@ -90,8 +90,9 @@ class Sender:
             due_s: When it was due, from the beginning of the leg.
             begun_s: When the leg began, by the clock.
         """
-        due_at = begun_s + due_s
-        late_s = self._clock() - due_at
+        due_at, now_s = begun_s + due_s, self._clock()
+        late_s = max(now_s - due_at, 0.0)
+        due_at = min(due_at, now_s)  # a call that is sent a moment early is not quicker for that
         readers: list[TimingReader] = []
 
         def reader_for(reply: AsyncReply) -> TimingReader:
@@ -115,7 +116,7 @@ class Sender:
         row = Row(
             index=index,
             due_s=due_s,
-            late_s=max(late_s, 0.0),
+            late_s=late_s,
             outcome=outcome,
             e2e_s=self._clock() - due_at,
             reason=reason,

@@ -43,7 +43,7 @@ def headline(report: BenchReport) -> str:
             f"The load generator, not the platform, may be the limit of {'; '.join(limited)}: the last table "
             "says why. Run it on a quiet machine, or at lower rates."
         )
-    else:
+    elif any(one.levels for one in report.measurements):
         parts.append("The load generator kept its times at every rate: the figures are the platforms'.")
     return " ".join(parts)
 
@@ -186,7 +186,11 @@ def _rate(estimate: Estimate) -> str:
 
 
 def _share(estimate: Estimate) -> str:
-    return f"{estimate.value:.1%}" if estimate.n else "-"
+    if not estimate.n:
+        return "-"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.1%}"
+    return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
 
 
 def _mean(value: float | None) -> str:
