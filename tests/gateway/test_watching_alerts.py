@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from lmaas_gateway.watching.burn import Counts, Objective
 from lmaas_gateway.watching.conditions import Condition, Restarts, availability, burning, failing
 
 RULES = AlertSettings()
+ADDRESS = "unix:/run/chat-0.sock"
+SEED = zlib.crc32(ADDRESS.encode())
 
 
 def condition(**fields: Any) -> Condition:
@@ -134,6 +137,12 @@ def pool(*replicas: Replica, **fields: Any) -> Pool:
     return Pool("chat", "chat", replicas, created=0, **fields)
 
 
+class Launched:
+    def __init__(self) -> None:
+        self.url, self.state, self.restarts = ADDRESS, "ready", 0
+        self.last_error: str | None = None
+
+
 def failures(*pools: Pool) -> list[tuple[str, str | None, float]]:
     return [(one.name, one.replica, one.for_s) for one in failing(pools, RULES)]
 
@@ -147,11 +156,10 @@ def test_replica_that_was_ready_and_is_down_is_one_and_its_model_if_none_is_left
 
 
 def test_replica_that_starts_has_time_unless_it_was_given_up() -> None:
-    class Launch:
-        state, restarts, last_error = "failed", 3, "out of memory"
-
+    failed = Launched()
+    failed.state = "failed"
     assert failures(pool(replica("chat-0"))) == [("ReplicaDown", "chat-0", 900.0)]
-    given_up = pool(replica("chat-0"), launches=lambda: (Launch(),))
+    given_up = pool(replica("chat-0", seed=SEED), launches=lambda: (failed,))
     assert failures(given_up) == [("ModelUnavailable", None, 1.0), ("ReplicaDown", "chat-0", 1.0)]
 
 
@@ -169,14 +177,9 @@ def test_time_is_available_unless_no_replica_takes_calls() -> None:
     assert availability(pool(replica("chat-0")), 2.0) == Counts(), "it starts for the first time"
 
 
-class Launched:
-    def __init__(self) -> None:
-        self.state, self.restarts, self.last_error = "ready", 0, None
-
-
 def test_engine_that_was_started_again_is_an_alert_for_a_while() -> None:
     launch = Launched()
-    started = pool(replica("chat-0"), launches=lambda: (launch,))
+    started = pool(replica("chat-0", seed=SEED), replica("chat-1"), launches=lambda: (launch,))
     restarts = Restarts()
     assert restarts.look([started], 0) == []
     launch.restarts = 1
@@ -188,12 +191,12 @@ def test_engine_that_was_started_again_is_an_alert_for_a_while() -> None:
 
 
 def test_engine_elsewhere_tells_by_its_start_that_it_was_started_again() -> None:
-    one = replica("chat-0", stats=EngineStats(0, 0, 0.0, None, 100.0))
+    one = replica("chat-0", stats=EngineStats(0, 0, 0.0, started_at=100.0))
     restarts = Restarts()
     assert restarts.look([pool(one)], 0) == []
     one.stats = None
     assert restarts.look([pool(one)], 1) == [], "it tells nothing while it is away"
-    one.stats = EngineStats(0, 0, 0.0, None, 200.0)
+    one.stats = EngineStats(0, 0, 0.0, started_at=200.0)
     assert restarts.look([pool(one)], 2) == [("chat", "chat-0")]
     assert list(restarts.conditions(3, RULES))
     assert restarts.look([], 4) == []
@@ -202,13 +205,13 @@ def test_engine_elsewhere_tells_by_its_start_that_it_was_started_again() -> None
 
 def test_launched_engine_is_counted_once_though_it_also_tells_when_it_began() -> None:
     launch = Launched()
-    one = replica("chat-0", stats=EngineStats(0, 0, 0.0, None, 100.0))
+    one = replica("chat-0", seed=SEED, stats=EngineStats(0, 0, 0.0, started_at=100.0))
     started = pool(one, launches=lambda: (launch,))
     restarts = Restarts()
     restarts.look([started], 0)
     launch.restarts = 1
     assert restarts.look([started], 1)
-    one.stats = EngineStats(0, 0, 0.0, None, 200.0)
+    one.stats = EngineStats(0, 0, 0.0, started_at=200.0)
     assert restarts.look([started], 2) == []
 
 

@@ -13,6 +13,7 @@ import pytest
 from lmaas_gateway.administration.operations import OPERATIONS
 from lmaas_gateway.api.alerts import ALERT_OPERATIONS
 from lmaas_gateway.api.fleet import MODEL_OPERATIONS
+from lmaas_gateway.api.live import LIVE_OPERATION
 from lmaas_gateway.identity.keys import make_key
 from lmaas_gateway.testing import FakeReplica
 from security.worlds import INFERENCE, OPERATOR_KEY, ROLES, Tenant, World, bearer, world_at
@@ -121,7 +122,7 @@ class TestTables:
     async def test_every_route_of_the_gateway_is_known_here(self, tmp_path: Path) -> None:
         async with world_at(tmp_path) as world:
             paths = set(_paths(world.running.gateway._current.application))
-        tables = (*OPERATIONS, *MODEL_OPERATIONS, *ALERT_OPERATIONS)
+        tables = (*OPERATIONS, *MODEL_OPERATIONS, *ALERT_OPERATIONS, LIVE_OPERATION)
         admin = {"/admin/v1" + path for path in OPERATORS | {operation.path for operation in tables}}
         assert paths == PUBLIC | CALLERS | PAGES | admin
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+import zlib
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -12,7 +13,7 @@ from lmaas_gateway.watching.burn import Counts, judge
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from lmaas_gateway.replicas.pool import Pool, Replica
+    from lmaas_gateway.replicas.pool import LaunchStatus, Pool, Replica
     from lmaas_gateway.settings import AlertSettings, Severity
     from lmaas_gateway.watching.burn import Burning, Objective, Over
 
@@ -91,7 +92,8 @@ def failing(pools: Iterable[Pool], rules: AlertSettings) -> Iterator[Condition]:
 
 def _failing(pool: Pool, replica: Replica, rules: AlertSettings) -> Iterator[Condition]:
     if replica.state == "down":
-        is_given_up = any(launch.state == "failed" for launch in pool.launches())
+        launch = _launches(pool).get(replica.seed)
+        is_given_up = launch is not None and launch.state == "failed"
         yield Condition(
             name="ReplicaDown",
             model=pool.name,
@@ -110,18 +112,44 @@ def _failing(pool: Pool, replica: Replica, rules: AlertSettings) -> Iterator[Con
         )
 
 
+class _Engine(NamedTuple):
+    """How a replica's engine stands.
+
+    Attributes:
+        restarts: How often the launcher has started it again; None if it was not launched here.
+        started_at: When its process began, if it tells.
+    """
+
+    restarts: int | None
+    started_at: float | None
+
+    def follows(self, before: _Engine) -> bool:
+        """Tell whether it is another process than before."""
+        if self.restarts is not None and before.restarts is not None:
+            # Counted once, when its end was seen, and not again when it tells when it began.
+            return self.restarts > before.restarts
+        return None not in {before.started_at, self.started_at} and before.started_at != self.started_at
+
+    def after(self, before: _Engine | None) -> _Engine:
+        """Keep when it began while it does not tell: it is not asked while it is down."""
+        if before is None or self.started_at is not None:
+            return self
+        return _Engine(self.restarts, before.started_at)
+
+
 class Restarts:
     """Remembers when engines were started again: whoever was launched here, or tells when it began."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[int, float | None]] = {}
+        self._known: dict[tuple[str, str], _Engine] = {}
         self._restarted_at_s: dict[tuple[str, str], float] = {}
 
     def look(self, pools: Iterable[Pool], at_s: float) -> list[tuple[str, str]]:
         """Take note of how engines stand; give model and replica of those that were started again."""
+        before = self._known
         seen = dict(_engines(pools))
-        found = [key for key, now in seen.items() if _is_another(self._known.get(key), now)]
-        self._known = {key: _latest(self._known.get(key), now) for key, now in seen.items()}
+        found = [key for key, now in seen.items() if key in before and now.follows(before[key])]
+        self._known = {key: now.after(before.get(key)) for key, now in seen.items()}
         self._restarted_at_s |= dict.fromkeys(found, at_s)
         return found
 
@@ -147,31 +175,19 @@ class Restarts:
             )
 
 
-def _engines(pools: Iterable[Pool]) -> Iterator[tuple[tuple[str, str], tuple[int, float | None]]]:
+def _engines(pools: Iterable[Pool]) -> Iterator[tuple[tuple[str, str], _Engine]]:
     for pool in pools:
-        launches = pool.launches()
-        for number, replica in enumerate(pool.replicas):
-            restarts = launches[number].restarts if number < len(launches) else 0
+        launches = _launches(pool)
+        for replica in pool.replicas:
+            launch = launches.get(replica.seed)
             started_at = None if replica.stats is None else replica.stats.started_at
-            yield (pool.name, replica.name), (restarts, started_at)
+            restarts = None if launch is None else launch.restarts
+            yield (pool.name, replica.name), _Engine(restarts, started_at)
 
 
-def _is_another(before: tuple[int, float | None] | None, now: tuple[int, float | None]) -> bool:
-    if before is None:
-        return False
-    # What was launched here is counted once, when its end was seen, and not again when it says when it began.
-    if now[0] or before[0]:
-        return now[0] > before[0]
-    return None not in {before[1], now[1]} and before[1] != now[1]
-
-
-def _latest(
-    before: tuple[int, float | None] | None, now: tuple[int, float | None]
-) -> tuple[int, float | None]:
-    """Keep when an engine began while it does not tell: it is not asked while it is down."""
-    if before is None or now[1] is not None:
-        return now
-    return now[0], before[1]
+def _launches(pool: Pool) -> dict[int, LaunchStatus]:
+    """Give what the launcher says of a pool's replicas, by their seeds, which are made of their addresses."""
+    return {zlib.crc32(launch.url.encode()): launch for launch in pool.launches()}
 
 
 def availability(pool: Pool, lasted_s: float) -> Counts:
