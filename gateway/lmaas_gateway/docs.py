@@ -29,6 +29,7 @@ from lmaas_gateway.settings import (
     CanarySettings,
     ConnectionSettings,
     ContentSettings,
+    DashboardSettings,
     EjectionSettings,
     EngineSettings,
     IdempotencySettings,
@@ -144,6 +145,7 @@ def _configuration() -> Iterator[str]:  # noqa: PLR0915  # a line a table
     yield from _settings_table("## `media`: images, audio and video in calls", MediaSettings, "media")
     yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
     yield from _settings_table("## `admin`: a listener of its own for the admin API", AdminSettings, "admin")
+    yield from _settings_table("## `dashboard`: the pages at `/ui`", DashboardSettings, "dashboard")
     yield from _settings_table("## `books`: the record of every call", BooksSettings, "books")
     yield from _settings_table("## `records`: explaining single calls", RecordSettings, "records")
     yield from _settings_table("## `storage`: keys, limits, books and audit", StorageSettings, "storage")

@@ -135,7 +135,7 @@ async def test_every_operation_takes_the_roles_that_it_should_and_no_other(tmp_p
     async with world_at(tmp_path) as world:
         wrong = []
         for role in reversed(ROLES):
-            tenant = await world.tenant(f"tenant-{role}")
+            tenant = await world.tenant(f"tenant-{role}", has_called=True)
             for operation in ORDERED:
                 reply = await world.ask(
                     operation.method,
@@ -279,7 +279,7 @@ async def test_key_without_a_role_opens_nothing_of_administrators(tmp_path: Path
 class TestTenants:
     async def test_object_of_another_is_as_one_that_never_was(self, tmp_path: Path) -> None:
         async with world_at(tmp_path) as world:
-            mine, other = await world.tenant("mine"), await world.tenant("other")
+            mine, other = await world.tenant("mine"), await world.tenant("other", has_called=True)
             before = await _all_of(world, other)
             nobody = Tenant("nobody", ids={noun: f"{id_[:-4]}none" for noun, id_ in other.ids.items()})
             wrong = []
@@ -306,7 +306,7 @@ class TestTenants:
 
     async def test_no_listing_shows_another(self, tmp_path: Path) -> None:
         async with world_at(tmp_path) as world:
-            mine, other = await world.tenant("mine"), await world.tenant("other")
+            mine, other = await world.tenant("mine"), await world.tenant("other", has_called=True)
             await world.running.post(CHAT, ASK, bearer(other.plain))
             listings = [one for one in OPERATIONS if one.method == "GET" and not one.has_id]
             asked = [(one, query) for one in listings for query in _queries(one, other)]
@@ -322,7 +322,7 @@ class TestTenants:
 
     async def test_operators_query_is_no_way_into_another(self, tmp_path: Path) -> None:
         async with world_at(tmp_path) as world:
-            mine, other = await world.tenant("mine"), await world.tenant("other")
+            mine, other = await world.tenant("mine"), await world.tenant("other", has_called=True)
             for operation in OPERATIONS:
                 path = world.path_of(operation, mine)
                 path += ("&" if "?" in path else "?") + f"organization={other.organization}"
@@ -332,7 +332,7 @@ class TestTenants:
 
     async def test_nothing_of_another_can_be_referred_to(self, tmp_path: Path) -> None:
         async with world_at(tmp_path) as world:
-            mine, other = await world.tenant("mine"), await world.tenant("other")
+            mine, other = await world.tenant("mine"), await world.tenant("other", has_called=True)
             limit = {"metric": "requests", "period": "day", "amount": 1}
             own = {"project": mine.ids["projects"], "name": "stolen"}
             for method, path, body in (
