@@ -358,7 +358,15 @@ class Gateway:
             routes.append(Route(openapi.ADMIN_PATH, documents.admin))
         pages = None
         if settings.dashboard.enabled:
-            sources = Sources(authenticator, operator_key, services, directory=lambda: self.directory)
+            sources = Sources(
+                authenticator,
+                operator_key,
+                services,
+                directory=lambda: self.directory,
+                live=self.live,
+                fleet=self.fleet,
+                calls=Calls(self.records) if services is None else services.calls,
+            )
             pages = Web(settings, self._sessions, sources)
         return AdminSide(routes, self._admin_port, pages)
 

@@ -52,6 +52,7 @@ _ON_UVLOOP = {
     "test_version",
     "test_watching",
     "test_web",
+    "test_web_pages",
 }
 
 

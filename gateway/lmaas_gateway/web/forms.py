@@ -53,7 +53,7 @@ def convert(fields: Mapping[str, Any], kind: type[T]) -> T:
     Raises:
         BadRequestError: it is not what the schema has.
     """
-    given = {name: value for name, value in fields.items() if value not in {"", None}}
+    given = {name: value for name, value in fields.items() if value is not None and value != ""}
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:

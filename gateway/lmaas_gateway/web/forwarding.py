@@ -57,11 +57,11 @@ class Forwarded:
             require_own_page(fields, scope["scheme"], self._site.public_url)
             require_token(fields.get(HEADER, ""), cookie)
         headers = scope["headers"]
-        if not door.is_open:
-            credential = await door.credential_of(cookie)
-            if credential is None:
-                raise AuthenticationError("You are not signed in, or not any more: sign in at /ui.")
+        credential = await door.credential_of(cookie)
+        if credential is not None:
             headers = with_credential(headers, credential)
+        elif not door.is_open:
+            raise AuthenticationError("You are not signed in, or not any more: sign in at /ui.")
         return {
             **scope,
             "path": scope["path"].removeprefix(PREFIX),

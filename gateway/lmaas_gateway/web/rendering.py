@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse
@@ -31,10 +32,12 @@ class Templates:
 
     def render(self, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
         """Make a page."""
+        return HTMLResponse(self.write(name, values), status)
+
+    def write(self, name: str, values: Mapping[str, Any]) -> str:
+        """Make a part of one."""
         template = _environment().get_template(name)
-        return HTMLResponse(
-            template.render(asset=self._assets.url, languages=words.NAMES, tags=words.TAGS, **values), status
-        )
+        return template.render(asset=self._assets.url, languages=words.NAMES, tags=words.TAGS, **values)
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +58,10 @@ def _environment() -> Environment:
         "usd": show_usd,
         "seconds": show_seconds,
         "moment": show_moment,
+        "day": show_day,
+        "short": show_short,
         "percent": show_percent,
+        "rate": show_rate,
     }
     return environment
 
@@ -68,12 +74,21 @@ def show_number(value: float | None) -> str:
     return _NOTHING if value is None else f"{value:,.0f}"
 
 
+def show_rate(value: float) -> str:
+    """Write so many a second: 0, 0.35, 12.4, 1,234."""
+    return f"{value:,.0f}" if value == 0 or value >= 100 else f"{value:.3g}"
+
+
 def show_usd(nanos: int | None) -> str:
     """Write billionths of a US dollar so that small sums are not lost: $12.30, $0.0042."""
     if nanos is None:
         return _NOTHING
     dollars = nanos / 1e9
-    return f"${dollars:,.2f}" if dollars == 0 or abs(dollars) >= 0.995 else f"${dollars:.4g}"
+    if dollars == 0 or abs(dollars) >= 0.995:
+        return f"${dollars:,.2f}"
+    # Three digits that count, and no exponent.
+    decimals = 2 - floor(log10(abs(dollars)))
+    return f"${dollars:.{min(decimals, 9)}f}"
 
 
 def show_seconds(value_s: float | None) -> str:
@@ -90,6 +105,19 @@ def show_seconds(value_s: float | None) -> str:
 def show_moment(at_s: float | None) -> str:
     """Write a time in UTC, to the second."""
     return _NOTHING if at_s is None else f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def show_day(at_s: float | None) -> str:
+    """Write a day in UTC."""
+    return _NOTHING if at_s is None else f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}"
+
+
+def show_short(value: float) -> str:
+    """Write a number in a few digits: 950, 12.3k, 4.56M."""
+    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e3 if suffix == 'k' else size):.3g}{suffix}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:.2g}"
 
 
 def show_percent(part: float | None) -> str:

@@ -10,6 +10,7 @@ a page that says so.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,12 +48,14 @@ class Section:
     Attributes:
         name: Its words are `base.nav.<name>`.
         needs: Who sees it.
+        is_for_operators: Whether nobody else does.
     """
 
     name: str
     path: str
     group: str
     needs: Permission | None = None
+    is_for_operators: bool = False
 
 
 class Site:
@@ -115,7 +118,7 @@ class Site:
             "visitor": visitor,
             "t": visitor.words,
             "csrf": token_of(cookie),
-            "sections": [section for section in self.sections if visitor.can(section.needs)],
+            "sections": self._navigation(visitor),
             "path": request.scope["path"],
             "back": _address_of(request),
         }
@@ -135,6 +138,14 @@ class Site:
         except GatewayError:
             visitor = self.door.stranger(request)
         return self.refuse(visitor, request, error)
+
+    def _navigation(self, visitor: Visitor) -> Mapping[str, list[Section]]:
+        """Give the sections that somebody sees by their groups, in the order in which both were added."""
+        groups: dict[str, list[Section]] = {}
+        for section in self.sections:
+            if visitor.can(section.needs) and (visitor.is_operator or not section.is_for_operators):
+                groups.setdefault(section.group, []).append(section)
+        return groups
 
     async def _show(
         self, page: Page, request: Request, *, needs: Permission | None, is_public: bool
@@ -183,6 +194,11 @@ class Site:
                 "A gateway that needs no key shows its pages at `localhost` only; set `dashboard.public_url` "
                 "to the address that you use."
             )
+
+
+def new_once() -> str:
+    """Make what a form holds so that, sent twice, it does what it does once."""
+    return secrets.token_urlsafe(16)
 
 
 def see_other(path: str) -> Response:

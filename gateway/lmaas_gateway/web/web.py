@@ -15,9 +15,16 @@ from lmaas_gateway.web.assets import Assets
 from lmaas_gateway.web.cookies import Cookies
 from lmaas_gateway.web.forwarding import Forwarded
 from lmaas_gateway.web.headers import SafeHeaders
+from lmaas_gateway.web.live_page import LivePage
+from lmaas_gateway.web.pages.calls import CallPages
 from lmaas_gateway.web.pages.entrance import Entrance
+from lmaas_gateway.web.pages.keys import KeyPages
+from lmaas_gateway.web.pages.limits import LimitPages
+from lmaas_gateway.web.pages.models import ModelPages
+from lmaas_gateway.web.pages.organizations import OrganizationPages
 from lmaas_gateway.web.pages.overview import Overview
 from lmaas_gateway.web.pages.playground import Playground
+from lmaas_gateway.web.pages.usage import UsagePages
 from lmaas_gateway.web.rendering import Templates
 from lmaas_gateway.web.site import Site
 from lmaas_gateway.web.visitors import Door
@@ -29,9 +36,12 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
+    from lmaas_gateway.administration.calls import Calls
+    from lmaas_gateway.administration.fleet import Fleet
     from lmaas_gateway.administration.services import Services
     from lmaas_gateway.api.operators import OperatorKey
     from lmaas_gateway.identity.authenticator import Authenticator
+    from lmaas_gateway.live import Live
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.web.sessions import Sessions
@@ -46,12 +56,18 @@ class Sources:
         operator_key: Knows the operator.
         services: Those of administrators; None where there are no tenants.
         directory: Gives the models that are served.
+        live: Has the numbers of now.
+        fleet: Starts and stops models.
+        calls: Knows the last calls.
     """
 
     authenticator: Authenticator
     operator_key: OperatorKey
     services: Services | None
     directory: Callable[[], Directory]
+    live: Live
+    fleet: Fleet
+    calls: Calls
 
 
 class Web:
@@ -77,8 +93,9 @@ class Web:
             services=sources.services,
         )
         assets = Assets()
-        self._site = Site(door, Templates(assets), public_url=public_url)
-        _add_pages(self._site, sources)
+        templates = Templates(assets)
+        self._site = Site(door, templates, public_url=public_url)
+        _add_pages(self._site, LivePage(sources.live, templates), sources)
         self.application: ASGIApp = SafeHeaders(self._build(assets), is_https=is_https)
 
     def forward(self, endpoint: ASGIApp) -> ASGIApp:
@@ -113,8 +130,16 @@ class Web:
         return self._site.refuse(self._site.door.stranger(request), request, error)
 
 
-def _add_pages(site: Site, sources: Sources) -> None:
+def _add_pages(site: Site, live: LivePage, sources: Sources) -> None:
     """Put the pages in the order of the navigation."""
-    Overview(site, sources.directory)
+    Overview(site, live, sources.directory)
+    CallPages(site, sources.calls)
+    if sources.services is not None:
+        UsagePages(site, sources.services)
+    ModelPages(site, sources.fleet)
+    if sources.services is not None:
+        KeyPages(site, sources.services)
+        LimitPages(site, sources.services)
+        OrganizationPages(site, sources.services)
     Playground(site)
     Entrance(site)

@@ -39,7 +39,7 @@ class Words:
         self.language = language
         self._words = words_of(language)
 
-    def __call__(self, name: str, **values: object) -> str:
+    def __call__(self, name: str, /, **values: object) -> str:
         """Say something; `{like_this}` in it becomes a value. The result is text, and no markup.
 
         Raises:

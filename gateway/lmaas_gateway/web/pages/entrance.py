@@ -36,7 +36,7 @@ class Entrance:
 
     async def show(self, visitor: Visitor, request: Request) -> Response:
         """Ask for a key."""
-        if visitor.principal is not None:
+        if visitor.principal is not None and not visitor.is_open:
             return see_other("/ui")
         return self._form(visitor, request, request.query_params.get("next", ""), visitor.ended)
 
