@@ -366,6 +366,7 @@ class Gateway:
                 live=self.live,
                 fleet=self.fleet,
                 calls=Calls(self.records) if services is None else services.calls,
+                alerts=self.alerts,
             )
             pages = Web(settings, self._sessions, sources)
         return AdminSide(routes, self._admin_port, pages)

@@ -16,6 +16,7 @@ from lmaas_gateway.web.cookies import Cookies
 from lmaas_gateway.web.forwarding import Forwarded
 from lmaas_gateway.web.headers import SafeHeaders
 from lmaas_gateway.web.live_page import LivePage
+from lmaas_gateway.web.pages.alerts import AlertPages
 from lmaas_gateway.web.pages.calls import CallPages
 from lmaas_gateway.web.pages.entrance import Entrance
 from lmaas_gateway.web.pages.keys import KeyPages
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
+    from lmaas_gateway.administration.alerts import Alerts
     from lmaas_gateway.administration.calls import Calls
     from lmaas_gateway.administration.fleet import Fleet
     from lmaas_gateway.administration.services import Services
@@ -59,6 +61,7 @@ class Sources:
         live: Has the numbers of now.
         fleet: Starts and stops models.
         calls: Knows the last calls.
+        alerts: Knows what is wrong.
     """
 
     authenticator: Authenticator
@@ -68,6 +71,7 @@ class Sources:
     live: Live
     fleet: Fleet
     calls: Calls
+    alerts: Alerts
 
 
 class Web:
@@ -136,6 +140,7 @@ def _add_pages(site: Site, live: LivePage, sources: Sources) -> None:
     CallPages(site, sources.calls)
     if sources.services is not None:
         UsagePages(site, sources.services)
+    AlertPages(site, sources.alerts)
     ModelPages(site, sources.fleet)
     if sources.services is not None:
         KeyPages(site, sources.services)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from lmaas_gateway.administration.fleet import LogQuery, Scale
-from lmaas_gateway.errors import GatewayError
 from lmaas_gateway.web.forms import convert
+from lmaas_gateway.web.pages.alerts import may_change_fleet
 from lmaas_gateway.web.site import Section, see_other
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ModelPages:
     async def list(self, visitor: Visitor, request: Request) -> Response:
         """List models with what serves them."""
         return self._site.render(
-            visitor, request, "models.html", models=self._fleet.models(), may_change=_may_change(visitor)
+            visitor, request, "models.html", models=self._fleet.models(), may_change=may_change_fleet(visitor)
         )
 
     async def log(self, visitor: Visitor, request: Request) -> Response:
@@ -63,11 +63,3 @@ class ModelPages:
             replicas = convert({"replicas": fields["replicas"]}, Scale).replicas
         model = await self._fleet.scale(fields.get("model", ""), replicas)
         return see_other(f"{_PATH}?{urlencode({'changed': model.model})}")
-
-
-def _may_change(visitor: Visitor) -> bool:
-    try:
-        visitor.acting().require_fleet()
-    except GatewayError:
-        return False
-    return True
