@@ -38,8 +38,8 @@ class Books(Protocol):
 class Records(Protocol):
     """What keeps the last calls, to explain them."""
 
-    def close(self, meter: Meter, ended_s: float, duration_s: float) -> None:
-        """Write down a call that ended at `ended_s`, in Unix seconds, after `duration_s`."""
+    def close(self, meter: Meter, ended_s: float, duration_s: float, first_byte_s: float) -> None:
+        """Write down a call that ended at `ended_s`, in Unix seconds; the others count from its arrival."""
         ...
 
 
@@ -92,7 +92,7 @@ class Accounting:
         if self._books is not None:
             self._books.close(meter)
         if self._records is not None:
-            self._records.close(meter, now_s, duration_s)
+            self._records.close(meter, now_s, duration_s, first_byte_s)
 
 
 class AccessLog:

@@ -83,6 +83,7 @@ class Meter:
         code: The error's, if there is one.
         param: The field that the error is about, if the gateway itself refused one.
         choice: How its replica was chosen, if there were several.
+        sent_s: Seconds from its arrival until it went to a replica, the last one tried; 0 if to none.
         beside: How many calls that replica had from this process already.
         applied: What was done to it on its way; the bits of `notes.py`.
         wait: What stood before it, if it had to wait for its turn.
@@ -102,8 +103,7 @@ class Meter:
 
     __slots__ = (
         "_clock",
-        "_first_byte",
-        "_sent",
+        "_first_byte_s",
         "_started",
         "applied",
         "attempts",
@@ -131,6 +131,7 @@ class Meter:
         "reply_headers",
         "request_id",
         "route",
+        "sent_s",
         "share",
         "status",
         "stay",
@@ -146,7 +147,7 @@ class Meter:
     ) -> None:
         self._clock = clock
         self._started = clock()
-        self._first_byte = self._sent = 0.0
+        self._first_byte_s = self.sent_s = 0.0
         self.tells_timing = tells_timing
         self.request_id = request_id
         self.route = route
@@ -161,8 +162,8 @@ class Meter:
         self.attempts = self.prompt_tokens = self.beside = self.applied = 0
         self.choice: Choice[Any] | None = None
         self.wait: Wait | None = None
-        self.failures: list[Failure] = []
-        self.fallbacks: list[Fallback] = []
+        self.failures: list[Failure] | None = None
+        self.fallbacks: list[Fallback] | None = None
         self.engine_us: tuple[int, int, int] | None = None
         self.status = 0
         self.outcome: Outcome = "ok"
@@ -187,21 +188,17 @@ class Meter:
 
     def see_sent(self, beside: int) -> None:
         """Note the time: the call goes to a replica, which has so many of this process's already."""
-        self._sent = self._clock()
+        self.sent_s = self._clock() - self._started
         self.beside = beside
 
     def see_first_byte(self) -> None:
         """Note the time: the reply's body begins."""
-        self._first_byte = self._clock()
+        self._first_byte_s = self._clock() - self._started
 
     def duration_s(self) -> float:
         """Seconds since the call arrived."""
         return self._clock() - self._started
 
-    def sent_s(self) -> float:
-        """Seconds from the call's arrival until it went to a replica, the last one tried; 0 if to none."""
-        return self._sent - self._started if self._sent else 0.0
-
     def first_byte_s(self) -> float:
         """Seconds from the call's arrival to the beginning of the reply's body; 0 if it has not begun."""
-        return self._first_byte - self._started if self._first_byte else 0.0
+        return self._first_byte_s

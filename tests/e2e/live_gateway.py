@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CHAT = "smollm2-135m-instruct"
 EMBEDDING = "all-minilm-l6-v2"
 CORS_ORIGIN = "http://front.example"
+ADMIN_KEY = "the-operators-key-of-these-tests"
 READY_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 60.0
 
@@ -178,6 +179,7 @@ def _environment(engine_python: str, runtime_dir: Path) -> dict[str, str]:
         "LMAAS_ENGINE__PYTHON": engine_python,
         "LMAAS_RUNTIME_DIR": str(runtime_dir),
         "LMAAS_CORS_ORIGINS": CORS_ORIGIN,
+        "LMAAS_ADMIN_KEY": ADMIN_KEY,
     }
 
 

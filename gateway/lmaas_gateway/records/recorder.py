@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
@@ -12,6 +14,7 @@ from lmaas_gateway.records.record import CallRecord, encode
 if TYPE_CHECKING:
     from lmaas_gateway.call import Principal
     from lmaas_gateway.meter import Meter
+    from lmaas_gateway.notes import Choice, Named
     from lmaas_gateway.prices import Price
     from lmaas_gateway.records.rings import Rings
 
@@ -20,6 +23,10 @@ _US = 1e6
 # So many candidates tell enough of a choice.
 _MAX_CANDIDATES = 12
 _USUAL = frozenset({"ok", "client_gone"})
+# A comprehension would make a function of each call.
+_NAME = attrgetter("name")
+_Weighed: TypeAlias = tuple[str, Sequence[str], Sequence[float], Sequence[float]]
+_NO_CHOICE: _Weighed = "", (), (), ()
 
 
 class Prices(Protocol):
@@ -44,32 +51,36 @@ class Recorder:
         self._prices = prices
         self._slow_s = slow_s
 
-    def close(self, meter: Meter, ended_s: float, duration_s: float) -> None:
+    def close(self, meter: Meter, ended_s: float, duration_s: float, first_byte_s: float) -> None:
         """Write down a call of a caller who was let in.
 
         Args:
             meter: Of the call.
             ended_s: When it ended, in Unix seconds.
             duration_s: How long it took.
+            first_byte_s: From its arrival until its reply began; 0 if it had none.
         """
         caller = meter.caller
         if caller is None:
             return
         is_usual = meter.outcome in _USUAL and meter.attempts < 2 and duration_s <= self._slow_s
         ring = self._usual if is_usual else self._notable
-        record = self._record(meter, caller, ended_s, duration_s)
+        record = self._record(meter, caller, ended_s, duration_s, first_byte_s)
         if not ring.write(encode(record)):
             ring.write(encode(_shortened(record)))
 
-    def _record(self, meter: Meter, caller: Principal, ended_s: float, duration_s: float) -> CallRecord:
+    def _record(
+        self, meter: Meter, caller: Principal, ended_s: float, duration_s: float, first_byte_s: float
+    ) -> CallRecord:
         usage = meter.usage or _NO_USAGE
-        choice = meter.choice
-        names: list[str] = []
-        loads: list[float] = []
-        worth: list[float] = []
-        if choice is not None:
-            names = [replica.name for replica in choice.candidates[:_MAX_CANDIDATES]]
-            loads, worth = choice.loads[:_MAX_CANDIDATES], choice.worth[:_MAX_CANDIDATES]
+        policy, names, loads, worth = _NO_CHOICE
+        if meter.choice is not None:
+            policy, names, loads, worth = _weighed(meter.choice)
+        if meter.entry is not None:
+            text, cost_nanos = meter.entry.price, meter.entry.cost_nanos
+        else:
+            price, text = self._prices.find(meter.model)
+            cost_nanos = price.cost_nanos(usage, meter.busy_ns) if text else 0
         # By place: with names it costs twice as much.
         return CallRecord(
             int((ended_s - duration_s) * _US),
@@ -93,14 +104,14 @@ class Recorder:
             usage.reasoning_tokens,
             usage.is_estimated,
             int(meter.queued_s * _US),
-            int(meter.sent_s() * _US),
-            int(meter.first_byte_s() * _US),
+            int(meter.sent_s * _US),
+            int(first_byte_s * _US),
             int(duration_s * _US),
-            meter.busy_ns,
+            0 if meter.share is None else meter.share.busy_ns,
             meter.attempts,
             meter.beside,
             meter.applied,
-            "" if choice is None else choice.policy,
+            policy,
             names,
             loads,
             worth,
@@ -109,24 +120,32 @@ class Recorder:
             meter.fallbacks,
             meter.reply_headers,
             meter.engine_us,
-            *self._bill(meter, usage),
+            text,
+            cost_nanos,
         )
 
-    def _bill(self, meter: Meter, usage: Usage) -> tuple[str, int]:
-        if meter.entry is not None:
-            return meter.entry.price, meter.entry.cost_nanos
-        price, text = self._prices.find(meter.model)
-        return text, price.cost_nanos(usage, meter.busy_ns) if text else 0
+
+def _weighed(choice: Choice[Named]) -> _Weighed:
+    """Give the policy, and of the first candidates the names, loads and worth."""
+    names = [*map(_NAME, choice.candidates)]
+    if len(names) <= _MAX_CANDIDATES:
+        return choice.policy, names, choice.loads, choice.worth
+    return (
+        choice.policy,
+        names[:_MAX_CANDIDATES],
+        choice.loads[:_MAX_CANDIDATES],
+        choice.worth[:_MAX_CANDIDATES],
+    )
 
 
 def _shortened(record: CallRecord) -> CallRecord:
     """Leave out what may be long."""
     return replace(
         record,
-        candidates=[],
-        loads=[],
-        worth=[],
-        failures=record.failures[:1],
-        fallbacks=record.fallbacks[:1],
+        candidates=(),
+        loads=(),
+        worth=(),
+        failures=(record.failures or [])[:1],
+        fallbacks=(record.fallbacks or [])[:1],
         headers=[],
     )

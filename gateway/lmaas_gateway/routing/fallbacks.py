@@ -68,7 +68,7 @@ class PlanRouter:
             except GatewayError as error:
                 # Why the model that was asked for could not serve tells the caller most.
                 refusal = refusal or error
-                meter.fallbacks.append(Fallback(pool.name, error.code or ""))
+                meter.fallbacks = [*(meter.fallbacks or ()), Fallback(pool.name, error.code or "")]
                 if call.is_over():
                     raise refusal from None
         try:

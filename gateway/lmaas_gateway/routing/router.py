@@ -168,8 +168,9 @@ class Router:
         reason = _REASONS.get(type(error), "other")
         self._metrics.count_failure(pool.name, replica.name, reason)
         status = error.status if isinstance(error, ReplicaStatusError) else 0
-        took_us = int((meter.duration_s() - meter.sent_s()) * 1e6)
-        meter.failures.append(Failure(pool.name, replica.name, reason, status, took_us))
+        took_us = int((meter.duration_s() - meter.sent_s) * 1e6)
+        failure = Failure(pool.name, replica.name, reason, status, took_us)
+        meter.failures = [*(meter.failures or ()), failure]
         if isinstance(error, ReplicaStatusError) and error.is_pause:
             if error.retry_after_s:
                 replica.breaker.cool(error.retry_after_s)
