@@ -217,7 +217,7 @@ def _anchors(metric: Metric) -> tuple[float, float]:
         Family.MONEY: (0.0, 40_000.0 if metric.name == "usd_per_month" else 0.05),
         Family.RATE: (0.0, 1.0),
         Family.SHARE: (0.0, 1.0),
-        Family.POINTS: (0.0, 4.0),
+        Family.POINTS: (0.0, min(4.0, range_of(metric.name)[1])),
     }[metric.family]
     return (best, worst) if metric.is_lower_better else (worst, best)
 

@@ -45,6 +45,8 @@ def test_points_between_bend_the_line_and_figures_are_found_again() -> None:
         ({"worth_usd_per_month": 5.0}, "either weight or worth"),
         ({"weight": -1.0}, "not below 0"),
         ({"between": ((5.0, 0.5),)}, "must rise"),
+        ({"metric": "quality", "best": 85.0, "worst": 50.0}, "85 and 50; its figures are shares from 0 to 1"),
+        ({"best": -1.0}, "-1 and 2; its figures are not below 0"),
         ({"between": ((0.5, 0.2), (1.0, 0.8))}, "must rise"),
         ({"between": ((0.5, 0.2), (0.5, 0.8))}, "each figure once"),
     ],

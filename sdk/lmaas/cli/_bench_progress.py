@@ -51,7 +51,7 @@ def _bar(count: int, legs_done: int) -> Iterator[Watching]:
         state = _State()
 
         def leg_begins(leg: LegPlan, number: int, _count: int) -> None:
-            state.told = _told(leg)
+            state.told, state.leg = _told(leg), number
             progress.update(task, completed=number - 1, told=state.told)
 
         def call_ended(row: Row) -> None:
@@ -60,11 +60,11 @@ def _bar(count: int, legs_done: int) -> Iterator[Watching]:
             told = f"{state.told}: {state.calls} calls, {state.failed} failed, {state.usd:.4f} USD"
             progress.update(task, told=told)
 
-        def spent(usd: float) -> None:
+        def spent(usd: float) -> None:  # at the end of a leg; a run may end before its last one
             state.usd = usd
+            progress.update(task, completed=state.leg)
 
         yield Watching(leg_begins, call_ended, spent)
-        progress.update(task, completed=count)
 
 
 class _State:
@@ -72,6 +72,7 @@ class _State:
 
     def __init__(self) -> None:
         self.told = ""
+        self.leg = 0
         self.calls = 0
         self.failed = 0
         self.usd = 0.0

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Final, Literal, Self, TypeAlias
 
 from lmaas.errors import ConfigurationError
+from lmaas.evidence import range_of
 from lmaas.selection._metrics import METRICS, Metric, Score, metric_of
 
 Certainty: TypeAlias = Literal["firm", "rough", "open"]
@@ -55,7 +56,13 @@ class Criterion:
             return "give either weight or worth_usd_per_month"
         if (self.weight or self.worth_usd_per_month or 0) < 0:
             return "a weight is not below 0"
-        points = self.points
+        return self._points_problem()
+
+    def _points_problem(self) -> str | None:
+        points, (least, most) = self.points, range_of(self.metric)
+        if not all(least <= figure <= most for figure, _ in points):
+            wanted = "shares from 0 to 1" if most == 1 else "not below 0"
+            return f"anchors are {self.best:g} and {self.worst:g}; its figures are {wanted}"
         if any(a[0] >= b[0] for a, b in pairwise(points)):
             return "points between must lie between worst and best, each figure once"
         steps = [b[1] - a[1] for a, b in pairwise(points)]
