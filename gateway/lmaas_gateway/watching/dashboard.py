@@ -208,6 +208,61 @@ ROWS: tuple[tuple[str, int, tuple[Panel, ...]], ...] = (
                 ((_rate("lmaas_replica_busy_seconds_total", "model, replica"), "{{replica}}"),),
             ),
             Panel(
+                "Prefix cache hits",
+                "percentunit",
+                (
+                    (
+                        _rate("lmaas_replica_prefix_cache_hits_total", "model, replica")
+                        + " / "
+                        + _rate("lmaas_replica_prefix_cache_queries_total", "model, replica"),
+                        "{{replica}}",
+                    ),
+                ),
+                text="Of the prompt tokens that the engine looked up.",
+            ),
+            Panel(
+                "CPU and preemptions",
+                "short",
+                (
+                    (_rate("lmaas_replica_cpu_seconds_total", "model, replica"), "{{replica}} CPUs"),
+                    (
+                        _rate("lmaas_replica_preemptions_total", "model, replica"),
+                        "{{replica}} preemptions a second",
+                    ),
+                ),
+            ),
+            Panel(
+                "Memory",
+                "bytes",
+                (
+                    (f"max by (model, replica) (lmaas_replica_memory_bytes{_MODELS})", "{{replica}}"),
+                    (
+                        f"max by (model, replica, gpu) (lmaas_replica_gpu_memory_bytes{_MODELS})",
+                        "{{replica}} GPU {{gpu}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "GPUs",
+                "percentunit",
+                (
+                    (
+                        f"max by (model, replica, gpu) (lmaas_replica_gpu_utilization_ratio{_MODELS})",
+                        "{{replica}} GPU {{gpu}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "GPU power",
+                "watt",
+                (
+                    (
+                        f"max by (model, replica, gpu) (lmaas_replica_gpu_power_watts{_MODELS})",
+                        "{{replica}} GPU {{gpu}}",
+                    ),
+                ),
+            ),
+            Panel(
                 "Failures and restarts",
                 "short",
                 (
@@ -228,6 +283,17 @@ ROWS: tuple[tuple[str, int, tuple[Panel, ...]], ...] = (
                 "Event loop lag",
                 "s",
                 ((_quantile(0.99, "lmaas_event_loop_lag_seconds", "instance", ""), "{{instance}} p99"),),
+            ),
+            Panel(
+                "CPU and memory",
+                "short",
+                (
+                    (
+                        "sum by (instance) (rate(lmaas_gateway_cpu_seconds_total[$__rate_interval]))",
+                        "{{instance}} CPUs",
+                    ),
+                    ("sum by (instance) (lmaas_gateway_memory_bytes) / 2^30", "{{instance}} GiB"),
+                ),
             ),
             Panel(
                 "Stores",
