@@ -7,16 +7,20 @@ import base64
 import contextlib
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from lmaas_gateway.settings import Settings
 from lmaas_gateway.watching.alerts import Alert
 from lmaas_gateway.watching.conditions import Condition
 from lmaas_gateway.watching.delivery import MAX_WAITING, Endpoint, Outbox, Pacing, Post
 from lmaas_gateway.watching.messages import Message, sign, write
+from lmaas_gateway.watching.plan import plan_of
 from lmaas_gateway.watching.sending import Answer, Sender
-from support.webhooks import SECRET_BYTES, Receiver, receiver, verify
+from support.webhooks import SECRET, SECRET_BYTES, Receiver, receiver, verify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -260,3 +264,25 @@ async def test_pause_that_a_receiver_asks_for_is_bounded(header: str, expected: 
         answer = await sender(hook.url, {}, b"{}", 5.0)
         assert (answer.status, answer.retry_after_s) == (429, expected)
         await sender.close()
+
+
+def test_lines_of_the_page_verify_messages_and_refuse_others() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text("utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/alerts.md", "exec"), names)
+    headers = sign(message(), (b"n" * 32, SECRET_BYTES), time.time())
+    assert names["verify"](headers, message().body, SECRET)
+    assert not names["verify"](headers, b"else", SECRET)
+    assert not names["verify"](headers, message().body, "whsec_" + "QUJD" * 10)
+    old = sign(message(), (SECRET_BYTES,), time.time() - 301)
+    assert not names["verify"](old, message().body, SECRET)
+
+
+def test_settings_of_the_page_work() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text("utf-8")
+    models, alerts = (yaml.safe_load(part.split("```")[0]) for part in page.split("```yaml\n")[1:3])
+    settings = Settings.model_validate(models | alerts)
+    assert settings.models[0].slo.ttft is not None
+    assert [webhook.name for webhook in settings.alerts.webhooks] == ["pager", "chat-bridge"]
+    assert len(plan_of(settings, lambda _: (SECRET_BYTES,)).objectives) == 4

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,7 +33,7 @@ from lmaas.types import LiveView
 from sdk.test_admin import TOTAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import respx
 
@@ -287,6 +301,16 @@ def test_names_and_problems_cannot_move_the_cursor_or_mark_up(respx_mock: respx.
     assert "[red]x[/]" in text
 
 
+def test_narrow_terminal_shows_fewer_columns_and_cuts_no_figure(respx_mock: respx.MockRouter) -> None:
+    Gateway(respx_mock)
+    wide, narrow = (draw(VIEW, width=width, height=40) for width in (160, 72))
+    assert "WAIT P95" in wide
+    assert "WAIT P95" not in narrow
+    assert "4/256" in narrow
+    assert "degraded" in narrow
+    assert "42%" in narrow
+
+
 def test_bars_are_as_high_as_their_values() -> None:
     assert sparkline([0, 1, 4, 8]) == "▁▂▅█"
     assert sparkline([0, 0]) == "▁▁"
@@ -347,3 +371,71 @@ def test_silence_must_be_of_a_length(text: str, capsys: Out) -> None:
 def test_shipped_files_are_printed(name: str, read: Callable[[str], Any], capsys: Out) -> None:
     assert main(["alerts", name]) == 0
     assert "lmaas_slo_bad_events_total" in str(read(capsys.readouterr().out)) or name == "dashboard"
+
+
+class _Live(BaseHTTPRequestHandler):
+    """A gateway that sends a view every tenth of a second, and knows nothing else."""
+
+    def do_GET(self) -> None:
+        if not self.path.startswith("/admin/v1/live"):
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"data: %b\n\n" % json.dumps(VIEW).encode())
+                time.sleep(0.1)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def live_url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Live)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_terminal_that_changes_its_size_is_followed_and_left_as_it_was(live_url: str) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    environ = {**os.environ, "LMAAS_BASE_URL": live_url, "TERM": "xterm", "COLUMNS": "", "LINES": ""}
+    environ = {name: value for name, value in environ.items() if value}
+    command = [sys.executable, "-c", "import sys; from lmaas.cli import main; sys.exit(main(['top']))"]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
+    os.close(theirs)
+    try:
+        shown = read_until(ours, "embed-0")
+        assert "\x1b[?1049h" in shown, "a screen of its own"
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 80, 0, 0))
+        # What was on its way, and then one frame.
+        read_until(ours, "Replicas")
+        read_until(ours, "Replicas")
+        narrow = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", read_until(ours, "Replicas"))
+        lines = [line.rstrip() for line in re.split(r"[\r\n]+", narrow)]
+        assert max(map(len, lines)) <= 80, lines
+        assert any("BUSY" in line for line in lines)
+        process.send_signal(signal.SIGINT)
+        assert "\x1b[?1049l" in read_until(ours, "\x1b[?1049l"), "what was there before is back"
+        assert process.wait(20) == 130
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(terminal: int, words: str) -> str:
+    """Read what a program writes to its terminal until these words have come."""
+    deadline_s = time.monotonic() + 60
+    text = b""
+    while words not in text.decode("utf-8", "ignore"):
+        assert time.monotonic() < deadline_s, text[-2000:]
+        if select.select([terminal], [], [], 1)[0]:
+            text += os.read(terminal, 1 << 16)
+    return text.decode("utf-8", "ignore")

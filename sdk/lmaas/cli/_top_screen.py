@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 _SECONDS: Final = 60
 # A table's frame: a line above and below its header, one at its end, the title and a blank line.
 _FRAME_LINES: Final = 6
+_MAX_WORDS: Final = 24
+# In a narrow terminal these are left out, the last of them first.
+_DISPENSABLE: Final = (
+    "TOKENS/S", "BUSY", "ERRORS", "CALLS", "KV CACHE", "TTFT P50", "WAIT", "RUN", "QUEUE", "$/H", "MODEL",
+    "TOKEN P50", "P95", "WAIT P95",
+)  # fmt: skip
 _STYLES: Final = {
     "ready": "green",
     "degraded": "yellow",
@@ -107,8 +113,23 @@ class Screen:
         models, replicas = model_rows(view, self._around), replica_rows(view)
         # Models are few and matter more; replicas get what is left.
         shown = max(1, min(len(models), left - 2 * _FRAME_LINES))
-        yield _drawn("Models", MODELS, models, shown)
-        yield _drawn("Replicas", REPLICAS, replicas, max(0, left - shown - 2 * _FRAME_LINES))
+        width = options.max_width
+        yield _drawn("Models", *fitting(MODELS, models, width), shown)
+        most = max(0, left - shown - 2 * _FRAME_LINES)
+        yield _drawn("Replicas", *fitting(REPLICAS, replicas, width), most)
+
+
+def fitting(header: Sequence[str], rows: Sequence[Row], width: int) -> tuple[Sequence[str], Sequence[Row]]:
+    """Leave columns out until the others are not cut; the last ones of `_DISPENSABLE` go first."""
+    kept = [*range(len(header))]
+    widths = [max(len(row[number]) for row in (header, *rows)) for number in kept]
+    # What is long is words, which may be cut.
+    widths = [min(one, _MAX_WORDS) for one in widths]
+    for name in reversed(_DISPENSABLE):
+        if sum(widths[number] + 3 for number in kept) + 1 <= width:
+            break
+        kept = [number for number in kept if number == 0 or header[number] != name]
+    return [header[number] for number in kept], [tuple(row[number] for number in kept) for row in rows]
 
 
 def _drawn(title: str, header: Sequence[str], rows: Sequence[Row], most: int) -> Table:
