@@ -11,8 +11,9 @@ from lmaas_gateway.call import Usage
 from lmaas_gateway.meter import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from lmaas_gateway.envelope import Envelope
     from lmaas_gateway.metrics import Metrics
 
 _NO_USAGE = Usage()
@@ -43,14 +44,27 @@ class Records(Protocol):
         ...
 
 
+class Traces(Protocol):
+    """What traces a part of the calls."""
+
+    def carry(self, fields: Mapping[bytes, bytes], lines: bytes, meter: Meter, wanted: Envelope) -> bytes:
+        """Decide whether a call is traced; give the header lines for its replica."""
+        ...
+
+    def close(self, meter: Meter, ended_s: float, duration_s: float) -> None:
+        """Export the spans of a call that ended at `ended_s`, in Unix seconds, after `duration_s`."""
+        ...
+
+
 class Accounting:
-    """Keeps account of calls: metrics, the access log, the books and the records, as far as there are any.
+    """Keeps account of calls: metrics, log, books, records and traces, as far as there are any.
 
     Args:
         metrics: Where calls and tokens are counted.
         log: Takes one encoded line; None keeps no access log.
         books: None keeps none.
         records: None keeps none.
+        traces: None makes none.
         tells_timing: Whether the heads of replies say where the time went.
         clock: Monotonic seconds.
         wall_clock: Unix seconds.
@@ -63,6 +77,7 @@ class Accounting:
         log: Callable[[bytes], None] | None,
         books: Books | None = None,
         records: Records | None = None,
+        traces: Traces | None = None,
         tells_timing: bool = False,
         clock: Callable[[], float] = time.perf_counter,
         wall_clock: Callable[[], float] = time.time,
@@ -71,6 +86,7 @@ class Accounting:
         self._log = None if log is None else AccessLog(log)
         self._books = books
         self._records = records
+        self.traces = traces
         self._tells_timing = tells_timing
         self._clock = clock
         self._wall_clock = wall_clock
@@ -93,6 +109,8 @@ class Accounting:
             self._books.close(meter)
         if self._records is not None:
             self._records.close(meter, now_s, duration_s, first_byte_s)
+        if meter.trace is not None and self.traces is not None:
+            self.traces.close(meter, now_s, duration_s)
 
 
 class AccessLog:

@@ -59,6 +59,7 @@ from lmaas_gateway.routing.fallbacks import PlanRouter
 from lmaas_gateway.routing.router import Router
 from lmaas_gateway.tallies import TallyFolder
 from lmaas_gateway.tls.renewal import open_listener
+from lmaas_gateway.tracing import open_tracing
 from lmaas_gateway.watching.desk import AlertDesk, Place
 from lmaas_gateway.watching.plan import derived_from, plan_of
 from lmaas_gateway.web.web import Sources, Web
@@ -147,11 +148,13 @@ class Gateway:
         self._feedback = None if tenancy is None else tenancy.feedback(self.metrics)
         rings = None if not settings.records.calls else open_rings(settings.records, seat)
         self.records = None if rings is None else Records(rings)
+        self._tracing = open_tracing(settings.tracing)
         self._accounting = Accounting(
             self.metrics,
             log=log if settings.access_log else None,
             books=self._books,
             records=None if rings is None else Recorder(rings, self._prices, slow_s=settings.records.slow_s),
+            traces=self._tracing,
             tells_timing=settings.records.server_timing,
         )
         self.connections = Connections(
@@ -391,6 +394,8 @@ class Gateway:
         await self._fetcher.close()
         if self._claims is not None:
             self._claims.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.stop)
 
     def _look_at_replicas(self) -> None:
         """Share out the time of replicas whose calls take long, and count it."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.entries import Entry
     from lmaas_gateway.errors import GatewayError
     from lmaas_gateway.notes import Choice, Failure, Fallback, Wait
+    from lmaas_gateway.trace_context import Trace
 
 Outcome = Literal["ok", "error", "interrupted", "client_gone", "limited"]
 Source = Literal["", "miss", "hit", "coalesced", "replayed"]
@@ -97,6 +98,7 @@ class Meter:
         prompt_tokens: Of its prompt, where they were counted here; else 0.
         queued_s: How long the call waited for its turn.
         cost_nanos: What it cost, once it has ended and somebody has asked.
+        trace: The ids of its spans, if it is traced.
         verdict: Why the call is ended from outside, by cancelling its task, if it is.
         reply_headers: What stages add to the head of the reply, whatever it will be; names in lower case.
     """
@@ -137,6 +139,7 @@ class Meter:
         "stay",
         "task",
         "tells_timing",
+        "trace",
         "usage",
         "verdict",
         "wait",
@@ -173,6 +176,7 @@ class Meter:
         self.cost_nanos: int | None = None
         self.verdict: GatewayError | None = None
         self.task: asyncio.Task[None] | None = None
+        self.trace: Trace | None = None
 
     def cut(self, verdict: GatewayError | None = None) -> None:
         """End the call from outside, with this error or because its client left."""

@@ -49,6 +49,7 @@ _ON_UVLOOP = {
     "test_routing",
     "test_server",
     "test_tls",
+    "test_tracing",
     "test_version",
     "test_watching",
     "test_web",

@@ -81,6 +81,7 @@ class InferenceEndpoint:
         self._total_s = total_s
         self._clock = clock
         self._silences = silences
+        self._tracing = accounting.traces
         self._route = route
         self._pipeline = pipeline
         self._accounting = accounting
@@ -137,6 +138,9 @@ class InferenceEndpoint:
         body = await self._bodies.read(scope, receive, exits)
         idempotency = read_idempotency(fields, body) if wishes.has_idempotency_key else None
         wanted = envelope.read(body)
+        forwarded = wishes.forwarded
+        if self._tracing is not None:
+            forwarded = self._tracing.carry(fields, forwarded, meter, wanted)
         route = self._route
         is_stream = bool(wanted.stream) and route.dialect != "plain"
         wants_usage = True
@@ -167,7 +171,7 @@ class InferenceEndpoint:
             choices=choices,
             tokens=envelope.estimate_tokens(wanted, body, choices),
             prompt=envelope.prompt_of(wanted),
-            headers=b"x-request-id: %b\r\n%b" % (meter.request_id.encode(), wishes.forwarded),
+            headers=b"x-request-id: %b\r\n%b" % (meter.request_id.encode(), forwarded),
             wanted=wanted,
             idempotency=idempotency,
             cache_control=wishes.cache_control,

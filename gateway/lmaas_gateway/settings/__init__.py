@@ -37,6 +37,7 @@ from lmaas_gateway.settings.replicas import ReplicaSettings
 from lmaas_gateway.settings.root import Settings, fixed_names, is_loopback
 from lmaas_gateway.settings.storage import StorageSettings
 from lmaas_gateway.settings.tls import TlsSettings
+from lmaas_gateway.settings.tracing import TracingSettings
 
 __all__ = [
     "DEFAULT_MAX_IN_FLIGHT",
@@ -78,6 +79,7 @@ __all__ = [
     "StorageSettings",
     "TimeoutSettings",
     "TlsSettings",
+    "TracingSettings",
     "WebhookSettings",
     "check_kinds",
     "explain",

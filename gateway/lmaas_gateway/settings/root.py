@@ -34,6 +34,7 @@ from lmaas_gateway.settings.records import RecordSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
 from lmaas_gateway.settings.storage import StorageSettings
 from lmaas_gateway.settings.tls import TlsSettings
+from lmaas_gateway.settings.tracing import TracingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,6 +191,9 @@ class Settings(BaseModel):
     )
     records: RecordSettings = Field(
         default=RecordSettings(), description="Explaining single calls.", json_schema_extra=FIXED
+    )
+    tracing: TracingSettings = Field(
+        default=TracingSettings(), description="Traces for OpenTelemetry.", json_schema_extra=FIXED
     )
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
     queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
