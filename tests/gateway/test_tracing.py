@@ -271,7 +271,7 @@ class TestSpans:
         meter.see_first_byte()
         meter.model, meter.replica, meter.status = "mock", "mock-1", 200
         meter.is_stream, meter.queued_s, meter.attempts = True, 1.5, 2
-        meter.failures.append(Failure("mock", "mock-0", "connect", 0, 1_000_000))
+        meter.failures = [Failure("mock", "mock-0", "connect", 0, 1_000_000)]
         meter.engine_us = (1000, 2000, 3000)
         found = self._ended(meter)
         queue, chat, server = (found[name] for name in ("queue mock", "chat mock", f"POST {CHAT}"))

@@ -63,7 +63,9 @@ def spans_of(meter: Meter, ended_s: float, duration_s: float) -> Iterator[SpanFa
     error = _error_of(meter)
     if sent_s := meter.sent_s:
         # Of several attempts the last one's time is known, and how long the others took.
-        asked_s = started_s + max(0.0, sent_s - sum(failure.took_us for failure in meter.failures) / 1e6)
+        asked_s = started_s + max(
+            0.0, sent_s - sum(failure.took_us for failure in meter.failures or ()) / 1e6
+        )
         yield _client_span(meter, trace, (started_s, asked_s, ended_s), error)
         if meter.queued_s:
             yield SpanFacts(
@@ -108,7 +110,7 @@ def _client_span(meter: Meter, trace: Trace, times: tuple[float, float, float], 
 
 
 def _failures(meter: Meter, at_s: float) -> Iterator[tuple[str, float, Mapping[str, Any]]]:
-    for failure in meter.failures:
+    for failure in meter.failures or ():
         at_s += failure.took_us / 1e6
         told = {"lmaas.replica.name": failure.replica, "error.type": failure.reason}
         yield "attempt failed", at_s, told
