@@ -138,6 +138,22 @@ async def test_workers_share_a_port_are_replaced_and_stop_together() -> None:
     assert any(f"worker {killed} ended with code -9; starting another" in line for line in running.said)
 
 
+async def test_numbers_of_now_are_those_of_all_workers_at_each() -> None:
+    async with FakeReplica() as replica, herd(settings_for(replica, **SMALL)) as workers:
+        await until_ready(workers.port)
+        for _ in range(8):
+            await call(workers.port)
+        views: list[Any] = []
+        async with asyncio.timeout(15):
+            while not views or any(view["total"]["calls"] != 8 for view in views):
+                await asyncio.sleep(0.2)
+                views = await workers.from_each("/admin/v1/live")
+        assert {len(view["models"][0]["replicas"]) for view in views} == {1}
+        text = (await ask(workers.port, request_bytes("/metrics", b"", method="GET"))).body.decode()
+        assert "lmaas_workers 2.0" in text
+        assert "process_cpu_seconds_total" not in text
+
+
 async def test_change_has_reached_every_worker_when_it_is_answered() -> None:
     async with (
         FakeReplica() as first,
