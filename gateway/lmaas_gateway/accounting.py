@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from lmaas_gateway.call import Usage
+from lmaas_gateway.call import NOBODY, Usage
+from lmaas_gateway.logs.lines import ACCESS
 from lmaas_gateway.meter import Meter
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ _LINE = (
     b'"first_byte_ms":%.3f,"prompt_tokens":%d,"cached_tokens":%d,"completion_tokens":%d,"usage_estimated":%b}'
 )
 _MAX_KINDS = 10_000
+_WELL = frozenset({"ok", "client_gone", "limited"})
 
-_Kind = tuple[str, str, str, str, bool, int, str, str, str]
+_Kind = tuple[str, str, str, str, str, bool, int, str, str, str]
 
 
 class Books(Protocol):
@@ -134,9 +136,11 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        caller = meter.caller or NOBODY
         kind = (
             meter.route,
             meter.principal,
+            caller.project,
             meter.model,
             meter.replica,
             meter.is_stream,
@@ -150,7 +154,7 @@ class AccessLog:
             self._stamp,
             (now - second) * 1e3,
             meter.request_id.encode(),
-            self._kinds.get(kind) or self._encode(kind),
+            self._kinds.get(kind) or self._encode(kind, caller.organization),
             meter.attempts,
             meter.queued_s * 1e3,
             duration_s * 1e3,
@@ -162,11 +166,16 @@ class AccessLog:
         )
         self._log(line)
 
-    def _encode(self, kind: _Kind) -> bytes:
-        route, principal, model, replica, is_stream, status, outcome, code, cache = kind
+    def _encode(self, kind: _Kind, organization: str) -> bytes:
+        route, principal, project, model, replica, is_stream, status, outcome, code, cache = kind
         fields = {
+            "level": _level(status, outcome),
+            "logger": ACCESS,
+            "event": "call",
             "method": "POST",
             "route": route,
+            "organization": organization,
+            "project": project,
             "principal": principal,
             "model": model,
             "replica": replica,
@@ -180,3 +189,10 @@ class AccessLog:
             self._kinds.clear()
         encoded = self._kinds[kind] = msgspec.json.encode(fields)[1:-1]
         return encoded
+
+
+def _level(status: int, outcome: str) -> str:
+    """Say how much of a failure a call was: ours is an error, one of its client a warning."""
+    if outcome == "interrupted" or status >= 500:
+        return "error"
+    return "info" if outcome in _WELL else "warning"

@@ -29,6 +29,7 @@ from lmaas_gateway.api.connections import Connections
 from lmaas_gateway.api.feedback import FeedbackRoute
 from lmaas_gateway.api.fleet import FleetRoutes
 from lmaas_gateway.api.live import LiveRoutes
+from lmaas_gateway.api.logs import LogRoutes
 from lmaas_gateway.api.models import ModelRoutes
 from lmaas_gateway.api.operations import OperationRoutes
 from lmaas_gateway.api.operators import OperatorKey
@@ -355,6 +356,8 @@ class Gateway:
             routes += TenantRoutes(OpenServices(Calls(self.records)), actors, CALLS).routes()
         if services is not None or settings.admin_key is not None:
             routes += FleetRoutes(self.fleet, actors).routes()
+        if settings.admin_key is not None:
+            routes += LogRoutes(operator_key, settings.log_file).routes()
         if routes:
             routes += LiveRoutes(self.live, actors).routes()
             routes += AlertRoutes(self.alerts, actors).routes()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import io
 import resource
 import signal
 import socket
@@ -22,7 +21,6 @@ import uvloop
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.lifespan.off import LifespanOff
 
-from lmaas_gateway import logs
 from lmaas_gateway.api.protocol import GatewayProtocol
 from lmaas_gateway.app import Gateway
 from lmaas_gateway.configuration.live import Configuration
@@ -33,6 +31,7 @@ from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.greeting import greet_when_ready, tell_first_key, warn_open
 from lmaas_gateway.host import Engine, HostWatch
 from lmaas_gateway.link import Channel, WorkerLink
+from lmaas_gateway.logs.outlet import opened
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
 from lmaas_gateway.tls.renewal import open_listener
@@ -71,18 +70,18 @@ def serve(settings: Settings, *, report: Callable[[str], None], source: Source |
     """
     if not settings.models:
         raise SettingsError("no model to serve; name one, as in: lmaas serve smollm2-135m-instruct")
-    logs.configure(settings.log_level)
     # What cannot serve is said before models are started; each worker opens its own.
     open_listener(settings.tls)
     raise_file_limit()
     with contextlib.ExitStack() as stack:
+        write = stack.enter_context(opened(settings.log_file, settings.log_level))
         listeners = [stack.enter_context(listen(settings.host, settings.port))]
         if settings.admin.port is not None:
             listeners.append(stack.enter_context(listen(settings.admin.host, settings.admin.port)))
             report(
                 f"The admin API is at {settings.admin.host}:{listeners[1].getsockname()[1]}/admin/v1/ only."
             )
-        run(_serve(settings, tuple(listeners), report, source or Source(environ={})))
+        run(_serve(settings, tuple(listeners), report, source or Source(environ={}), write))
 
 
 def raise_file_limit() -> None:
@@ -97,8 +96,8 @@ def raise_file_limit() -> None:
 
 def serve_worker(settings: Settings, listeners: Listeners, seat: Seat, link: socket.socket) -> None:
     """Serve as one of several workers; the process that started it launches the models."""
-    logs.configure(settings.log_level)
-    run(_serve_linked(settings, listeners, seat, link))
+    with opened(settings.log_file, settings.log_level) as write:
+        run(_serve_linked(settings, listeners, seat, link, write))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -129,13 +128,13 @@ async def serve_socket(
     launches: Launches | None = None,
     steering: Configuration | WorkerLink | None = None,
     host: HostWatch | None = None,
+    log: Callable[[bytes], None] | None = None,
 ) -> None:
-    """Serve on bound sockets until SIGTERM or SIGINT; the access log goes to standard output."""
-    writer = logs.LineWriter(io.FileIO(sys.stdout.fileno(), "wb", closefd=False))
+    """Serve on bound sockets until SIGTERM or SIGINT; `log` takes the lines of calls."""
     tenancy = None if settings.open else await _open_tenancy(settings)
     gateway = Gateway(
         settings,
-        log=writer.write,
+        log=log,
         seat=seat,
         launches=launches,
         steering=steering,
@@ -157,7 +156,6 @@ async def serve_socket(
         # After the last call, whose record it keeps.
         if tenancy is not None:
             await tenancy.close()
-        writer.close()
 
 
 async def _open_tenancy(settings: Settings) -> Tenancy:
@@ -309,10 +307,14 @@ class _Server(GatewayServer):
 
 
 async def _serve_linked(
-    settings: Settings, listeners: Listeners, seat: Seat, link_end: socket.socket
+    settings: Settings,
+    listeners: Listeners,
+    seat: Seat,
+    link_end: socket.socket,
+    log: Callable[[bytes], None],
 ) -> None:
     link = WorkerLink(await Channel.open(link_end))
-    await serve_socket(settings, listeners, seat=seat, launches=link.launches, steering=link)
+    await serve_socket(settings, listeners, seat=seat, launches=link.launches, steering=link, log=log)
 
 
 async def _prepare_tenancy(
@@ -347,7 +349,11 @@ def _engines(settings: Settings, launcher: Launcher) -> Iterator[Engine]:
 
 
 async def _serve(
-    settings: Settings, listeners: Listeners, report: Callable[[str], None], source: Source
+    settings: Settings,
+    listeners: Listeners,
+    report: Callable[[str], None],
+    source: Source,
+    log: Callable[[bytes], None],
 ) -> None:
     launcher = Launcher(
         settings.models, settings.engine, settings.runtime_dir, settings.cache_dir, report=report
@@ -367,7 +373,12 @@ async def _serve(
         async with follow(configuration, source.path, has_tls=settings.tls.cert_file is not None):
             if settings.workers == 1:
                 await serve_socket(
-                    resolved, listeners, launches=launcher.status, steering=configuration, host=host
+                    resolved,
+                    listeners,
+                    launches=launcher.status,
+                    steering=configuration,
+                    host=host,
+                    log=log,
                 )
             else:
                 workers = Workers(

@@ -18,7 +18,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from faults.clients import KEY
-from lmaas_gateway.logs import JsonFormatter
+from lmaas_gateway.logs.lines import JsonFormatter
 from lmaas_gateway.settings import Settings
 from support.serving import run_gateway
 from support.stub import Response, ask, request_bytes

@@ -16,6 +16,7 @@ _ON_BOTH = {"test_client"}
 _ON_UVLOOP = {
     "test_accounting",
     "test_administration",
+    "test_admin_logs",
     "test_admission",
     "test_admin",
     "test_tenants",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lmaas_gateway.accounting import Accounting
-from lmaas_gateway.call import Usage
+from lmaas_gateway.call import Principal, Usage
+from lmaas_gateway.logs.lines import CALL_FIELDS, FIELDS
 from lmaas_gateway.metrics import Metrics
 from lmaas_gateway.metrics.exposition import render
+
+if TYPE_CHECKING:
+    from lmaas_gateway.meter import Outcome
 
 
 class Clock:
@@ -40,7 +44,12 @@ def test_line_of_a_call_has_every_field() -> None:
     line: dict[str, Any] = json.loads(lines[0])
     assert line == {
         "time": "2027-01-15T08:00:00.250Z",
+        "level": "info",
+        "logger": "lmaas.access",
+        "event": "call",
         "request_id": "req_1",
+        "organization": "",
+        "project": "",
         "method": "POST",
         "route": "/v1/chat/completions",
         "status": 200,
@@ -60,10 +69,41 @@ def test_line_of_a_call_has_every_field() -> None:
         "completion_tokens": 3,
         "usage_estimated": False,
     }
+    assert set(line) == CALL_FIELDS | {"time", "level", "logger", "event", "request_id"} <= FIELDS
     text = render(metrics).decode()
     place = 'model="mock",replica="mock-0"'
     assert f'lmaas_request_duration_seconds_sum{{{place},route="/v1/chat/completions"}} 1.0' in text
     assert f"lmaas_time_to_first_token_seconds_sum{{{place}}} 0.25" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "level"),
+    [
+        (200, "ok", "info"),
+        (200, "limited", "info"),
+        (499, "client_gone", "info"),
+        (429, "error", "warning"),
+        (503, "error", "error"),
+        (200, "interrupted", "error"),
+    ],
+)
+def test_line_says_how_much_of_a_failure_the_call_was(status: int, outcome: Outcome, level: str) -> None:
+    accounting, _, lines, _ = books()
+    meter = accounting.open("req_1", "/v1/embeddings")
+    meter.status, meter.outcome = status, outcome
+    accounting.close(meter)
+    assert json.loads(lines[0])["level"] == level
+
+
+def test_line_names_the_tenant_of_the_moment() -> None:
+    accounting, _, lines, _ = books()
+    for project in ("proj_1", "proj_2"):
+        meter = accounting.open("req_1", "/v1/embeddings")
+        meter.caller = Principal("mem_1", organization="org_1", project=project)
+        meter.principal = "mem_1"
+        accounting.close(meter)
+    told = [(line["organization"], line["project"]) for line in map(json.loads, lines)]
+    assert told == [("org_1", "proj_1"), ("org_1", "proj_2")]
 
 
 def test_call_without_a_reply_has_no_first_byte() -> None:

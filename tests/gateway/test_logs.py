@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmaas_gateway import logs
-from lmaas_gateway.logs import JsonFormatter, LineWriter
+from lmaas_gateway.logs import lines as log_lines
+from lmaas_gateway.logs import writer as log_writer
+from lmaas_gateway.logs.lines import FIELDS, JsonFormatter
+from lmaas_gateway.logs.writer import LineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,8 +73,8 @@ async def test_closing_writes_what_is_left_and_nothing_goes_wrong_after() -> Non
 
 
 async def test_stuck_sink_holds_nobody_and_dropped_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_MAX_WAITING_LINES", 10)
-    monkeypatch.setattr(logs, "_FLUSH_INTERVAL_S", 0.01)
+    monkeypatch.setattr(log_writer, "_MAX_WAITING_LINES", 10)
+    monkeypatch.setattr(log_writer, "_FLUSH_INTERVAL_S", 0.01)
     sink = Sink()
     sink.may_write.clear()
     writer = LineWriter(sink)
@@ -83,7 +85,13 @@ async def test_stuck_sink_holds_nobody_and_dropped_lines_are_counted(monkeypatch
     sink.may_write.set()
     await until(sink, 12)
     assert sink.lines[:11] == ["first", *map(str, range(10))]
-    assert json.loads(sink.lines[11]) == {"event": "access log lines dropped", "count": 15}
+    dropped = json.loads(sink.lines[11])
+    assert (dropped["event"], dropped["count"], dropped["level"]) == (
+        "access log lines dropped",
+        15,
+        "warning",
+    )
+    assert set(dropped) <= FIELDS
     writer.write(b"again")
     await until(sink, 13)
     assert sink.lines[12] == "again"
@@ -91,7 +99,7 @@ async def test_stuck_sink_holds_nobody_and_dropped_lines_are_counted(monkeypatch
 
 
 async def test_closing_does_not_wait_for_a_stuck_sink(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(log_writer, "_CLOSE_TIMEOUT_S", 0.05)
     sink = Sink()
     sink.may_write.clear()
     writer = LineWriter(sink)
@@ -152,14 +160,34 @@ async def test_full_disk_loses_and_tears_no_line(room_bytes: int) -> None:
 
 
 def test_record_is_one_json_line() -> None:
-    text = JsonFormatter(clock=lambda: 0.0).format(record_of(request_id="req_1"))
+    text = JsonFormatter(clock=lambda: 0.25).format(record_of(request_id="req_1"))
     assert json.loads(text) == {
-        "time": "1970-01-01T00:00:00Z",
+        "time": "1970-01-01T00:00:00.250Z",
         "level": "info",
         "logger": "lmaas.gateway",
-        "message": "a message",
+        "event": "a message",
         "request_id": "req_1",
     }
+
+
+def test_field_that_is_not_allowed_is_left_out() -> None:
+    text = JsonFormatter().format(record_of(prompt="my secret prompt", messages=[1], model="m", api_key="k"))
+    assert set(json.loads(text)) == {"time", "level", "logger", "event", "model"}
+
+
+def test_structlog_writes_the_same_shape() -> None:
+    record = record_of(logging.WARNING)
+    record.__dict__.update(
+        args=(), _logger=None, _name="warning", msg={"event": "a message", "count": 3, "prompt": "x"}
+    )
+    line = json.loads(JsonFormatter(clock=lambda: 0.0).format(record))
+    assert (line["level"], line["logger"], line["event"], line["count"]) == (
+        "warning",
+        "lmaas.gateway",
+        "a message",
+        3,
+    )
+    assert "prompt" not in line
 
 
 def test_exception_is_told_by_class_and_place_and_never_by_its_text() -> None:
@@ -194,7 +222,7 @@ def restored_loggers() -> Iterator[None]:
 def test_server_and_event_loop_log_without_texts_of_exceptions_too(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logs.configure("info")
+    log_lines.configure("info")
     for name in ("uvicorn.error", "asyncio", "lmaas.gateway"):
         try:
             raise ValueError("my secret prompt")
@@ -209,7 +237,7 @@ def test_server_and_event_loop_log_without_texts_of_exceptions_too(
 
 @pytest.mark.usefixtures("restored_loggers")
 def test_level_is_as_configured(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("error")
+    log_lines.configure("error")
     logging.getLogger("lmaas").warning("no")
     logging.getLogger("lmaas").error("yes")
-    assert [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == ["yes"]
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["yes"]

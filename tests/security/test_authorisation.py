@@ -73,7 +73,7 @@ CALLERS = {*INFERENCE, "/v1/models", "/v1/models/{model:path}", "/v1/feedback", 
 # `tests/gateway/test_web.py` knows who may see which page.
 PAGES = {"/ui", "/ui/{rest:path}", "/ui/v1/{rest:path}"}
 OPERATORS = {"/pools", "/pools/{model:path}", "/replicas", "/replicas/{name:path}", "/config"}
-OPERATORS |= {"/config/reload", "/config/reset"}
+OPERATORS |= {"/config/reload", "/config/reset", "/logs"}
 
 BODIES: dict[str, Any] = {
     "organizations.create": {"name": "another"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from lmaas_gateway.logs import JsonFormatter
+from lmaas_gateway.logs.lines import JsonFormatter
 from lmaas_gateway.settings import Settings
 from lmaas_gateway.testing import FakeReplica, Fault, Point
 from lmaas_gateway.vault.vault import Purpose, Vault

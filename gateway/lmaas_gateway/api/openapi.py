@@ -13,6 +13,7 @@ from lmaas_gateway.api.alerts import ALERT_OPERATIONS
 from lmaas_gateway.api.feedback import PATH as FEEDBACK_PATH
 from lmaas_gateway.api.fleet import MODEL_OPERATIONS
 from lmaas_gateway.api.live import LIVE_OPERATION
+from lmaas_gateway.api.logs import LOG_OPERATIONS
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.envelope import Envelope
 from lmaas_gateway.quality.feedback import Accepted, Opinion
@@ -63,7 +64,8 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 
 def admin_document(version: str) -> Json:
     """Write the document of `/admin/v1/`."""
-    operations = (*OPERATIONS, *FLEET_OPERATIONS, *MODEL_OPERATIONS, LIVE_OPERATION, *ALERT_OPERATIONS)
+    fleet = (*FLEET_OPERATIONS, *MODEL_OPERATIONS, LIVE_OPERATION, *ALERT_OPERATIONS, *LOG_OPERATIONS)
+    operations = (*OPERATIONS, *fleet)
     kinds = [kind for one in operations for kind in (one.query, one.body, one.answer) if kind is not None]
     references, schemas = msgspec.json.schema_components(kinds, ref_template=_REFS)
     found = dict(zip(map(id, kinds), references, strict=True))

@@ -16,6 +16,7 @@ from lmaas_gateway.settings.issuers import IssuerSettings
 from lmaas_gateway.settings.keys import KeySettings, Priority
 from lmaas_gateway.settings.limits import LimitSettings
 from lmaas_gateway.settings.loading import load_settings
+from lmaas_gateway.settings.log_file import LogFileSettings
 from lmaas_gateway.settings.masking import mask
 from lmaas_gateway.settings.media import MediaSettings
 from lmaas_gateway.settings.model_list import check_kinds
@@ -59,6 +60,7 @@ __all__ = [
     "KeySettings",
     "LatencyObjective",
     "LimitSettings",
+    "LogFileSettings",
     "MediaSettings",
     "ModelKind",
     "ModelSettings",

@@ -25,6 +25,7 @@ from lmaas_gateway.settings.fields import FIXED, FROZEN, split_names
 from lmaas_gateway.settings.identity import IdentitySettings
 from lmaas_gateway.settings.keys import MIN_KEY_CHARS, TOO_SHORT, KeySettings, check_key_names
 from lmaas_gateway.settings.limits import LimitSettings
+from lmaas_gateway.settings.log_file import LogFileSettings
 from lmaas_gateway.settings.media import MediaSettings
 from lmaas_gateway.settings.model_list import check_models
 from lmaas_gateway.settings.models import ModelSettings
@@ -127,12 +128,17 @@ class Settings(BaseModel):
         default=DashboardSettings(), description="The pages for people.", json_schema_extra=FIXED
     )
     access_log: bool = Field(
-        default=True, description="Write one JSON line per call to standard output.", json_schema_extra=FIXED
+        default=True,
+        description="Write one JSON line per call, to standard output or `log_file.path`.",
+        json_schema_extra=FIXED,
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
         description="Least severity of what is logged besides the access log.",
         json_schema_extra=FIXED,
+    )
+    log_file: LogFileSettings = Field(
+        default=LogFileSettings(), description="A file for log lines.", json_schema_extra=FIXED
     )
     runtime_dir: Path | None = Field(
         default=None,

@@ -57,7 +57,7 @@ def add_verb(
         help="key to send (default: LMAAS_ADMIN_KEY, which other users of this machine cannot see)",
     )
     server.add_argument("--organization", metavar="ORG", help="for operators: the organization that is meant")
-    parser.set_defaults(run=lambda options: _call(run, options))
+    parser.set_defaults(run=lambda options: call(run, options))
     return parser
 
 
@@ -74,7 +74,12 @@ def page_size(options: argparse.Namespace) -> int:
     return min(shown + 1, 100)
 
 
-def _call(run: Run, options: argparse.Namespace) -> int:
+def call(run: Run, options: argparse.Namespace) -> int:
+    """Run a command with a client of the admin API.
+
+    Raises:
+        CommandError: no key was given.
+    """
     key = options.admin_key or os.environ.get("LMAAS_ADMIN_KEY")
     if not key:
         raise CommandError("no admin key: set LMAAS_ADMIN_KEY; `lmaas serve` prints one at its first start")

@@ -26,6 +26,7 @@ from lmaas.cli import (
     _keys,
     _keywords,
     _limits,
+    _logs,
     _members,
     _models,
     _organizations,
@@ -78,6 +79,7 @@ _COMMANDS = (
     _contents,
     _explain,
     _alerts,
+    _logs,
     _vault,
     _import_litellm,
 )

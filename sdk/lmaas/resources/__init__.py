@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lmaas.resources.admin.contents import AdminContents, AsyncAdminContents
     from lmaas.resources.admin.keys import AdminKeys, AsyncAdminKeys
     from lmaas.resources.admin.limits import AdminLimits, AsyncAdminLimits
+    from lmaas.resources.admin.logs import AdminLogs, AsyncAdminLogs
     from lmaas.resources.admin.members import AdminMembers, AsyncAdminMembers
     from lmaas.resources.admin.organizations import AdminOrganizations, AsyncAdminOrganizations
     from lmaas.resources.admin.projects import AdminProjects, AsyncAdminProjects
@@ -42,6 +43,7 @@ __all__ = [
     "AdminContents",
     "AdminKeys",
     "AdminLimits",
+    "AdminLogs",
     "AdminMembers",
     "AdminOrganizations",
     "AdminProjects",
@@ -51,6 +53,7 @@ __all__ = [
     "AsyncAdminContents",
     "AsyncAdminKeys",
     "AsyncAdminLimits",
+    "AsyncAdminLogs",
     "AsyncAdminMembers",
     "AsyncAdminOrganizations",
     "AsyncAdminProjects",
@@ -105,6 +108,7 @@ __getattr__ = _lazy.lazy_names(
             "lmaas.resources.admin.contents": "AdminContents AsyncAdminContents",
             "lmaas.resources.admin.keys": "AdminKeys AsyncAdminKeys",
             "lmaas.resources.admin.limits": "AdminLimits AsyncAdminLimits",
+            "lmaas.resources.admin.logs": "AdminLogs AsyncAdminLogs",
             "lmaas.resources.admin.members": "AdminMembers AsyncAdminMembers",
             "lmaas.resources.admin.organizations": "AdminOrganizations AsyncAdminOrganizations",
             "lmaas.resources.admin.projects": "AdminProjects AsyncAdminProjects",

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         Erasure,
         IssuedApiKey,
         KeyScopes,
+        LogLines,
         Member,
         ModelPrice,
         Organization,
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
         LimitListParams,
         LimitParams,
         LiveParams,
+        LogParams,
         MemberChangeParams,
         MemberListParams,
         MemberParams,
@@ -264,6 +266,8 @@ __all__ = [
     "LiveSecond",
     "LiveSpread",
     "LiveView",
+    "LogLines",
+    "LogParams",
     "LogprobsContentDeltaEvent",
     "Member",
     "MemberChangeParams",
@@ -336,13 +340,13 @@ __getattr__ = _lazy.lazy_names(
         {
             "lmaas.types.admin": (
                 "Actor AdminList ApiKey AuditEntry AuditVerdict Deleted Erasure IssuedApiKey "
-                "KeyScopes Member ModelPrice Organization Project StoredContent UsageLimit "
+                "KeyScopes LogLines Member ModelPrice Organization Project StoredContent UsageLimit "
                 "UsageTotal"
             ),
             "lmaas.types.admin_params": (
                 "AdminListParams AdminOptions AuditListParams ContentListParams KeyChangeParams "
                 "KeyListParams KeyParams KeyRotationParams KeyScopesParam LimitListParams "
-                "LimitParams LiveParams MemberChangeParams MemberListParams MemberParams "
+                "LimitParams LiveParams LogParams MemberChangeParams MemberListParams MemberParams "
                 "OrganizationChangeParams ProjectChangeParams ProjectParams SilenceParams "
                 "UsageExportParams UsageParams"
             ),

@@ -202,6 +202,14 @@ class StoredContent(ReplyModel):
     reply: Any = None
 
 
+class LogLines(ReplyModel):
+    """The last log lines that were wanted, the oldest first. `has_more`: older ones may be wanted too."""
+
+    object: str = "list"
+    data: list[dict[str, Any]]
+    has_more: bool
+
+
 class Erasure(ReplyModel):
     """What was destroyed of an organization."""
 

@@ -76,6 +76,25 @@ class ContentListParams(AdminListParams, total=False):
     project: str
 
 
+class LogParams(CallOptions, total=False):
+    """Parameters of `admin.logs.list` and `.follow`: which lines, and how many of the last ones.
+
+    `level` is the least severity, `since` the earliest time, such as "2026-01-31T12:00:00Z".
+    """
+
+    request_id: str
+    organization: str
+    project: str
+    principal: str
+    model: str
+    replica: str
+    outcome: str
+    code: str
+    level: Literal["debug", "info", "warning", "error", "critical"]
+    since: str
+    limit: int
+
+
 class _KeyParams(AdminOptions, total=False):
     scopes: KeyScopesParam
     weight: float

@@ -13,6 +13,7 @@ from lmaas.resources.admin.contents import AdminContents, AsyncAdminContents
 from lmaas.resources.admin.keys import AdminKeys, AsyncAdminKeys
 from lmaas.resources.admin.limits import AdminLimits, AsyncAdminLimits
 from lmaas.resources.admin.live import AdminLive, AsyncAdminLive
+from lmaas.resources.admin.logs import AdminLogs, AsyncAdminLogs
 from lmaas.resources.admin.members import AdminMembers, AsyncAdminMembers
 from lmaas.resources.admin.organizations import AdminOrganizations, AsyncAdminOrganizations
 from lmaas.resources.admin.projects import AdminProjects, AsyncAdminProjects
@@ -38,6 +39,7 @@ class Admin:
         self.calls = Calls(caller)
         self.live = AdminLive(caller)
         self.alerts = AdminAlerts(caller)
+        self.logs = AdminLogs(caller)
 
     def me(self, **options: Unpack[CallOptions]) -> Actor:
         """Return who the key belongs to, and its role: `GET /admin/v1/me`.
@@ -64,6 +66,7 @@ class AsyncAdmin:
         self.calls = AsyncCalls(caller)
         self.live = AsyncAdminLive(caller)
         self.alerts = AsyncAdminAlerts(caller)
+        self.logs = AsyncAdminLogs(caller)
 
     async def me(self, **options: Unpack[CallOptions]) -> Actor:
         """Return who the key belongs to, and its role: `GET /admin/v1/me`.

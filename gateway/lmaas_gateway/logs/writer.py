@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Protocol
 
 _FLUSH_INTERVAL_S = 0.1
 _MAX_WAITING_LINES = 20_000
 _CLOSE_TIMEOUT_S = 2.0
+_DROPPED = (
+    b'{"time":"%b","level":"warning","logger":"lmaas.access","event":"access log lines dropped","count":%d}'
+)
 
 
 class Sink(Protocol):
@@ -92,51 +90,8 @@ class LineWriter:
     def _take(self) -> bytes:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if dropped := self._dropped - self._reported:
-            lines.append(b'{"event":"access log lines dropped","count":%d}' % dropped)
+            lines.append(
+                _DROPPED % (time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()).encode(), dropped)
+            )
             self._reported += dropped
         return b"\n".join(lines) + b"\n" if lines else b""
-
-
-class JsonFormatter(logging.Formatter):
-    """Writes a log record as one JSON line; of an exception, only its class and place."""
-
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write the record. The text of an exception may hold a prompt, so it is left out."""
-        fields: dict[str, object] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock())),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        request_id = getattr(record, "request_id", None)
-        if request_id:
-            fields["request_id"] = request_id
-        if record.exc_info and record.exc_info[0] is not None:
-            fields["exception"] = record.exc_info[0].__name__
-            fields["where"] = _where(record)
-        return json.dumps(fields)
-
-
-def configure(level: str) -> None:
-    """Send the records of gateway, server and event loop to standard error as JSON lines."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
-    for name in ("lmaas", "uvicorn", "asyncio"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel("WARNING" if level == "info" and name != "lmaas" else level.upper())
-
-
-def _where(record: logging.LogRecord) -> str:
-    trace = record.exc_info[2] if record.exc_info else None
-    if trace is None:
-        return ""
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    code = trace.tb_frame.f_code
-    return f"{trace.tb_frame.f_globals.get('__name__', '?')}.{code.co_name}:{trace.tb_lineno}"
