@@ -50,6 +50,8 @@ from lmaas_gateway.metrics.process import ProcessUse
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.policy.fetching import MediaFetcher
 from lmaas_gateway.policy.stage import Policy
+from lmaas_gateway.quality.canaries import Canaries
+from lmaas_gateway.quality.watch import QualityWatch
 from lmaas_gateway.records.recorder import Recorder
 from lmaas_gateway.records.records import Records
 from lmaas_gateway.records.rings import open_rings
@@ -73,8 +75,11 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.api.admin import Steering
     from lmaas_gateway.board import Seat
+    from lmaas_gateway.call import Call, Exits
+    from lmaas_gateway.meter import Meter
     from lmaas_gateway.replay.stage import Replays
     from lmaas_gateway.replicas.directory import Directory, Launches
+    from lmaas_gateway.reply import Reply
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.tenancy import Tenancy
     from lmaas_gateway.tls.renewal import RenewedContext
@@ -93,6 +98,7 @@ class Snapshot:
     settings: Settings
     directory: Directory
     replays: Replays
+    pipeline: Pipeline
     application: ASGIApp
     watched: WatchPlan
 
@@ -146,10 +152,14 @@ class Gateway:
             tenancy.measure(self.metrics)
         self._books = None if tenancy is None else tenancy.keep_books(self._prices, self.metrics)
         self._contents = None if tenancy is None else tenancy.keep_contents(self.metrics)
-        self._feedback = None if tenancy is None else tenancy.feedback(self.metrics)
         rings = None if not settings.records.calls else open_rings(settings.records, seat)
         self.records = None if rings is None else Records(rings)
         self._tracing = open_tracing(settings.tracing)
+        self._feedback = None if tenancy is None else tenancy.feedback(self.metrics, self.records)
+        self._quality = None
+        if settings.quality.sample_rate:
+            database = None if tenancy is None else tenancy.database
+            self._quality = QualityWatch(settings.quality, self.metrics, database)
         self._accounting = Accounting(
             self.metrics,
             log=log if settings.access_log else None,
@@ -194,6 +204,11 @@ class Gateway:
         )
         self.alerts = Alerts(self._desk)
         self._current = self._assemble(settings, directory)
+        self.canaries = Canaries(
+            lambda: self.settings.canary_prompts if seat is None or seat.slot == 0 else (),
+            self._probe,
+            self.metrics,
+        )
         self.metrics.watch(names.STORED_BYTES, self._stored_bytes)
 
     @property
@@ -205,6 +220,9 @@ class Gateway:
     def directory(self) -> Directory:
         """The models that are served."""
         return self._current.directory
+
+    def _probe(self, call: Call, meter: Meter, exits: Exits) -> Awaitable[Reply]:
+        return self._current.pipeline.probe(call, meter, exits)
 
     def _stored_bytes(self) -> list[tuple[tuple[str], float]]:
         return self._current.replays.sizes_bytes()
@@ -303,18 +321,20 @@ class Gateway:
         replays = build_replays(settings, self._claims, self.metrics)
         replica_router = Router(self.metrics, max_extra_attempts=settings.retries.max_extra_attempts)
         router = PlanRouter(replica_router, self.metrics)
+        pipeline = Pipeline(
+            authenticator,
+            Policy(settings, self._fetcher),
+            directory,
+            self.limiter,
+            self.admission,
+            router,
+            replays,
+            books=self._books,
+            contents=self._contents,
+            quality=self._quality,
+        )
         application = build_application(
-            pipeline=Pipeline(
-                authenticator,
-                Policy(settings, self._fetcher),
-                directory,
-                self.limiter,
-                self.admission,
-                router,
-                replays,
-                books=self._books,
-                contents=self._contents,
-            ),
+            pipeline=pipeline,
             callers=[
                 *ModelRoutes(authenticator, directory).routes(),
                 *FeedbackRoute(authenticator, self._feedback).routes(),
@@ -332,7 +352,8 @@ class Gateway:
             body_room=self._body_room,
             lifespan=self._lifespan,
         )
-        return Snapshot(settings, directory, replays, application, plan_of(settings, self._derive))
+        plan = plan_of(settings, self._derive)
+        return Snapshot(settings, directory, replays, pipeline, application, plan)
 
     def _build_admin(self, settings: Settings, authenticator: Authenticator) -> AdminSide:
         """Make the routes of operators, and of administrators where there are tenants."""
@@ -383,13 +404,19 @@ class Gateway:
         await self._prober.start()
         watch = LoopWatch(self.metrics.observe_lag)
         watch.start()
-        chores = [asyncio.create_task(self._do_chores()), asyncio.create_task(self.live.run())]
         await self._desk.start()
+        work = [self._do_chores(), self.live.run(), self.canaries.run()]
+        if self._quality is not None:
+            work.append(self._quality.run())
+        chores = [asyncio.create_task(one) for one in work]
         yield
         await self._desk.close()
         for chore in chores:
             chore.cancel()
         watch.stop()
+        if self._quality is not None:
+            await self._quality.look()
+            await self._quality.flush()
         self.metrics.publish()
         await self._prober.stop()
         self.directory.close()

@@ -26,23 +26,27 @@ from lmaas_gateway.settings import (
     AuditSettings,
     BooksSettings,
     CacheSettings,
+    CanaryPrompt,
     CanarySettings,
     ConnectionSettings,
     ContentSettings,
     DashboardSettings,
     EjectionSettings,
     EngineSettings,
+    Expectation,
     IdempotencySettings,
     IdentitySettings,
     IssuerSettings,
     KeySettings,
     LatencyObjective,
     LimitSettings,
+    LogFileSettings,
     MediaSettings,
     ModelSettings,
     ObjectiveSettings,
     PolicySettings,
     PriceSettings,
+    QualitySettings,
     QueueSettings,
     QuotaSettings,
     RecordSettings,
@@ -148,6 +152,12 @@ def _configuration() -> Iterator[str]:  # noqa: PLR0915  # a line a table
     yield from _settings_table("## `dashboard`: the pages at `/ui`", DashboardSettings, "dashboard")
     yield from _settings_table("## `books`: the record of every call", BooksSettings, "books")
     yield from _settings_table("## `records`: explaining single calls", RecordSettings, "records")
+    yield from _settings_table("## `quality`: looking at a sample of replies", QualitySettings, "quality")
+    yield from _settings_table(
+        "## `canary_prompts`: prompts that are sent now and then, one entry each", CanaryPrompt, None
+    )
+    yield from _settings_table("## `canary_prompts[].expect`: what the reply must be like", Expectation, None)
+    yield from _settings_table("## `log_file`: a file for log lines", LogFileSettings, "log_file")
     yield from _settings_table("## `storage`: keys, limits, books and audit", StorageSettings, "storage")
     yield from _settings_table("## `audit`: signing the audit trail", AuditSettings, "audit")
     yield from _settings_table(
@@ -197,7 +207,7 @@ def _note(field: FieldInfo, group: str | None) -> str:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "required"
-    if field.default in {None, ()} or field.default == "":
+    if field.default in (None, (), {}, ""):
         return "none"
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmaas_gateway.call import Principal
 from lmaas_gateway.relay import read_refusal, relay
 
 if TYPE_CHECKING:
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
     from lmaas_gateway.limits.stage import Limiter
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.policy.stage import Policy
+    from lmaas_gateway.quality.watch import QualityWatch
     from lmaas_gateway.replay.stage import Replays
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.reply import Reply
     from lmaas_gateway.routing.fallbacks import PlanRouter
+
+
+_PROBER = Principal("canary")
 
 
 class Pipeline:
@@ -36,6 +41,7 @@ class Pipeline:
         replays: Knows the replies that may be given again.
         books: Keep track of what calls cost; None keeps none.
         contents: Keep what is asked and answered, for projects that want it; None keeps none.
+        quality: Looks at some replies when their calls have ended; None looks at none.
     """
 
     def __init__(  # noqa: PLR0913  # a stage each
@@ -50,6 +56,7 @@ class Pipeline:
         *,
         books: Books | None = None,
         contents: Contents | None = None,
+        quality: QualityWatch | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -60,6 +67,7 @@ class Pipeline:
         self._replays = replays
         self._books = books
         self._contents = contents
+        self._quality = quality
 
     async def handle(  # noqa: C901  # a line a stage, and some calls need not all of them
         self,
@@ -117,7 +125,33 @@ class Pipeline:
         reply = relay(call, forwarded, meter, None if limited is None else limited.allowance)
         if replay is not None:
             reply = replay.record(reply, exits)
-        if principal.stores_content and self._contents is not None:
-            reply = self._contents.keep(reply, call, principal, meter=meter, exits=exits)
+        reply = self._remember(reply, call, principal, meter, exits)
         exits.append(reply.note_usage)
         return reply
+
+    def _remember(self, reply: Reply, call: Call, principal: Principal, meter: Meter, exits: Exits) -> Reply:
+        """Have the reply remembered as it passes, where it is to be kept or looked at."""
+        if principal.stores_content and self._contents is not None:
+            reply = self._contents.keep(reply, call, principal, meter=meter, exits=exits)
+        if self._quality is not None and self._quality.wants(call):
+            reply = self._quality.keep(reply, call, principal, meter=meter, exits=exits)
+        return reply
+
+    async def probe(self, call: Call, meter: Meter, exits: Exits) -> Reply:
+        """Serve a call of the gateway's own by the model that it names, not by one that stands in for it.
+
+        It goes through the queue and the router, but under no limit; nobody is billed, and nothing is kept.
+
+        Raises:
+            GatewayError: there is no reply.
+        """
+        pool = self._directory.route(call, _PROBER)[0]
+        meter.model, meter.is_stream, meter.principal = pool.name, call.is_stream, _PROBER.id
+        turn = self._admission.turn(_PROBER, meter)
+        exits.append(turn.leave)
+        forwarded = await self._router.forward(call, (pool,), meter, turn)
+        exits.append(forwarded.close)
+        meter.replica, meter.share = forwarded.replica_name, forwarded
+        if forwarded.exchange.status >= 300:
+            raise await read_refusal(call, forwarded)
+        return relay(call, forwarded, meter)

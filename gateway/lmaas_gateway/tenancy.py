@@ -32,7 +32,7 @@ from lmaas_gateway.identity.salts import Salts
 from lmaas_gateway.limits.build import prepare_kept
 from lmaas_gateway.limits.stored import StoredLimits
 from lmaas_gateway.metrics.names import STORE_OPEN
-from lmaas_gateway.quality.feedback import FeedbackBox, LedgerCalls
+from lmaas_gateway.quality.feedback import FeedbackBox, KnownCalls
 from lmaas_gateway.storage.database import Database, database_url
 from lmaas_gateway.storage.schema import migrate
 from lmaas_gateway.vault.vault import Vault
@@ -138,9 +138,9 @@ class Tenancy:
         self._tasks.append(asyncio.create_task(self._writer.run()))
         return Contents(self._writer, self._bookkeeper.name_of, rules)
 
-    def feedback(self, metrics: Metrics) -> FeedbackBox:
+    def feedback(self, metrics: Metrics, records: Records | None) -> FeedbackBox:
         """Take what callers say of their calls."""
-        return FeedbackBox(self.database, LedgerCalls(self.database), metrics)
+        return FeedbackBox(self.database, KnownCalls(self.database, records), metrics)
 
     def limits(self) -> StoredLimits:
         """Read the limits of tenants."""

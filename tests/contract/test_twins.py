@@ -36,6 +36,7 @@ TWINS: dict[type[msgspec.Struct], type[BaseModel]] = {
     objects.Removed: types.Deleted,
     objects.Price: types.ModelPrice,
     objects.Usage: types.UsageTotal,
+    objects.Quality: types.ModelQuality,
     objects.AuditEntry: types.AuditEntry,
     objects.AuditVerdict: types.AuditVerdict,
     objects.Content: types.StoredContent,

@@ -42,6 +42,8 @@ _ON_UVLOOP = {
     "test_media",
     "test_parameters",
     "test_client_connection",
+    "test_quality_canaries",
+    "test_quality_watch",
     "test_relay",
     "test_replay_cache",
     "test_replay_crash",

@@ -35,7 +35,7 @@ async def logging_gateway(path: Path | None) -> AsyncIterator[Running]:
         async with run_gateway(settings) as running:
             if path is not None:
                 file = RotatingFile(path, max_bytes=10**6, keep=1)
-                running.lines = _Written(file)  # type: ignore[assignment]  # all that is asked of it
+                running.lines = _Written(file)
                 running.gateway._accounting._log._log = running.lines.append  # type: ignore[union-attr]
             yield running
 

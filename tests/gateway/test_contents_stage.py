@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmaas_gateway.contents.archive import Exchange
-from lmaas_gateway.contents.stage import KeptReply
+from lmaas_gateway.contents.stage import exchange_of
+from lmaas_gateway.kept_reply import KeptReply
 from lmaas_gateway.reply import data_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ WHOLE = b"".join(PIECES)
 async def test_what_passes_is_what_is_kept_whichever_way_it_goes(free_for: int) -> None:
     reply = KeptReply(Stream(PIECES), 2**20)
     assert await passed(reply, Taken(free_for)) == WHOLE
-    assert reply.exchange(b"{}") == Exchange(b"{}", WHOLE, is_stream=True, is_cut=False)
+    assert exchange_of(reply, b"{}", 2**20) == Exchange(b"{}", WHOLE, is_stream=True, is_cut=False)
 
 
 async def test_events_still_go_past_the_task() -> None:
@@ -108,10 +109,10 @@ async def test_reply_without_an_outlet_passes_too() -> None:
 async def test_long_reply_is_cut_where_it_is_kept_and_nowhere_else(max_bytes: int) -> None:
     reply = KeptReply(Stream(PIECES), max_bytes)
     assert await passed(reply, Taken()) == WHOLE
-    exchange = reply.exchange(b"")
+    exchange = exchange_of(reply, b"", max_bytes)
     assert (exchange.reply, exchange.is_cut) == (WHOLE[:max_bytes], True)
 
 
 async def test_long_request_is_cut_where_it_is_kept() -> None:
-    exchange = KeptReply(Stream([b""]), 4).exchange(b"12345")
+    exchange = exchange_of(KeptReply(Stream([b""]), 4), b"12345", 4)
     assert (exchange.request, exchange.is_cut) == (b"1234", True)

@@ -13,7 +13,7 @@ from lmaas import AsyncLMaaS, LMaaS
 from lmaas_gateway.call import Principal
 from lmaas_gateway.errors import InvalidBodyError, ObjectNotFoundError
 from lmaas_gateway.metrics import Metrics
-from lmaas_gateway.quality.feedback import FeedbackBox, JudgedCall, LedgerCalls, Opinion
+from lmaas_gateway.quality.feedback import FeedbackBox, JudgedCall, KnownCalls, Opinion
 from lmaas_gateway.storage import erasure, feedback, ledger
 from lmaas_gateway.storage.day_part import DayPart
 from lmaas_gateway.storage.ledger import DAY_US
@@ -71,7 +71,7 @@ def _box(database: Database, naps: list[float] | None = None) -> FeedbackBox:
         if naps is not None:
             naps.append(seconds)
 
-    return FeedbackBox(database, LedgerCalls(database), Metrics(), clock=lambda: 7.0, sleep=sleep)
+    return FeedbackBox(database, KnownCalls(database), Metrics(), clock=lambda: 7.0, sleep=sleep)
 
 
 def _part(**fields: Any) -> DayPart:

@@ -60,6 +60,7 @@ RULES: dict[str, Least] = {
     "prices.list": "viewer",
     "usage.list": "viewer",
     "usage.export": "admin",
+    "quality.list": "viewer",
     "audit.list": "admin",
     "audit.verify": "admin",
     "contents.list": "admin",

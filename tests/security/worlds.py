@@ -101,7 +101,7 @@ class World:
         """Give the path of an operation on what a tenant has, with a query that it can go on with."""
         noun = operation.path.split("/")[1]
         path = operation.path.replace("{id}", tenant.ids.get(noun, ""))
-        return path + ("?start=1700000000" if noun == "usage" else "")
+        return path + ("?start=1700000000" if noun in {"usage", "quality"} else "")
 
 
 @contextlib.asynccontextmanager

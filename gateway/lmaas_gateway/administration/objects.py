@@ -179,6 +179,48 @@ class Usage(_Shown, frozen=True, kw_only=True):
     machine_cost_nanos: int | None = None
 
 
+class Quality(_Shown, frozen=True, kw_only=True):
+    """What was seen, and said, of a model's replies of a day.
+
+    Attributes:
+        checked: A sample: so many replies were looked at.
+        truncated: Those of them whose tokens ran out.
+        refused: Those that decline what was asked.
+        empty: Those with neither text nor a function's call.
+        repeating: Those that go round in circles.
+        with_schema: Those that had to be JSON.
+        schema_failed: Those of `with_schema` that are not what their schema asks for.
+        with_language: Those whose language shows, as that of the prompt does.
+        language_drift: Those of `with_language` in another language than their prompt.
+        rates: Each flaw by the replies that could have had it; null where there was none.
+        opinions: Calls of the day that somebody judged, once for each of them.
+        thumbs_up_rate: Of those with a thumb; null where there is none.
+        mean_score: Of those with a score.
+        labels: How often each was given, the most frequent twenty.
+    """
+
+    object: Literal["quality"] = "quality"
+    day: str
+    model: str
+    checked: int = 0
+    truncated: int = 0
+    refused: int = 0
+    empty: int = 0
+    repeating: int = 0
+    with_schema: int = 0
+    schema_failed: int = 0
+    with_language: int = 0
+    language_drift: int = 0
+    rates: dict[str, float | None] = {}
+    opinions: int = 0
+    thumbs_up: int = 0
+    thumbs_down: int = 0
+    thumbs_up_rate: float | None = None
+    scores: int = 0
+    mean_score: float | None = None
+    labels: dict[str, int] = {}
+
+
 class AuditEntry(_Shown, frozen=True, kw_only=True):
     """One row of the audit trail."""
 

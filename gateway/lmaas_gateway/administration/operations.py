@@ -286,6 +286,15 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
+        "/quality",
+        "quality.list",
+        "usage:read",
+        Page[objects.Quality],
+        "Show what was seen and said of replies, by day and model.",
+        requests.QualityQuery,
+    ),
+    Operation(
+        "GET",
         "/audit",
         "audit.list",
         "audit:read",

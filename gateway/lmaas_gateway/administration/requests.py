@@ -217,6 +217,20 @@ class UsageQuery(InOrganization, frozen=True, kw_only=True):
         return msgspec.convert(tuple(dict.fromkeys(names)), tuple[Grouping, ...])
 
 
+class QualityQuery(InOrganization, frozen=True, kw_only=True):
+    """Which days and models.
+
+    Attributes:
+        start: The first day.
+        end: The day after the last one; default: the end of today.
+    """
+
+    start: Time
+    end: Time | None = None
+    project: Id | None = None
+    model: Glob | None = None
+
+
 class ExportQuery(InOrganization, frozen=True, kw_only=True):
     """Which part of the ledger, and as what kind of file."""
 

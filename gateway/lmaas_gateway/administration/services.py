@@ -17,6 +17,7 @@ from lmaas_gateway.administration.members import Members
 from lmaas_gateway.administration.organizations import Organizations
 from lmaas_gateway.administration.prices import Prices
 from lmaas_gateway.administration.projects import Projects
+from lmaas_gateway.administration.quality import Quality
 from lmaas_gateway.administration.usage import Usage
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Services:
     limits: Limits
     prices: Prices
     usage: Usage
+    quality: Quality
     audit: Audit
     contents: Contents
     calls: Calls
@@ -79,6 +81,7 @@ class Services:
             limits=Limits(office),
             prices=Prices(settings),
             usage=Usage(office, settings),
+            quality=Quality(office),
             audit=Audit(office, notary),
             contents=Contents(office, archive),
             calls=Calls(records, office),

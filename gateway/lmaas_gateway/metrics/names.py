@@ -345,6 +345,32 @@ RESERVED_TOKENS = Spec(
     is_sum=True,
 )
 
+QUALITY_CHECKED = Spec(
+    "counter",
+    "lmaas_quality_checked",
+    ("model", "flag"),
+    "Replies that were looked at for a flaw: truncated, refused, empty, repeating, schema_failed (those that "
+    "had to be JSON) or language_drift (those whose language shows).",
+)
+QUALITY_FLAGS = Spec(
+    "counter",
+    "lmaas_quality_flagged",
+    ("model", "flag"),
+    "Those of them that have it: a rate is the quotient.",
+)
+CANARY_OK = Spec(
+    "gauge",
+    "lmaas_canary_ok",
+    ("canary", "model"),
+    "1 if the last reply to a canary prompt was as expected, 0 if not; absent until there is one.",
+    is_sum=True,
+)
+CANARY_RUNS = Spec(
+    "counter",
+    "lmaas_canary_runs",
+    ("canary", "outcome"),
+    "Canary prompts that were sent: ok, unexpected (its reply) or failed (there was none).",
+)
 FEEDBACK = Spec(
     "counter",
     "lmaas_feedback",
@@ -475,4 +501,8 @@ ALL = (
     WEBHOOK_ATTEMPTS,
     WEBHOOK_WAITING,
     ENGINE_RESTARTS,
+    QUALITY_CHECKED,
+    QUALITY_FLAGS,
+    CANARY_OK,
+    CANARY_RUNS,
 )

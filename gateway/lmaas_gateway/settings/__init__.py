@@ -30,6 +30,7 @@ from lmaas_gateway.settings.models import (
 from lmaas_gateway.settings.objectives import LatencyObjective, ObjectiveSettings, ShareObjective
 from lmaas_gateway.settings.policy import PolicySettings
 from lmaas_gateway.settings.prices import PriceSettings
+from lmaas_gateway.settings.quality import CanaryPrompt, Expectation, QualitySettings
 from lmaas_gateway.settings.queueing import QueueSettings
 from lmaas_gateway.settings.quotas import QuotaSettings
 from lmaas_gateway.settings.records import RecordSettings
@@ -48,12 +49,14 @@ __all__ = [
     "AuditSettings",
     "BooksSettings",
     "CacheSettings",
+    "CanaryPrompt",
     "CanarySettings",
     "ConnectionSettings",
     "ContentSettings",
     "DashboardSettings",
     "EjectionSettings",
     "EngineSettings",
+    "Expectation",
     "IdempotencySettings",
     "IdentitySettings",
     "IssuerSettings",
@@ -69,6 +72,7 @@ __all__ = [
     "PolicySettings",
     "PriceSettings",
     "Priority",
+    "QualitySettings",
     "QueueSettings",
     "QuotaSettings",
     "RecordSettings",

@@ -30,6 +30,7 @@ from lmaas_gateway.settings.media import MediaSettings
 from lmaas_gateway.settings.model_list import check_models
 from lmaas_gateway.settings.models import ModelSettings
 from lmaas_gateway.settings.policy import PolicySettings
+from lmaas_gateway.settings.quality import CanaryPrompt, QualitySettings
 from lmaas_gateway.settings.queueing import QueueSettings
 from lmaas_gateway.settings.records import RecordSettings
 from lmaas_gateway.settings.replay import CacheSettings, IdempotencySettings
@@ -201,6 +202,12 @@ class Settings(BaseModel):
     tracing: TracingSettings = Field(
         default=TracingSettings(), description="Traces for OpenTelemetry.", json_schema_extra=FIXED
     )
+    quality: QualitySettings = Field(
+        default=QualitySettings(), description="Looking at a sample of replies.", json_schema_extra=FIXED
+    )
+    canary_prompts: tuple[CanaryPrompt, ...] = Field(
+        default=(), description="Prompts that are sent now and then, with what their replies must be like."
+    )
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="Deadlines towards replicas.")
     queue: QueueSettings = Field(default=QueueSettings(), description="The queue of each pool.")
     retries: RetrySettings = Field(default=RetrySettings(), description="Trying other replicas.")
@@ -266,6 +273,19 @@ class Settings(BaseModel):
         if self.admin_key is not None and self.admin_key.get_secret_value() in secrets:
             message = "admin_key is also a caller's key, who would be an operator; make another"
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _check_canary_prompts(self) -> Self:
+        served = {name for model in self.models for name in (model.name, *model.aliases)}
+        names = [prompt.name for prompt in self.canary_prompts]
+        if len(set(names)) < len(names):
+            message = "two canary_prompts have the same name; give each one of its own"
+            raise ValueError(message)
+        for prompt in self.canary_prompts:
+            if prompt.model not in served:
+                message = f"canary prompt {prompt.name!r} is for {prompt.model!r}, which is no model here"
+                raise ValueError(message)
         return self
 
     @model_validator(mode="after")

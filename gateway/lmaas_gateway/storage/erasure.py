@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from sqlalchemy import delete
 
-from lmaas_gateway.storage import data_keys, feedback, rows
+from lmaas_gateway.storage import data_keys, feedback, quality, rows
 from lmaas_gateway.storage.records import Erased
 from lmaas_gateway.storage.tables import contents, ledger, usage_days
 
@@ -37,6 +37,7 @@ async def erase_rows(database: Database, organization_id: str, *, batch: int = r
             if some == Erased():
                 own = usage_days.c.organization_id == organization_id
                 await connection.execute(delete(usage_days).where(own))
+                await quality.erase(connection, organization_id)
                 return erased
         erased = replace(
             erased,

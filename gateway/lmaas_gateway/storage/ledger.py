@@ -156,13 +156,14 @@ async def find_request(
         project_id: Only of this project, unless it is empty.
         key_id: The same of a key.
     """
+    owned: ColumnElement[bool]
     if organization_id is None:
         # The index begins with the organization.
         known = select(organizations.c.id).union_all(select(literal("")))
         owned: ColumnElement[bool] = ledger.c.organization_id.in_(known)
     else:
         owned = ledger.c.organization_id == organization_id
-    where = and_(owned, ledger.c.request_id == request_id)
+    where: ColumnElement[bool] = and_(owned, ledger.c.request_id == request_id)
     for column, value in ((ledger.c.project_id, project_id), (ledger.c.key_id, key_id)):
         if value:
             where = and_(where, column == value)

@@ -220,6 +220,24 @@ feedback = Table(
     Index(None, "day"),
 )
 
+quality_days = Table(
+    "quality_days",
+    METADATA,
+    Column("organization_id", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("project_id", String(64), primary_key=True),
+    Column("model", Text, primary_key=True),
+    _count("checked"),
+    _count("truncated"),
+    _count("refused"),
+    _count("empty"),
+    _count("repeating"),
+    _count("with_schema"),
+    _count("schema_failed"),
+    _count("with_language"),
+    _count("language_drift"),
+)
+
 audit = Table(
     "audit",
     METADATA,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lmaas.resources.admin.members import AdminMembers, AsyncAdminMembers
     from lmaas.resources.admin.organizations import AdminOrganizations, AsyncAdminOrganizations
     from lmaas.resources.admin.projects import AdminProjects, AsyncAdminProjects
+    from lmaas.resources.admin.quality import AdminQuality, AsyncAdminQuality
     from lmaas.resources.admin.usage import AdminUsage, AsyncAdminUsage
     from lmaas.resources.batches import AsyncBatches, Batches
     from lmaas.resources.chat_stream import AsyncChatCompletionStream, ChatCompletionStream
@@ -47,6 +48,7 @@ __all__ = [
     "AdminMembers",
     "AdminOrganizations",
     "AdminProjects",
+    "AdminQuality",
     "AdminUsage",
     "AsyncAdmin",
     "AsyncAdminAudit",
@@ -57,6 +59,7 @@ __all__ = [
     "AsyncAdminMembers",
     "AsyncAdminOrganizations",
     "AsyncAdminProjects",
+    "AsyncAdminQuality",
     "AsyncAdminUsage",
     "AsyncBatches",
     "AsyncCalls",
@@ -112,6 +115,7 @@ __getattr__ = _lazy.lazy_names(
             "lmaas.resources.admin.members": "AdminMembers AsyncAdminMembers",
             "lmaas.resources.admin.organizations": "AdminOrganizations AsyncAdminOrganizations",
             "lmaas.resources.admin.projects": "AdminProjects AsyncAdminProjects",
+            "lmaas.resources.admin.quality": "AdminQuality AsyncAdminQuality",
             "lmaas.resources.admin.usage": "AdminUsage AsyncAdminUsage",
             "lmaas.resources.batches": "AsyncBatches Batches",
             "lmaas.resources.chat_stream": "AsyncChatCompletionStream ChatCompletionStream",

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         LogLines,
         Member,
         ModelPrice,
+        ModelQuality,
         Organization,
         Project,
         StoredContent,
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
         OrganizationChangeParams,
         ProjectChangeParams,
         ProjectParams,
+        QualityParams,
         SilenceParams,
         UsageExportParams,
         UsageParams,
@@ -277,6 +279,7 @@ __all__ = [
     "Model",
     "ModelList",
     "ModelPrice",
+    "ModelQuality",
     "Organization",
     "OrganizationChangeParams",
     "OutputTokensDetails",
@@ -287,6 +290,7 @@ __all__ = [
     "ProjectChangeParams",
     "ProjectParams",
     "PromptTokensDetails",
+    "QualityParams",
     "ReasoningDeltaEvent",
     "ReasoningDoneEvent",
     "RefusalDeltaEvent",
@@ -340,14 +344,15 @@ __getattr__ = _lazy.lazy_names(
         {
             "lmaas.types.admin": (
                 "Actor AdminList ApiKey AuditEntry AuditVerdict Deleted Erasure IssuedApiKey "
-                "KeyScopes LogLines Member ModelPrice Organization Project StoredContent UsageLimit "
+                "KeyScopes LogLines Member ModelPrice ModelQuality Organization Project StoredContent "
+                "UsageLimit "
                 "UsageTotal"
             ),
             "lmaas.types.admin_params": (
                 "AdminListParams AdminOptions AuditListParams ContentListParams KeyChangeParams "
                 "KeyListParams KeyParams KeyRotationParams KeyScopesParam LimitListParams "
                 "LimitParams LiveParams LogParams MemberChangeParams MemberListParams MemberParams "
-                "OrganizationChangeParams ProjectChangeParams ProjectParams SilenceParams "
+                "OrganizationChangeParams ProjectChangeParams ProjectParams QualityParams SilenceParams "
                 "UsageExportParams UsageParams"
             ),
             "lmaas.types.batch": "Batch BatchError BatchErrors BatchList BatchRequestCounts",

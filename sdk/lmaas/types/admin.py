@@ -202,6 +202,35 @@ class StoredContent(ReplyModel):
     reply: Any = None
 
 
+class ModelQuality(WireModel):
+    """What was seen, and said, of a model's replies of a day.
+
+    `checked` of them were looked at; `rates` are each flaw by the replies that could have had it. `opinions`
+    are calls that somebody judged.
+    """
+
+    object: str = "quality"
+    day: str
+    model: str
+    checked: int = 0
+    truncated: int = 0
+    refused: int = 0
+    empty: int = 0
+    repeating: int = 0
+    with_schema: int = 0
+    schema_failed: int = 0
+    with_language: int = 0
+    language_drift: int = 0
+    rates: dict[str, float | None] = Field(default_factory=dict)
+    opinions: int = 0
+    thumbs_up: int = 0
+    thumbs_down: int = 0
+    thumbs_up_rate: float | None = None
+    scores: int = 0
+    mean_score: float | None = None
+    labels: dict[str, int] = Field(default_factory=dict)
+
+
 class LogLines(ReplyModel):
     """The last log lines that were wanted, the oldest first. `has_more`: older ones may be wanted too."""
 

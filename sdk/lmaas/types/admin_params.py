@@ -76,6 +76,14 @@ class ContentListParams(AdminListParams, total=False):
     project: str
 
 
+class QualityParams(AdminOptions, total=False):
+    """Parameters of `admin.quality.list`; times are Unix seconds."""
+
+    end: int
+    project: str
+    model: str
+
+
 class LogParams(CallOptions, total=False):
     """Parameters of `admin.logs.list` and `.follow`: which lines, and how many of the last ones.
 

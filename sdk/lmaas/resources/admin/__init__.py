@@ -17,6 +17,7 @@ from lmaas.resources.admin.logs import AdminLogs, AsyncAdminLogs
 from lmaas.resources.admin.members import AdminMembers, AsyncAdminMembers
 from lmaas.resources.admin.organizations import AdminOrganizations, AsyncAdminOrganizations
 from lmaas.resources.admin.projects import AdminProjects, AsyncAdminProjects
+from lmaas.resources.admin.quality import AdminQuality, AsyncAdminQuality
 from lmaas.resources.admin.usage import AdminUsage, AsyncAdminUsage
 from lmaas.types import Actor, CallOptions
 
@@ -35,6 +36,7 @@ class Admin:
         self.limits = AdminLimits(caller)
         self.usage = AdminUsage(caller)
         self.audit = AdminAudit(caller)
+        self.quality = AdminQuality(caller)
         self.contents = AdminContents(caller)
         self.calls = Calls(caller)
         self.live = AdminLive(caller)
@@ -62,6 +64,7 @@ class AsyncAdmin:
         self.limits = AsyncAdminLimits(caller)
         self.usage = AsyncAdminUsage(caller)
         self.audit = AsyncAdminAudit(caller)
+        self.quality = AsyncAdminQuality(caller)
         self.contents = AsyncAdminContents(caller)
         self.calls = AsyncCalls(caller)
         self.live = AsyncAdminLive(caller)
