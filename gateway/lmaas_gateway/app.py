@@ -195,20 +195,21 @@ class Gateway:
         self.metrics.watch(names.RESERVED_TOKENS, self._reserved_tokens)
         self.live = Live(self.metrics, lambda: self.directory.pools)
         self._derive = None if tenancy is None else derived_from(tenancy.vault)
+        self.canaries = Canaries(
+            lambda: self.settings.canary_prompts if seat is None or seat.slot == 0 else (),
+            self._probe,
+            self.metrics,
+        )
         self._desk = AlertDesk(
             _place_of(settings, seat, has_store=tenancy is not None),
             plan_of(settings, self._derive),
             pools=lambda: self.directory,
             totals=lambda: self.live.totals,
             metrics=self.metrics,
+            canaries=self.canaries.state,
         )
         self.alerts = Alerts(self._desk)
         self._current = self._assemble(settings, directory)
-        self.canaries = Canaries(
-            lambda: self.settings.canary_prompts if seat is None or seat.slot == 0 else (),
-            self._probe,
-            self.metrics,
-        )
         self.metrics.watch(names.STORED_BYTES, self._stored_bytes)
 
     @property

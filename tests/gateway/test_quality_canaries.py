@@ -42,9 +42,9 @@ def _state(running: Running) -> CanaryState:
     return state
 
 
-async def _send(running: Running) -> CanaryState:
-    await running.gateway.canaries.send(running.gateway.settings.canary_prompts[0])
-    return _state(running)
+async def _send(running: Running, number: int = 0) -> CanaryState:
+    await running.gateway.canaries.send(running.gateway.settings.canary_prompts[number])
+    return running.gateway.canaries.state()[number]
 
 
 async def test_canary_is_answered_and_costs_nobody_anything(tmp_path: Path) -> None:
@@ -86,6 +86,25 @@ async def test_reply_that_is_not_as_expected_is_told_without_its_words(
             assert (await _send(running)).is_ok
             assert _state(running).since_s > since_s
             assert "as expected again" in caplog.text
+
+
+async def test_canary_that_fails_is_an_alert_until_it_is_answered_again() -> None:
+    async with FakeReplica() as replica:
+        replica.script = Script(text="a secret word")
+        prompts = [PARIS, {**PARIS, "name": "fine", "expect": {}}]
+        async with run_gateway(settings_for(replica, canary_prompts=prompts)) as running:
+            for prompt in running.gateway.settings.canary_prompts:
+                await running.gateway.canaries.send(prompt)
+            watch = running.gateway._desk._watch
+            assert watch is not None
+            await watch.look()
+            (alert,) = watch._book.alerts()
+            assert (alert.name, alert.model, alert.state) == ("CanaryFailing", "mock", "firing")
+            assert alert.summary == "mock: canary prompt paris: the reply does not contain `contains`"
+            replica.script = Script()
+            assert (await _send(running)).is_ok
+            await watch.look()
+            assert [one.state for one in watch._book.alerts()] == ["resolved"]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: The same whenever this is wrong with this.
-        name: `SloBurnRate`, `ModelUnavailable`, `ReplicaDown`, `ReplicaEjected` or `EngineRestarted`.
+        name: `SloBurnRate`, `ModelUnavailable`, `ReplicaDown`, `ReplicaEjected`, `EngineRestarted`
+            or `CanaryFailing`.
         state: `pending` (it does not last long enough yet), `firing`, or `resolved` (it was, lately).
         severity: `page` is for now, `ticket` for the next working day.
         slo: Which objective is missed: `ttft`, `inter_token`, `error_rate` or `availability`.

@@ -156,7 +156,6 @@ async def find_request(
         project_id: Only of this project, unless it is empty.
         key_id: The same of a key.
     """
-    owned: ColumnElement[bool]
     if organization_id is None:
         # The index begins with the organization.
         known = select(organizations.c.id).union_all(select(literal("")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import AlertSettings, Severity
     from lmaas_gateway.watching.burn import Burning, Objective, Over
 
-AlertName = Literal["SloBurnRate", "ModelUnavailable", "ReplicaDown", "ReplicaEjected", "EngineRestarted"]
+AlertName = Literal[
+    "SloBurnRate", "ModelUnavailable", "ReplicaDown", "ReplicaEjected", "EngineRestarted", "CanaryFailing"
+]
 
 _UNAVAILABLE = frozenset({"unavailable", "failed"})
 _TEXTS = {
@@ -32,6 +34,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is wrong right now.
 
     Attributes:
+        canary: The canary prompt that it is about.
         for_s: How long it must be so before it is an alert.
         value: The figure that it is about.
     """
@@ -40,6 +43,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     replica: str | None = None
     slo: str | None = None
+    canary: str | None = None
     severity: Severity
     summary: str
     for_s: float = 0.0
@@ -48,7 +52,9 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """What stands for it: the same whenever the same thing is wrong with the same thing."""
-        parts = (self.name, self.model, self.replica or "", self.slo or "", self.severity)
+        parts = [self.name, self.model, self.replica or "", self.slo or "", self.severity]
+        if self.canary is not None:
+            parts.append(self.canary)
         return "alrt_" + hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
 
 
@@ -110,6 +116,43 @@ def _failing(pool: Pool, replica: Replica, rules: AlertSettings) -> Iterator[Con
             severity="ticket",
             summary=f"{replica.name} of {pool.name} is left out: it answers its health check and fails calls",
         )
+
+
+class Canary(Protocol):
+    """How a canary prompt fared last."""
+
+    @property
+    def name(self) -> str:
+        """Its own."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model's."""
+        ...
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether all was as expected."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """What was not, without a word of the reply."""
+        ...
+
+
+def unexpected(canaries: Iterable[Canary]) -> Iterator[Condition]:
+    """Tell which canary prompts are not answered as they should be."""
+    for canary in canaries:
+        if not canary.is_ok:
+            yield Condition(
+                name="CanaryFailing",
+                model=canary.model,
+                canary=canary.name,
+                severity="ticket",
+                summary=f"{canary.model}: canary prompt {canary.name}: {canary.problem}",
+            )
 
 
 class _Engine(NamedTuple):

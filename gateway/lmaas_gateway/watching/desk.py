@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.pool import Pool
     from lmaas_gateway.tallies import Tallies
     from lmaas_gateway.watching.alerts import Alert
+    from lmaas_gateway.watching.conditions import Canary
     from lmaas_gateway.watching.plan import Plan
 
 
@@ -52,6 +53,7 @@ class AlertDesk:
         pools: Gives the models that are served.
         totals: Gives the sums of all workers.
         metrics: Shows what comes of them.
+        canaries: Gives how canary prompts fared last, in the process that watches.
         clock: Unix seconds.
     """
 
@@ -63,8 +65,10 @@ class AlertDesk:
         pools: Callable[[], Iterable[Pool]],
         totals: Callable[[], Tallies],
         metrics: Metrics,
+        canaries: Callable[[], Iterable[Canary]] = tuple,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._canaries = canaries
         self._place = place
         self._plan = plan
         self._pools = pools
@@ -94,6 +98,7 @@ class AlertDesk:
             send=self._sender,
             gateway=f"{socket.gethostname()}:{self._place.name}",
             pacing=Pacing(now=self._clock),
+            canaries=self._canaries,
         )
         self._task = asyncio.create_task(self._watch.run())
 

@@ -13,7 +13,7 @@ from lmaas_gateway.metrics import names
 from lmaas_gateway.watching import messages
 from lmaas_gateway.watching.alerts import AlertBook
 from lmaas_gateway.watching.burn import PAIRS, budget_left, burn_rate, whole
-from lmaas_gateway.watching.conditions import Restarts, availability, burning, failing
+from lmaas_gateway.watching.conditions import Restarts, availability, burning, failing, unexpected
 from lmaas_gateway.watching.delivery import OUTCOMES, Pacing, Post
 from lmaas_gateway.watching.history import Growth, History
 from lmaas_gateway.watching.keeping import Kept
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.pool import Pool
     from lmaas_gateway.tallies import Tallies
     from lmaas_gateway.watching.burn import Counts, Objective
-    from lmaas_gateway.watching.conditions import Condition
+    from lmaas_gateway.watching.conditions import Canary, Condition
     from lmaas_gateway.watching.keeping import Keeping
     from lmaas_gateway.watching.plan import Plan
     from lmaas_gateway.watching.sending import Send
@@ -50,9 +50,10 @@ class Watch:
         send: Makes an attempt to tell a webhook.
         gateway: How messages call this one.
         pacing: Time and luck.
+        canaries: Gives how canary prompts fared last.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it looks at, and what it tells
         self,
         keeping: Keeping,
         plan: Plan,
@@ -63,8 +64,10 @@ class Watch:
         send: Send,
         gateway: str,
         pacing: Pacing,
+        canaries: Callable[[], Iterable[Canary]] = tuple,
     ) -> None:
         self._keeping = keeping
+        self._canaries = canaries
         self._plan = plan
         self._pools = pools
         self._totals = totals
@@ -135,6 +138,7 @@ class Watch:
         for place in self._restarts.known:
             self._metrics.count(names.ENGINE_RESTARTS, place, restarted.count(place))
         yield from self._restarts.conditions(at_s, self._plan.rules)
+        yield from unexpected(self._canaries())
         for objective in self._plan.objectives:
             yield from burning(objective, partial(self._history(objective).counts, at_s=at_s))
 

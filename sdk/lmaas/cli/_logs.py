@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmaas._shown import without_controls
 from lmaas.cli._admin import add_verb, call, given
 from lmaas.cli._errors import CommandError, gateway_missing
-from lmaas.cli._terminal import note, without_controls, write
+from lmaas.cli._terminal import note, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
