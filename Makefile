@@ -17,7 +17,7 @@ BOOTSTRAP := $(PYTHON) gateway/bootstrap
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fmt faults soak drill bench docs lock clean dev python
+.PHONY: help serve test pictures check fmt faults soak drill bench docs lock clean dev python
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ test: dev ## Run every check and every test, real vLLM included [ARGS="-k NAME"]
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" LMAAS_TEST_BROWSER="$$($(BOOTSTRAP) browser)" \
 		$(BIN)/$(if $(ARGS),coverage run -m pytest $(ARGS),python tests/lanes.py)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+
+pictures: dev ## Drive the pages with a real browser and the real model; writes docs/pictures
+	@$(BOOTSTRAP) env engine-cpu >/dev/null
+	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" LMAAS_TEST_BROWSER="$$($(BOOTSTRAP) browser)" \
+		LMAAS_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest tests/browser/test_docs_pictures.py $(ARGS)
 
 check: dev ## Check format, lint, types, the layers of imports, and for what attackers like
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from support.greenlets import follow_greenlets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["support.stores"]
+pytest_plugins = ["support.stores", "e2e.fixtures"]
 
 follow_greenlets()
 

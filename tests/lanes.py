@@ -25,7 +25,7 @@ from pathlib import Path
 
 from support import outcomes
 
-ENGINES = ("tests/bench", "tests/drill", "tests/faults", "tests/e2e")
+ENGINES = ("tests/bench", "tests/drill", "tests/faults", "tests/browser", "tests/e2e")
 """What drives whole systems: real vLLM, and gateways under faults and load.
 
 Everything else is the other lane, so that a new test is in exactly one.
@@ -74,6 +74,7 @@ SIDE_BY_SIDE = (
 AT_THE_END = Lane(
     "alone",
     (
+        "tests/browser/test_first_paint.py",
         "tests/faults/test_hostile_clients.py",
         "tests/faults/test_load.py",
         "tests/faults/test_operations.py",

@@ -75,9 +75,10 @@ class ChatPage:
 
 
 @contextmanager
-def chromium(origins: Sequence[str], port: int) -> Iterator[Browser]:
-    """A headless browser for which the hosts of `origins` are this machine's `port`."""
-    rules = ", ".join(f"MAP {urlsplit(origin).hostname} 127.0.0.1:{port}" for origin in origins)
+def chromium(origins: Sequence[str] = (), port: int = 0) -> Iterator[Browser]:
+    """A headless browser for which the hosts of `origins` are this machine's `port`, and no others exist."""
+    known = [f"MAP {urlsplit(origin).hostname} 127.0.0.1:{port}" for origin in origins]
+    rules = ", ".join([*known, "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"])
     arguments = [
         f"--host-resolver-rules={rules}",
         "--disable-background-networking",

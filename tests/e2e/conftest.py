@@ -1,35 +1,17 @@
-"""One real gateway for all end-to-end tests of a run."""
+"""What end-to-end tests share beside the gateway (fixtures.py)."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.live_gateway import LiveGateway, running_gateway
 from lmaas import LMaaS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-@pytest.fixture(scope="session")
-def engine_python() -> str:
-    """The interpreter that has vLLM."""
-    python = os.environ.get("LMAAS_ENGINE__PYTHON", "")
-    if not python:
-        pytest.fail(
-            "set LMAAS_ENGINE__PYTHON to an interpreter that has vLLM; `make test` prepares one and does it"
-        )
-    return python
-
-
-@pytest.fixture(scope="session")
-def gateway(engine_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
-    """`lmaas serve` with both embedded models, started once; both restarts and the stop are looked at too."""
-    with running_gateway(tmp_path_factory.mktemp("gateway"), engine_python) as live:
-        yield live
+    from e2e.live_gateway import LiveGateway
 
 
 @pytest.fixture

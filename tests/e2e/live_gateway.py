@@ -80,13 +80,13 @@ class LiveGateway:
     @contextmanager
     def engine(self, model: str) -> Iterator[httpx.Client]:
         """A client of the model's own vLLM, over its socket."""
-        transport = httpx.HTTPTransport(uds=str(self._socket_of(model)))
+        transport = httpx.HTTPTransport(uds=str(self.socket_of(model)))
         with httpx.Client(transport=transport, base_url="http://replica", timeout=10) as client:
             yield client
 
     def api_server_of(self, model: str) -> int:
         """The process that vLLM serves HTTP with: the child of the guardian that was told the socket."""
-        path = str(self._socket_of(model)).encode()
+        path = str(self.socket_of(model)).encode()
         for pid in descendants(self.pid):
             words = command_line(pid)
             if path in words and b"guardian.py" not in b" ".join(words):
@@ -100,7 +100,8 @@ class LiveGateway:
                 return pid
         raise AssertionError(f"no engine core of {model} runs")
 
-    def _socket_of(self, model: str) -> Path:
+    def socket_of(self, model: str) -> Path:
+        """Where the model's own vLLM listens."""
         return next(self.runtime_dir.glob(f"{model}-*.sock"))
 
 
