@@ -23,3 +23,6 @@ for (const select of document.querySelectorAll("select[data-hides]")) {
 for (const select of document.querySelectorAll("select[data-submits]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
+
+// On a phone the navigation is wider than the window.
+document.querySelector(".side nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
