@@ -78,19 +78,17 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._room = room
 
-    async def read(self, scope: Scope, receive: Receive, exits: Exits) -> bytes:
-        """Read a body whole.
+    def take(self, scope: Scope, exits: Exits) -> bytes | None:
+        """Give a body that has come whole, as almost every one has; None if it must be waited for: `receive`.
 
         Args:
             scope: Of the request.
-            receive: As ASGI gives it; not used where the body is here already, as almost every one.
             exits: Give back what it takes when its call ends.
 
         Raises:
             UnsupportedEncodingError: it is compressed.
             BodyTooLargeError: it is longer than it may be.
             BodiesFullError: it is long, and there is no room.
-            ClientGone: its client left.
         """
         fields: Mapping[bytes, bytes] = scope[FIELDS]
         coding = fields.get(b"content-encoding")
@@ -101,14 +99,27 @@ class BodyReader:
         if body is None:
             if int(fields.get(b"content-length", 0)) > self._max_bytes:
                 raise self._too_large()
-            return await self._receive(scope[CONNECTION], receive, exits)
+            return None
         if len(body) > self._max_bytes:
             raise self._too_large()
         if len(body) > _FREE_BYTES:
             self._place(exits).grow(len(body) - _FREE_BYTES)
         return body
 
-    async def _receive(self, connection: ClientConnection, receive: Receive, exits: Exits) -> bytes:
+    async def receive(self, scope: Scope, receive: Receive, exits: Exits) -> bytes:
+        """Read a body as it comes.
+
+        Args:
+            scope: Of the request.
+            receive: As ASGI gives it.
+            exits: Give back what it takes when its call ends.
+
+        Raises:
+            BodyTooLargeError: it is longer than it may be.
+            BodiesFullError: it is long, and there is no room.
+            ClientGone: its client left.
+        """
+        connection: ClientConnection = scope[CONNECTION]
         place = self._place(exits)
         parts = []
         size = 0

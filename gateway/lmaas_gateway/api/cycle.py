@@ -111,16 +111,11 @@ class Cycle(RequestResponseCycle):
             return False
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
-        parts = [STATUS_LINE[status]]
-        for header in (*self.default_headers, *headers):
-            parts.append(b"%b: %b\r\n" % header)  # noqa: PERF401  # a comprehension makes a function first
-        end = (
-            b"content-length: %d\r\n\r\n%b"
-            if self.keep_alive
-            else b"content-length: %d\r\nconnection: close\r\n\r\n%b"
-        )
-        parts.append(end % (len(body), body))
-        self.transport.write(b"".join(parts))
+        lines = [*self.default_headers, *headers, (b"content-length", b"%d" % len(body))]
+        if not self.keep_alive:
+            lines.append((b"connection", b"close"))
+        head = b"\r\n".join(map(b": ".join, lines))
+        self.transport.write(b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body))
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()

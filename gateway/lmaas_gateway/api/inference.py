@@ -135,7 +135,9 @@ class InferenceEndpoint:
         wishes = read_wishes(fields)
         total_s, limit_s = self._total_s, wishes.limit_s
         deadline_s = self._clock() + (total_s if limit_s is None or limit_s > total_s else limit_s)
-        body = await self._bodies.read(scope, receive, exits)
+        body = self._bodies.take(scope, exits)
+        if body is None:
+            body = await self._bodies.receive(scope, receive, exits)
         idempotency = read_idempotency(fields, body) if wishes.has_idempotency_key else None
         wanted = envelope.read(body)
         forwarded = wishes.forwarded
