@@ -49,7 +49,7 @@ class BooksSettings(BaseModel):
         default=1.0, gt=0, description="How often what is in the journal is shipped to the store."
     )
     batch_rows: int = Field(
-        default=500, ge=1, le=10_000, description="Calls in one transaction of the store."
+        default=1000, ge=1, le=10_000, description="Calls in one transaction of the store."
     )
     retention_days: int | None = Field(
         default=None,
