@@ -333,7 +333,7 @@ def _metrics() -> Iterator[str]:
     yield _NOTE.format(source="gateway/lmaas_gateway/metrics/names.py")
     yield ""
     yield "`GET /metrics` answers in Prometheus' text format; with a key set it asks for the key. Labels hold configured"
-    yield "names only. `model` is empty for calls refused before their model was known."
+    yield "names only. `model` is empty for calls refused before their model was known, `replica` where none answered."
     yield ""
     yield "| metric | type | labels | what it counts |"
     yield "| --- | --- | --- | --- |"
