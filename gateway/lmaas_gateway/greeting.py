@@ -78,6 +78,8 @@ def write_greeting(settings: Settings, port: int, first: Sequence[str] = ()) -> 
     parts = [f"Ready: {url}/v1 serves {', '.join(model.name for model in settings.models)}"]
     chat = _first(settings.models, "chat")
     embedding = _first(settings.models, "embedding")
+    if settings.dashboard.enabled and settings.admin.port is None:
+        parts.append(f"Look at it and try it in a browser: {url}/ui")
     parts += first
     if chat is not None:
         parts.append(_curl(url, chat.name, has_key=has_key))

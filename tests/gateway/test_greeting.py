@@ -51,7 +51,16 @@ def test_snippet_is_python_that_calls_what_is_there(models: tuple[ModelSettings,
 
 def test_neither_without_a_model_that_they_could_call() -> None:
     greeting = write_greeting(Settings(models=(ModelSettings(name="r", model="x", kind="rerank"),)), 9000)
-    assert greeting.strip() == "Ready: http://127.0.0.1:9000/v1 serves r"
+    assert greeting.startswith("Ready: http://127.0.0.1:9000/v1 serves r\n")
+    assert "curl" not in greeting
+    assert "import LMaaS" not in greeting
+
+
+def test_pages_are_named_where_they_are() -> None:
+    settings = {"models": [CHAT]}
+    assert "http://127.0.0.1:9000/ui" in write_greeting(Settings.model_validate(settings), 9000)
+    for left_out in ({"dashboard": {"enabled": False}}, {"admin": {"port": 9001}}):
+        assert "/ui" not in write_greeting(Settings.model_validate({**settings, **left_out}), 9000)
 
 
 def test_key_is_asked_for_and_never_shown() -> None:

@@ -51,7 +51,7 @@ def bars(names: Sequence[str], values: Mapping[str, float]) -> Bars:
         drawn.append(
             Bar(name, value, round(x, 2), round(floor_y - height, 2), round(step * 0.8, 2), round(height, 2))
         )
-    every = -(-len(names) // _MAX_LABELS)
+    every = max(1, -(-len(names) // _MAX_LABELS))
     labels = [(round(bar.x + bar.width / 2, 2), bar.name[5:]) for bar in drawn[::every]]
     ticks = [(round(floor_y - part * top * scale, 2), part * top) for part in (0.5, 1.0)]
     highest = max(drawn, key=lambda bar: bar.value, default=None)

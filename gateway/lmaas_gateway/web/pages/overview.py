@@ -53,7 +53,7 @@ class Overview:
 
         async def may_go_on() -> bool:
             try:
-                return (await self._site.door.recognise(request)).can("metrics:read")
+                return await self._site.door.still_permits(visitor.cookie, request.scope, "metrics:read")
             except GatewayError:
                 # Nobody can tell now: what cannot be asked for is not taken away.
                 return True
