@@ -254,7 +254,7 @@ LOOP_LAG = Spec(
     _LAG_BUCKETS_S,
 )
 LOOP_TASKS = Spec(
-    "gauge", "lmaas_event_loop_tasks", (), "Tasks of the event loops of all gateway processes.", is_sum=True
+    "gauge", "lmaas_event_loop_tasks", (), "Tasks of the event loop of the process that answers."
 )
 
 REPLICA_BUSY = Spec(
