@@ -106,7 +106,7 @@ async def test_record_has_all_that_the_meter_knows() -> None:
     assert (record.sent_us, record.first_byte_us, record.duration_us) == (250_000, 750_000, 2_000_000)
     assert (record.queued_us, record.beside, record.applied) == (125_000, 3, SALT)
     assert (record.prompt_tokens, record.cached_tokens, record.completion_tokens) == (1000, 128, 7)
-    assert (record.policy, len(record.candidates), record.worth[0]) == ("prefix_aware", 12, 1.5)
+    assert (record.policy, len(record.candidates), record.worth[0]) == ("prefix_aware", 20, 1.5)
     assert (record.wait, record.engine_us) == (Wait(2, 8, 8), (10, 20, 30))
     assert record.failures == [Failure("priced", "mock-0", "connect", 0, 1200)]
     assert record.fallbacks == [Fallback("first", "queue_full")]
@@ -150,6 +150,15 @@ async def test_record_that_is_too_long_loses_what_may_be_long() -> None:
     record = await desk.records.find("org_1", "long")
     assert record is not None
     assert (record.headers, record.model) == ([], "m" * 300)
+
+
+async def test_record_of_many_candidates_keeps_the_first_of_them() -> None:
+    desk, candidates = Desk(), [Named(f"replica-with-a-name-{number}") for number in range(64)]
+    many = Choice(candidates[0], "least_tokens", candidates, [1.0] * 64, [])
+    desk.end("many", choice=many, reply_headers=[(b"age", b"1")])
+    record = await desk.records.find("org_1", "many")
+    assert record is not None
+    assert (len(record.candidates), len(record.loads), record.headers) == (12, 12, [(b"age", b"1")])
 
 
 async def test_record_that_is_far_too_long_is_left_out() -> None:

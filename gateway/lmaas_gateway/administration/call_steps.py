@@ -205,6 +205,6 @@ def _bill(record: CallRecord) -> str:
     return f"It cost ${record.cost_nanos / _NANOS:.9f}."
 
 
-def time_text(time_us: int) -> str:
+def time_text(time_us: float) -> str:
     """Write a time for people, as seconds or milliseconds."""
     return f"{time_us / _US:.2f} s" if time_us >= _US else f"{time_us / 1000:.1f} ms"

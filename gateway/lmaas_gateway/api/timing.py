@@ -11,6 +11,8 @@ Source: W3C Server Timing.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import floor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,17 +35,20 @@ def timing_of(meter: Meter) -> bytes:
     if not sent_s:
         text = b"total;dur=%.2f" % (began_s * 1e3)
         return b"cache;desc=%b, %b" % (meter.cache.encode(), text) if meter.cache else text
-    # To write whole numbers costs a quarter of what floating ones do.
-    route, upstream = int((sent_s - queued_s) * 1e5 + 0.5), int((began_s - sent_s) * 1e4 + 0.5)
-    route = max(route, 0)  # the queue has a clock of its own
-    text = b"route;dur=%d.%02d, upstream;dur=%d.%d" % (
-        route // 100,
-        route % 100,
-        upstream // 10,
-        upstream % 10,
-    )
+    text = _route(floor((sent_s - queued_s) * 1e5 + 0.5)) + _upstream(floor((began_s - sent_s) * 1e4 + 0.5))
     if queued_s:
         text = b"queue;dur=%.1f, %b" % (queued_s * 1e3, text)
     if meter.attempts > 1:
         text = b"%b, retries;desc=%d" % (text, meter.attempts - 1)
     return text
+
+
+# To write a number costs several times what it costs to find one that was written before.
+@lru_cache(maxsize=4096)
+def _route(hundredths: int) -> bytes:
+    return b"route;dur=%.2f" % (max(0, hundredths) / 100)
+
+
+@lru_cache(maxsize=16384)
+def _upstream(tenths: int) -> bytes:
+    return b", upstream;dur=%.1f" % (tenths / 10)

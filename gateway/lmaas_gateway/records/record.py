@@ -45,7 +45,7 @@ class CallRecord(msgspec.Struct, array_like=True, gc=False, frozen=True):
         cost_nanos: What it cost, in nano-dollars.
     """
 
-    at_us: int
+    at_us: float
     request_id: str
     organization: str
     project: str
@@ -65,10 +65,10 @@ class CallRecord(msgspec.Struct, array_like=True, gc=False, frozen=True):
     completion_tokens: int = 0
     reasoning_tokens: int = 0
     is_estimated: bool = False
-    queued_us: int = 0
-    sent_us: int = 0
-    first_byte_us: int = 0
-    duration_us: int = 0
+    queued_us: float = 0
+    sent_us: float = 0
+    first_byte_us: float = 0
+    duration_us: float = 0
     busy_ns: int = 0
     attempts: int = 0
     beside: int = 0
@@ -86,7 +86,7 @@ class CallRecord(msgspec.Struct, array_like=True, gc=False, frozen=True):
     cost_nanos: int = 0
 
     @property
-    def ended_us(self) -> int:
+    def ended_us(self) -> float:
         """When it had ended, since 1970."""
         return self.at_us + self.duration_us
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from msgspec.structs import replace
 
 from lmaas_gateway.call import Usage
-from lmaas_gateway.records.record import CallRecord, encode
+from lmaas_gateway.records.record import decode, encode
 
 if TYPE_CHECKING:
-    from lmaas_gateway.call import Principal
     from lmaas_gateway.meter import Meter
-    from lmaas_gateway.notes import Choice, Named
     from lmaas_gateway.prices import Price
+    from lmaas_gateway.records.record import CallRecord
+    from lmaas_gateway.records.ring import Ring
     from lmaas_gateway.records.rings import Rings
 
 _NO_USAGE = Usage()
@@ -63,89 +63,76 @@ class Recorder:
         caller = meter.caller
         if caller is None:
             return
-        is_usual = meter.outcome in _USUAL and meter.attempts < 2 and duration_s <= self._slow_s
-        ring = self._usual if is_usual else self._notable
-        record = self._record(meter, caller, ended_s, duration_s, first_byte_s)
-        if not ring.write(encode(record)):
-            ring.write(encode(_shortened(record)))
-
-    def _record(
-        self, meter: Meter, caller: Principal, ended_s: float, duration_s: float, first_byte_s: float
-    ) -> CallRecord:
-        usage = meter.usage or _NO_USAGE
+        usage, choice, entry, share = meter.usage or _NO_USAGE, meter.choice, meter.entry, meter.share
         policy, names, loads, worth = _NO_CHOICE
-        if meter.choice is not None:
-            policy, names, loads, worth = _weighed(meter.choice)
-        if meter.entry is not None:
-            text, cost_nanos = meter.entry.price, meter.entry.cost_nanos
+        if choice is not None:
+            policy, loads, worth = choice.policy, choice.loads, choice.worth
+            names = [*map(_NAME, choice.candidates)]
+        if entry is not None:
+            price, cost_nanos = entry.price, entry.cost_nanos
         else:
-            price, text = self._prices.find(meter.model)
-            cost_nanos = price.cost_nanos(usage, meter.busy_ns) if text else 0
-        # By place: with names it costs twice as much.
-        return CallRecord(
-            int((ended_s - duration_s) * _US),
-            meter.request_id,
-            caller.organization,
-            caller.project,
-            caller.key or caller.id,
-            caller.member,
-            meter.model,
-            meter.replica,
-            meter.route,
-            meter.is_stream,
-            meter.outcome,
-            meter.status,
-            meter.code,
-            meter.param,
-            meter.cache,
-            usage.prompt_tokens,
-            usage.cached_tokens,
-            usage.completion_tokens,
-            usage.reasoning_tokens,
-            usage.is_estimated,
-            int(meter.queued_s * _US),
-            int(meter.sent_s * _US),
-            int(first_byte_s * _US),
-            int(duration_s * _US),
-            0 if meter.share is None else meter.share.busy_ns,
-            meter.attempts,
-            meter.beside,
-            meter.applied,
-            policy,
-            names,
-            loads,
-            worth,
-            meter.wait,
-            meter.failures,
-            meter.fallbacks,
-            meter.reply_headers,
-            meter.engine_us,
-            text,
-            cost_nanos,
+            priced, price = self._prices.find(meter.model)
+            cost_nanos = priced.cost_nanos(usage, meter.busy_ns) if price else 0
+        outcome, attempts = meter.outcome, meter.attempts
+        # As `CallRecord` has them: to make one of it first would cost as much as to encode it.
+        data = encode(
+            (
+                (ended_s - duration_s) * _US,
+                meter.request_id,
+                caller.organization,
+                caller.project,
+                caller.key or caller.id,
+                caller.member,
+                meter.model,
+                meter.replica,
+                meter.route,
+                meter.is_stream,
+                outcome,
+                meter.status,
+                meter.code,
+                meter.param,
+                meter.cache,
+                usage.prompt_tokens,
+                usage.cached_tokens,
+                usage.completion_tokens,
+                usage.reasoning_tokens,
+                usage.is_estimated,
+                meter.queued_s * _US,
+                meter.sent_s * _US,
+                first_byte_s * _US,
+                duration_s * _US,
+                0 if share is None else share.busy_ns,
+                attempts,
+                meter.beside,
+                meter.applied,
+                policy,
+                names,
+                loads,
+                worth,
+                meter.wait,
+                meter.failures,
+                meter.fallbacks,
+                meter.reply_headers,
+                meter.engine_us,
+                price,
+                cost_nanos,
+            )
         )
+        is_usual = outcome in _USUAL and attempts < 2 and duration_s <= self._slow_s
+        ring = self._usual if is_usual else self._notable
+        if not ring.write(data):
+            _write_shortened(ring, decode(data))
 
 
-def _weighed(choice: Choice[Named]) -> _Weighed:
-    """Give the policy, and of the first candidates the names, loads and worth."""
-    names = [*map(_NAME, choice.candidates)]
-    if len(names) <= _MAX_CANDIDATES:
-        return choice.policy, names, choice.loads, choice.worth
-    return (
-        choice.policy,
-        names[:_MAX_CANDIDATES],
-        choice.loads[:_MAX_CANDIDATES],
-        choice.worth[:_MAX_CANDIDATES],
-    )
-
-
-def _shortened(record: CallRecord) -> CallRecord:
-    """Leave out what may be long."""
-    return replace(
+def _write_shortened(ring: Ring, record: CallRecord) -> None:
+    """Write a record that is too long for a slot with as much of it as fits."""
+    fewer = replace(
         record,
-        candidates=(),
-        loads=(),
-        worth=(),
+        candidates=record.candidates[:_MAX_CANDIDATES],
+        loads=record.loads[:_MAX_CANDIDATES],
+        worth=record.worth[:_MAX_CANDIDATES],
         failures=(record.failures or [])[:1],
         fallbacks=(record.fallbacks or [])[:1],
-        headers=[],
     )
+    if not ring.write(encode(fewer)):
+        ring.write(encode(replace(fewer, candidates=(), loads=(), worth=(), headers=[])))

@@ -151,7 +151,7 @@ def _placed(name: str, ring: Ring) -> Iterator[tuple[Place, CallRecord]]:
     for number, data in ring.newest_first():
         record = _read(data)
         if record is not None:
-            yield (record.ended_us, name, number), record
+            yield (int(record.ended_us), name, number), record
 
 
 def _read(data: bytes) -> CallRecord | None:

@@ -1,7 +1,7 @@
 """The last calls of one process, in a file that all processes of the gateway map into memory.
 
-    magic (8) · slots (8) · how many records were ever written (8) · slot · slot · …
-    slot = length (4) · CRC-32 of the record (4) · record
+    magic (8) · slots (8) · zeros (48) · slot · slot · …
+    slot = length (4) · CRC-32 of the record (4) · number of the record, from 1 (8) · record
 
 One process writes, any reads, and nothing is locked: a slot that is read while it is being written, or whose
 writer died in it, does not have the CRC that it tells, and counts as empty.
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 SLOT_BYTES = 1024
 _MAGIC = int.from_bytes(b"lmaasR01", "little")
 _CELL_BYTES = 8
-_IS, _SLOTS, _WRITTEN = range(3)
+_IS, _SLOTS = range(2)
 _START = 64
-_HEAD = struct.Struct("<II")
-MAX_RECORD_BYTES = SLOT_BYTES - _HEAD.size
+_HEAD = struct.Struct("<IIQ")
+_HEAD_BYTES = _HEAD.size
+MAX_RECORD_BYTES = SLOT_BYTES - _HEAD_BYTES
+# The numbers of all slots, among cells of eight bytes.
+_NUMBERS = slice(_START // _CELL_BYTES + 1, None, SLOT_BYTES // _CELL_BYTES)
 
 
 class Ring:
@@ -35,12 +38,13 @@ class Ring:
         memory: All of it, formatted.
     """
 
-    __slots__ = ("_cells", "_memory", "slots")
+    __slots__ = ("_cells", "_memory", "_written", "slots")
 
     def __init__(self, memory: mmap.mmap) -> None:
         self._memory = memory
-        self._cells = memoryview(memory)[:_START].cast("Q")
+        self._cells = memoryview(memory).cast("Q")
         self.slots = self._cells[_SLOTS]
+        self._written = max(self._numbers(), default=0)
 
     @classmethod
     def in_memory(cls, slots: int) -> Self:
@@ -74,7 +78,7 @@ class Ring:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(file).st_size
-            if size <= _START:
+            if size <= _START or size % SLOT_BYTES != _START:
                 return None
             ring = cls(mmap.mmap(file, size, prot=mmap.PROT_READ))
         finally:
@@ -82,42 +86,34 @@ class Ring:
         is_whole = ring._cells[_IS] == _MAGIC and size == _START + ring.slots * SLOT_BYTES
         return ring if is_whole else None
 
-    @property
-    def written(self) -> int:
-        """How many records were ever written; the last one's place is one less."""
-        return self._cells[_WRITTEN]
-
     def write(self, record: bytes) -> bool:
         """Keep a record; tell whether it fits into a slot."""
         size = len(record)
         if size > MAX_RECORD_BYTES:
             return False
-        cells, memory = self._cells, self._memory
-        written = cells[_WRITTEN]
+        written = self._written
         at = _START + written % self.slots * SLOT_BYTES
-        begin = at + _HEAD.size
-        memory[begin : begin + size] = record
-        _HEAD.pack_into(memory, at, size, crc32(record))
-        cells[_WRITTEN] = written + 1
+        self._written = written = written + 1
+        self._memory[at : at + _HEAD_BYTES + size] = _HEAD.pack(size, crc32(record), written) + record
         return True
 
     def newest_first(self) -> Iterator[tuple[int, bytes]]:
-        """Give the records that are whole, and the place of each, back to the oldest that is still there."""
-        written = self.written
-        for place in range(written - 1, max(-1, written - 1 - self.slots), -1):
-            record = self._at(place % self.slots)
+        """Give the records that are whole, and the number of each, back to the oldest that is there."""
+        found = sorted(
+            ((number, slot) for slot, number in enumerate(self._numbers()) if number), reverse=True
+        )
+        for number, slot in found:
+            now, record = self._at(slot)
             # The writer may have come round meanwhile, and have put a newer record there.
-            if self.written - place > self.slots:
-                return
-            if record is not None:
-                yield place, record
+            if record is not None and now == number:
+                yield number, record
 
     def holding(self, words: bytes, begin: int, end: int) -> Iterator[bytes]:
         """Give the records of slots `begin` to `end` that hold `words`, found by searching for them."""
         at, stop = _START + begin * SLOT_BYTES, _START + min(end, self.slots) * SLOT_BYTES
         while (at := self._memory.find(words, at, stop)) >= 0:
             slot = (at - _START) // SLOT_BYTES
-            record = self._at(slot)
+            _, record = self._at(slot)
             if record is not None and words in record:
                 yield record
             at = _START + (slot + 1) * SLOT_BYTES
@@ -131,13 +127,18 @@ class Ring:
     def _formatted(cls, memory: mmap.mmap, slots: int) -> Self:
         with memoryview(memory)[:_START].cast("Q") as cells:
             if cells[_IS] != _MAGIC or cells[_SLOTS] != slots:
-                cells[_WRITTEN], cells[_SLOTS] = 0, slots
+                memory[_START:] = bytes(len(memory) - _START)
+                cells[_SLOTS] = slots
                 cells[_IS] = _MAGIC
         return cls(memory)
 
-    def _at(self, slot: int) -> bytes | None:
+    def _numbers(self) -> list[int]:
+        """Give the number of each slot's record; 0 where there has been none."""
+        return self._cells[_NUMBERS].tolist()[: self.slots]
+
+    def _at(self, slot: int) -> tuple[int, bytes | None]:
         at = _START + slot * SLOT_BYTES
         data = self._memory[at : at + SLOT_BYTES]
-        size, crc = _HEAD.unpack_from(data)
-        record = data[_HEAD.size : _HEAD.size + size]
-        return record if 0 < size == len(record) and crc32(record) == crc else None
+        size, crc, number = _HEAD.unpack_from(data)
+        record = data[_HEAD_BYTES : _HEAD_BYTES + size]
+        return number, record if 0 < size == len(record) and crc32(record) == crc else None
