@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 MAX_PAINT_MS = 1000
+_FIRST_PAINT = """() => new Promise((done) => {
+  new PerformanceObserver((list) => {
+    for (const { startTime } of list.getEntriesByName("first-contentful-paint")) done(startTime);
+  }).observe({ type: "paint", buffered: true });
+})"""
 
 
 @pytest.mark.alone
@@ -24,7 +29,5 @@ def test_every_page_paints_within_a_second(
         visit.sign_in()
         for name, path in PAGES.items():
             visit.go(path)
-            paints[name] = visit.page.evaluate(
-                "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Infinity"
-            )
+            paints[name] = visit.page.evaluate(_FIRST_PAINT)
     assert all(paint_ms <= MAX_PAINT_MS for paint_ms in paints.values()), paints
