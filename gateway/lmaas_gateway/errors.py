@@ -41,6 +41,7 @@
       ModelNotReadyError              503     api_error              model_not_ready
       ReplicaUnavailableError         503     api_error              replica_unavailable
       ModelFailedError                503     api_error              model_failed
+      ModelStoppedError               503     api_error              model_stopped
       TooManyConnectionsError         503     api_error              too_many_connections
       BodiesFullError                 503     api_error              bodies_full
       QueueFullError                  503     api_error              queue_full

@@ -168,7 +168,7 @@ class TestModels:
             ("{}", "models.0: a model needs a `name`"),
             ("{name: a}", "needs `model` (what to launch) or a list of `replicas`"),
             ("{name: a, replicas: []}", "empty list of replicas"),
-            ("{name: a, model: b, replicas: 0}", "models.0.replicas"),
+            ("{name: a, model: b, replicas: -1}", "models.0.replicas"),
             ("{name: a, model: b, replicas: 65}", "models.0.replicas"),
             ("{name: a, model: b, kind: chatt}", "models.0.kind"),
             ("{name: a, model: b, max_model_len: 0}", "models.0.max_model_len"),

@@ -129,12 +129,14 @@ class Connection(asyncio.Protocol):
         record.settle(call, Outcome.FINISHED)
 
     async def _play(self, answer: Answer, script: Script, *, call: int | None) -> None:
+        generated = 0
         for step in steps(answer, script):
             match step:
-                case bytes():
-                    await self._write(step, script.slice_bytes or max(len(step), 1), call)
                 case Generated(tokens):
-                    self._desk.record.generated(call, tokens)
+                    generated = tokens
+                case bytes():
+                    await self._write(step, script.slice_bytes or max(len(step), 1), call, generated)
+                    generated = 0
                 case Wait(seconds):
                     await asyncio.sleep(seconds)
                 case Fault():
@@ -142,11 +144,14 @@ class Connection(asyncio.Protocol):
                 case Finish():
                     self._finish(step, script)
 
-    async def _write(self, data: bytes, size: int, call: int | None) -> None:
+    async def _write(self, data: bytes, size: int, call: int | None, tokens: int) -> None:
         for start in range(0, len(data), size):
             # Gives the loop a turn: a client that has left is noticed, and slices go out one by one.
             await asyncio.sleep(0)
             await self._writable.wait()
+            if tokens and start + size >= len(data):
+                # Just before they go: killed in between, it has not sent what it did not write down.
+                self._desk.record.generated(call, tokens)
             self._transport.write(data[start : start + size])
             if call is not None:
                 self._desk.record.sent(call, min(size, len(data) - start))

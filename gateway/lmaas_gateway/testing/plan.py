@@ -19,7 +19,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """So many tokens have just gone out."""
+    """So many tokens go out with the bytes that come next."""
 
     tokens: int
 
@@ -84,9 +84,9 @@ def _body(frames: Iterator[Frame], script: Script, *, is_chunked: bool) -> Itera
             yield data[: len(data) // 2]
             yield fault
             return
-        yield data
         if frame.tokens:
             yield Generated(frame.tokens)
+        yield data
         pause = script.token_gap_s if frame.is_token else 0.0
     if script.fault:
         yield script.fault

@@ -117,7 +117,10 @@ class Plan:
         return max(self.goodput.grade, self.usd_per_gpu_hour.grade)
 
     def replicas(self, load: Load, extras: Extras) -> int:
-        """Return the copies that the busiest hour needs, requests that are made again included."""
+        """Return the copies that the busiest hour needs, requests that are made again included.
+
+        Source: `replicas_needed`.
+        """
         return replicas_needed(load.peak * (1 + extras.retry_share), self.goodput.value, self.spares)
 
     def usd_per_day(self, replicas: int) -> float:
