@@ -226,6 +226,13 @@ class TestUsage:
         assert "1,234" not in text_of(await browser.get("/ui/usage?from=2020-01-01&to=2020-01-31"))
         assert (await browser.get("/ui/usage/export")).status == 403, "a viewer exports nothing"
 
+    async def test_cost_that_is_not_known_is_not_shown_as_nothing(self, world: World, tenant: Tenant) -> None:
+        browser = await signed_in(world, tenant.keys["viewer"])
+        await _use(world, tenant, calls=3, cost_nanos=0, model="without-a-price")
+        page = text_of(await browser.get("/ui/usage?by=model&model=without-a-price"))
+        assert "no price" in page
+        assert "$0.00" not in page
+
     async def test_is_sent_as_a_file(self, world: World, tenant: Tenant) -> None:
         browser = await signed_in(world, tenant.keys["owner"])
         reply = await browser.get("/ui/usage/export")

@@ -107,7 +107,7 @@ class Record(Protocol):
         ...
 
     @property
-    def at_us(self) -> int:
+    def at_us(self) -> float:
         """When it came, in microseconds since 1970."""
         ...
 
@@ -141,7 +141,7 @@ class KnownCalls:
                 principal.organization, request_id, project=principal.project or None
             )
             if record is not None and (principal.organization or record.key == principal.id):
-                return JudgedCall(record.project, record.model, record.at_us)
+                return JudgedCall(record.project, record.model, int(record.at_us))
         async with self._database.reading() as connection:
             found = await ledger.find_request(
                 connection,

@@ -85,6 +85,7 @@ class UsagePages:
         found = await self._add_up(actor, days, group, narrowed)
         by_day = found if group == "day" else await self._add_up(actor, days, "day", narrowed)
         found = found if group == "day" else sorted(found, key=lambda one: (-one.cost_nanos, -one.calls))
+        total = _total(by_day)
         return self._site.render(
             visitor,
             request,
@@ -99,7 +100,9 @@ class UsagePages:
             query=narrowed,
             rows=found[:_MAX_SHOWN],
             left_out=max(0, len(found) - _MAX_SHOWN),
-            total=_total(by_day),
+            total=total,
+            # What is not known is not shown as nothing.
+            is_unpriced=bool(total.completion_tokens + total.prompt_tokens) and not total.cost_nanos,
             names=await self._names(actor, group),
             cost_chart=bars(days.each(), {one.day or "": one.cost_nanos / 1e9 for one in by_day}),
             token_chart=bars(
