@@ -57,6 +57,7 @@ from lmaas_gateway.settings import (
     StorageSettings,
     TimeoutSettings,
     TlsSettings,
+    TracingSettings,
     WebhookSettings,
 )
 
@@ -163,6 +164,7 @@ def _configuration() -> Iterator[str]:  # noqa: PLR0915  # a line a table
     yield from _settings_table(
         "## `contents`: prompts and replies that are kept", ContentSettings, "contents"
     )
+    yield from _settings_table("## `tracing`: for OpenTelemetry", TracingSettings, "tracing")
     yield from _settings_table("## `tls`: HTTPS and client certificates", TlsSettings, "tls")
     yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
     yield from _settings_table("## `models`: one entry each", ModelSettings, None)
