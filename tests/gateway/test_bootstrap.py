@@ -211,7 +211,7 @@ def test_make_alone_lists_every_target() -> None:
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)) - {"dev", "python"}
     assert set(re.findall(r"^  make ([a-z]+)  *\S", listing.stdout, re.MULTILINE)) == targets
     checks = {"test", "check", "faults", "soak", "drill", "bench"}
-    assert targets == checks | {"serve", "fmt", "docs", "lock", "clean", "help"}
+    assert targets == checks | {"serve", "fmt", "docs", "lock", "pictures", "clean", "help"}
 
 
 class Execution(Exception):  # noqa: N818 - not an error: it stands for what never returns
