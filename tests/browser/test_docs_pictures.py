@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 FOLDER = Path(os.environ.get("LMAAS_TEST_PICTURES", "build/pictures/docs"))
-MAX_BYTES = 100_000
+MAX_BYTES = 200_000
 LINES = (
     "The cat sleeps on the sofa.",
     "A kitten is taking a nap.",
