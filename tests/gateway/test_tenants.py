@@ -99,7 +99,7 @@ async def test_each_operation_of_the_table_is_served(sqlite_url: str, tmp_path: 
         await admin("POST", "/organizations", {"name": "acme"})
         for operation in OPERATIONS:
             path = operation.path.replace("{id}", "none")
-            start = "?start=0" if operation.name.startswith("usage") else ""
+            start = "?start=0" if operation.name.startswith(("usage", "quality")) else ""
             reply = await admin(operation.method, path + start, {} if operation.body else b"")
             assert reply.status in {200, 400, 404}, operation.name
             assert reply.status == 200 or reply.error["message"], operation.name
@@ -122,7 +122,7 @@ async def test_who_is_no_administrator_is_refused_everywhere(
         for operation in OPERATIONS:
             path = "/admin/v1" + operation.path.replace("{id}", "none")
             if status == 403:
-                query = "?start=0" if operation.name.startswith("usage") else ""
+                query = "?start=0" if operation.name.startswith(("usage", "quality")) else ""
             else:
                 query = "?nonsense=1"  # nobody who is not known learns what is wrong with it
             reply = await admin.running.request(operation.method, path + query, b"", *headers)
