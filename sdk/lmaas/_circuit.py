@@ -21,7 +21,14 @@ from lmaas.errors import APIConnectionError, APIError, APIStatusError, APITimeou
 State: TypeAlias = Literal["closed", "open", "half-open"]
 
 OF_ONE_MODEL: Final = frozenset(
-    {"model_not_ready", "model_failed", "replica_busy", "replica_error", "replica_unavailable"}
+    {
+        "model_failed",
+        "model_not_ready",
+        "model_stopped",
+        "replica_busy",
+        "replica_error",
+        "replica_unavailable",
+    }
     | {"replica_timeout", "bad_replica_reply"}
 )
 """Codes of a gateway's errors that tell of one of its models, not of the gateway."""

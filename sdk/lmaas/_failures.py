@@ -62,6 +62,7 @@ _BY_CODE: Final[dict[str, type[errors.APIError]]] = {
     "replica_unavailable": errors.ServiceUnavailableError,
     "replica_busy": errors.ServiceUnavailableError,
     "model_failed": errors.ServiceUnavailableError,
+    "model_stopped": errors.ServiceUnavailableError,
     "too_many_connections": errors.ServiceUnavailableError,
     "bodies_full": errors.ServiceUnavailableError,
     "queue_full": errors.ServiceUnavailableError,
