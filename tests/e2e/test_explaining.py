@@ -33,6 +33,7 @@ def test_stream_of_the_real_engine_is_explained_with_its_own_times(gateway: Live
                 messages=MESSAGES,
                 max_tokens=8,
                 stream=True,
+                extra_body={"ignore_eos": True},
                 extra_headers={"x-request-id": name},
             ) as stream:
                 assert list(stream)

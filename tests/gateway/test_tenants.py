@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -264,7 +265,11 @@ async def test_contents_are_listed_without_and_shown_with_what_they_hold_once_au
     async with administered(sqlite_url, tmp_path) as admin:
         organization = (await admin("POST", "/organizations", {"name": "acme"})).json["id"]
         exchange = Exchange(request=b'{"model": "mock"}', reply=b"data: [DONE]\n\n", is_stream=True)
-        kept = [Kept(f"call_{number}", organization, "proj_1", number * 10**6, exchange) for number in (1, 2)]
+        # Of now: what is older than contents are kept may be dropped at any moment.
+        now_us = int(time.time() * 1e6)
+        kept = [
+            Kept(f"call_{number}", organization, "proj_1", now_us + number, exchange) for number in (1, 2)
+        ]
         async with admin.tenancy.database.writing(deadline_s=20) as connection:
             key = await admin.tenancy._data_keys.take(connection, organization, 2)
             for one in kept:
