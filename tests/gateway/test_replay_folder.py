@@ -189,7 +189,7 @@ async def test_sweep_keeps_the_newest_within_the_bounds(folder: Path, clock: Clo
             clock.now_s += 1
             await kept(claims, ("alice", "/r", b"%d" % number), Recorded(b"t", False, b"x" * 500))
         # A thread that sweeps what was much may still be at it, and of two the second does nothing.
-        await eventually(lambda: not claims._is_sweeping)
+        await eventually(lambda held=claims: not held._is_sweeping)
         await claims.sweep()
         found = [await claims.claim(("alice", "/r", b"%d" % number), BODY) for number in range(8)]
         assert [isinstance(reply, Recorded) for reply in found] == [False] * 5 + [True] * 3
