@@ -182,19 +182,18 @@ async def test_reply_outlives_its_process_until_it_expires(folder: Path, clock: 
     second.close()
 
 
-async def test_sweep_keeps_the_newest_within_the_bounds(folder: Path, clock: Clock) -> None:
-    for bounds in (replace(BOUNDS, max_bytes=2000), replace(BOUNDS, max_entries=3)):
-        claims = hold(folder, bounds, clock=clock)
-        for number in range(8):
-            clock.now_s += 1
-            await kept(claims, ("alice", "/r", b"%d" % number), Recorded(b"t", False, b"x" * 500))
-        # A thread that sweeps what was much may still be at it, and of two the second does nothing.
-        await eventually(lambda held=claims: not held._is_sweeping)
-        await claims.sweep()
-        found = [await claims.claim(("alice", "/r", b"%d" % number), BODY) for number in range(8)]
-        assert [isinstance(reply, Recorded) for reply in found] == [False] * 5 + [True] * 3
-        claims.close()
-        shutil.rmtree(folder)
+@pytest.mark.parametrize("bounds", [replace(BOUNDS, max_bytes=2000), replace(BOUNDS, max_entries=3)])
+async def test_sweep_keeps_the_newest_within_the_bounds(folder: Path, clock: Clock, bounds: Bounds) -> None:
+    claims = hold(folder, bounds, clock=clock)
+    for number in range(8):
+        clock.now_s += 1
+        await kept(claims, ("alice", "/r", b"%d" % number), Recorded(b"t", False, b"x" * 500))
+    # A thread that sweeps what was much may still be at it, and of two the second does nothing.
+    await eventually(lambda: not claims._is_sweeping)
+    await claims.sweep()
+    found = [await claims.claim(("alice", "/r", b"%d" % number), BODY) for number in range(8)]
+    assert [isinstance(reply, Recorded) for reply in found] == [False] * 5 + [True] * 3
+    claims.close()
 
 
 async def test_much_written_is_swept_without_being_told(folder: Path, clock: Clock) -> None:
