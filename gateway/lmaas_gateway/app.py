@@ -16,8 +16,8 @@ from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.administration.alerts import Alerts
 from lmaas_gateway.administration.calls import Calls
 from lmaas_gateway.administration.fleet import Fleet
+from lmaas_gateway.administration.open_services import OpenServices
 from lmaas_gateway.administration.operations import CALLS
-from lmaas_gateway.administration.services import OpenServices
 from lmaas_gateway.admission.admission import Admission, rules_of
 from lmaas_gateway.api import documents, openapi
 from lmaas_gateway.api.actors import ActorReader
@@ -65,6 +65,7 @@ from lmaas_gateway.tls.renewal import open_listener
 from lmaas_gateway.tracing import open_tracing
 from lmaas_gateway.watching.desk import AlertDesk, Place
 from lmaas_gateway.watching.plan import derived_from, plan_of
+from lmaas_gateway.web.sessions import HeldSessions, Sessions
 from lmaas_gateway.web.web import Sources, Web
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.tenancy import Tenancy
     from lmaas_gateway.tls.renewal import RenewedContext
     from lmaas_gateway.watching.plan import Plan as WatchPlan
-    from lmaas_gateway.web.sessions import Sessions
 
 _CHORES_INTERVAL_S = 1.0
 # What is stored and has expired is dropped after this many rounds of chores.
@@ -456,9 +456,6 @@ def _open_sessions(settings: Settings, tenancy: Tenancy | None) -> Sessions:
     """Keep sessions where all processes find them; without a store, in this one."""
     if tenancy is not None:
         return tenancy.sessions()
-    # It takes cryptography, which a gateway without pages and tenants need not load.
-    from lmaas_gateway.web.sessions import HeldSessions, Sessions  # noqa: PLC0415
-
     key = secrets.token_bytes(32)
     return Sessions(
         HeldSessions(),

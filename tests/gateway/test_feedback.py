@@ -13,7 +13,8 @@ from lmaas import AsyncLMaaS, LMaaS
 from lmaas_gateway.call import Principal
 from lmaas_gateway.errors import InvalidBodyError, ObjectNotFoundError
 from lmaas_gateway.metrics import Metrics
-from lmaas_gateway.quality.feedback import FeedbackBox, JudgedCall, KnownCalls, Opinion
+from lmaas_gateway.quality.feedback import FeedbackBox, JudgedCall, KnownCalls
+from lmaas_gateway.quality.opinions import Opinion
 from lmaas_gateway.storage import erasure, feedback, ledger
 from lmaas_gateway.storage.day_part import DayPart
 from lmaas_gateway.storage.ledger import DAY_US

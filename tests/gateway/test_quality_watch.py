@@ -13,7 +13,8 @@ from lmaas_gateway.call import Principal
 from lmaas_gateway.errors import PermissionDeniedError
 from lmaas_gateway.kept_reply import KeptReply
 from lmaas_gateway.metrics import Metrics
-from lmaas_gateway.quality.feedback import FeedbackBox, JudgedCall, Opinion
+from lmaas_gateway.quality.feedback import FeedbackBox, JudgedCall
+from lmaas_gateway.quality.opinions import Opinion
 from lmaas_gateway.quality.watch import QualityWatch, Sample
 from lmaas_gateway.settings import QualitySettings, StorageSettings
 from lmaas_gateway.storage import erasure, quality

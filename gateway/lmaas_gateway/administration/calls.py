@@ -9,7 +9,6 @@ from lmaas_gateway.administration.actor import no_such
 from lmaas_gateway.administration.explanation import explain, show
 from lmaas_gateway.records.record import CallRecord
 from lmaas_gateway.records.records import Wanted
-from lmaas_gateway.storage import ledger
 
 if TYPE_CHECKING:
     from lmaas_gateway.administration import requests
@@ -79,6 +78,8 @@ class Calls:
     async def _in_ledger(self, organization: str | None, request_id: str, project: str) -> CallRecord | None:
         if self._office is None:
             return None
+        from lmaas_gateway.storage import ledger  # noqa: PLC0415 - heavy, and there only with a store
+
         async with self._office.reading() as connection:
             entry = await ledger.find_request(connection, organization, request_id, project_id=project)
         return None if entry is None else _record_of(entry)

@@ -89,20 +89,5 @@ class Services:
 
     def method(self, operation: Operation) -> Callable[..., Awaitable[Any]]:
         """Give what does an operation. It takes the actor, then the id, query and body that there are."""
-        return _method(self, operation)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenServices:
-    """The services that need no store, of a gateway without tenants."""
-
-    calls: Calls
-
-    def method(self, operation: Operation) -> Callable[..., Awaitable[Any]]:
-        """Give what does an operation; see `Services.method`."""
-        return _method(self, operation)
-
-
-def _method(services: Services | OpenServices, operation: Operation) -> Callable[..., Awaitable[Any]]:
-    found: Callable[..., Awaitable[Any]] = attrgetter(operation.name)(services)
-    return found
+        found: Callable[..., Awaitable[Any]] = attrgetter(operation.name)(self)
+        return found

@@ -12,7 +12,7 @@ from lmaas_gateway.api.callers import identify
 from lmaas_gateway.api.reading import read_body
 from lmaas_gateway.errors import NotFoundError, RouteNotPermittedError
 from lmaas_gateway.policy.places import Places
-from lmaas_gateway.quality.feedback import Opinion
+from lmaas_gateway.quality.opinions import Opinion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from lmaas_gateway.api.live import LIVE_OPERATION
 from lmaas_gateway.api.logs import LOG_OPERATIONS
 from lmaas_gateway.call import ROUTES
 from lmaas_gateway.envelope import Envelope
-from lmaas_gateway.quality.feedback import Accepted, Opinion
+from lmaas_gateway.quality.opinions import Accepted, Opinion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

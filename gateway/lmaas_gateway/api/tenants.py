@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from lmaas_gateway.administration.open_services import OpenServices
     from lmaas_gateway.administration.operations import Operation
     from lmaas_gateway.administration.requests import InOrganization
-    from lmaas_gateway.administration.services import OpenServices, Services
+    from lmaas_gateway.administration.services import Services
     from lmaas_gateway.api.actors import ActorReader
 
 PREFIX = "/admin/v1"

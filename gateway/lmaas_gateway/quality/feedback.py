@@ -1,20 +1,17 @@
-"""`/v1/feedback`: what a caller says of a reply that it got.
-
-There is no free text: it would be private data to be kept, shown and erased with care, and what is counted
-are thumbs, scores and labels (docs/quality.md).
-"""
+"""Keeps what callers say of replies that they got (`/v1/feedback`)."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import time
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from lmaas_gateway.errors import InvalidBodyError, ObjectNotFoundError
 from lmaas_gateway.metrics.names import FEEDBACK
+from lmaas_gateway.quality.opinions import Accepted
 from lmaas_gateway.storage import feedback, ledger
 from lmaas_gateway.storage.records import Feedback
 
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.call import Principal
     from lmaas_gateway.metrics import Metrics
+    from lmaas_gateway.quality.opinions import Opinion
     from lmaas_gateway.storage.database import Database
 
 _DAY_US = 86_400_000_000
@@ -31,37 +29,6 @@ _THUMBS: dict[str | None, int] = {None: 0, "up": 1, "down": -1}
 # A call reaches the ledger about a second after its end; who has just read the reply may be quicker.
 _LOOKS = 12
 _LOOK_INTERVAL_S = 0.25
-
-
-class Opinion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is said of a call: its thumbs, score or label, or several of them.
-
-    Attributes:
-        request_id: The `x-request-id` of the reply.
-        score: From 0, the worst, to 1.
-        label: A word for what was wrong or right, such as `too-long`.
-    """
-
-    request_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$(?!\n)")]
-    thumbs: Literal["up", "down"] | None = None
-    score: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    label: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}$(?!\n)")] | None = None
-
-
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept now.
-
-    Attributes:
-        call: The request id of the call.
-        model: The one that answered.
-    """
-
-    object: Literal["feedback"] = "feedback"
-    call: str
-    model: str
-    thumbs: Literal["up", "down"] | None
-    score: float | None
-    label: str | None
 
 
 class JudgedCall(msgspec.Struct, frozen=True):

@@ -19,7 +19,6 @@ from lmaas_gateway.errors import GatewayError
 from lmaas_gateway.kept_reply import KeptReply
 from lmaas_gateway.metrics.names import QUALITY_CHECKED, QUALITY_FLAGS
 from lmaas_gateway.quality.judging import Counts, judge
-from lmaas_gateway.storage import quality
 from lmaas_gateway.storage.records import QualityDay
 
 if TYPE_CHECKING:
@@ -139,6 +138,8 @@ class QualityWatch:
         """Add what was counted to the days' counts; what the store does not take now goes with the next."""
         if self._database is None or not self._days:
             return
+        from lmaas_gateway.storage import quality  # noqa: PLC0415 - heavy, and there only with a store
+
         days, self._days = self._days, defaultdict(Counts)
         rows = [
             QualityDay(

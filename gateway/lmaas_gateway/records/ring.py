@@ -36,15 +36,16 @@ class Ring:
 
     Args:
         memory: All of it, formatted.
+        is_new: Whether nothing was ever written into it; then none of it needs to be looked at, or taken.
     """
 
     __slots__ = ("_cells", "_memory", "_written", "slots")
 
-    def __init__(self, memory: mmap.mmap) -> None:
+    def __init__(self, memory: mmap.mmap, *, is_new: bool = False) -> None:
         self._memory = memory
         self._cells = memoryview(memory).cast("Q")
         self.slots = self._cells[_SLOTS]
-        self._written = max(self._numbers(), default=0)
+        self._written = 0 if is_new else max(self._numbers(), default=0)
 
     @classmethod
     def in_memory(cls, slots: int) -> Self:
@@ -126,11 +127,13 @@ class Ring:
     @classmethod
     def _formatted(cls, memory: mmap.mmap, slots: int) -> Self:
         with memoryview(memory)[:_START].cast("Q") as cells:
-            if cells[_IS] != _MAGIC or cells[_SLOTS] != slots:
+            # New memory is zeros.
+            is_new = not cells[_IS]
+            if not is_new and (cells[_IS] != _MAGIC or cells[_SLOTS] != slots):
                 memory[_START:] = bytes(len(memory) - _START)
-                cells[_SLOTS] = slots
-                cells[_IS] = _MAGIC
-        return cls(memory)
+            cells[_SLOTS] = slots
+            cells[_IS] = _MAGIC
+        return cls(memory, is_new=is_new)
 
     def _numbers(self) -> list[int]:
         """Give the number of each slot's record; 0 where there has been none."""

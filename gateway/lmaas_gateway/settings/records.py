@@ -13,13 +13,13 @@ class RecordSettings(BaseModel):
     model_config = FROZEN
 
     calls: int = Field(
-        default=8192,
+        default=4096,
         ge=0,
         le=2**20,
         description="Records that each worker keeps of its last calls, 1 KiB of memory each; 0 keeps none.",
     )
     notable_calls: int = Field(
-        default=2048,
+        default=1024,
         ge=1,
         le=2**20,
         description="The same beside them, for calls that failed, were tried again or were slow, so that "

@@ -7,8 +7,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.private_files import check_private
 
@@ -95,6 +93,8 @@ def _load_pair(
 
 
 def _check_dates(path: Path, now: datetime) -> None:
+    from cryptography import x509  # noqa: PLC0415 - heavy, and without TLS nothing needs it
+
     try:
         leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
     except OSError as error:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmaas_gateway.errors import StoreUnavailableError, VaultError
 from lmaas_gateway.storage.records import Session as Record
-from lmaas_gateway.vault.sealing import Place, seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lmaas_gateway.vault.sealing import Place
 
 _SECRET_BYTES = 32
 _MAC_BYTES = 16
@@ -95,6 +96,8 @@ class Sessions:
         Raises:
             StoreUnavailableError: it cannot be kept.
         """
+        from lmaas_gateway.vault.sealing import seal  # noqa: PLC0415 - heavy, and most gateways have no visitors
+
         version, secret = self._newest(), secrets.token_bytes(_SECRET_BYTES)
         id_ = self._id(version, secret)
         nonce, sealed = seal(self._sealing_key(version, secret), credential, _place(id_, version))
@@ -152,6 +155,8 @@ class Sessions:
         self._known.pop(id_, None)
         if record is None:
             return None
+        from lmaas_gateway.vault.sealing import unseal  # noqa: PLC0415 - as in `begin`
+
         try:
             credential = unseal(
                 self._sealing_key(version, secret), record.nonce, record.sealed, _place(id_, version)
@@ -213,6 +218,8 @@ class HeldSessions:
 
 
 def _place(id_: str, version: int) -> Place:
+    from lmaas_gateway.vault.sealing import Place  # noqa: PLC0415 - as in `begin`
+
     return Place("", "sessions", id_, "sealed", str(version))
 
 
