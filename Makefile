@@ -4,6 +4,10 @@
 # ~/.cache/lmaas (or XDG_CACHE_HOME), such as the vLLM engine. It needs a Python and nothing else.
 
 PYTHON ?= python3
+ifneq ($(origin PYTHON),file)
+# Named by the user: then the gateway runs in it too, and not in the system's own (gateway/bootstrap/pythons.py).
+export LMAAS_PYTHON := $(PYTHON)
+endif
 HOST ?= 127.0.0.1
 PORT ?= 8000
 # Model names, separated by spaces; empty: both embedded models.

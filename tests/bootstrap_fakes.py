@@ -51,7 +51,8 @@ class FakeRunner(ToolRunner):
 
 
 def environments(tmp_path: Path, runner: ToolRunner) -> Environments:
-    return Environments(tmp_path / "envs", runner=runner, progress=quiet(), environ={})
+    environ = {"LMAAS_PYTHON": sys.executable}
+    return Environments(tmp_path / "envs", runner=runner, progress=quiet(), environ=environ)
 
 
 class Clock:

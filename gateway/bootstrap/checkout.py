@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import tomllib
 from typing import TYPE_CHECKING
 
-from bootstrap.environments import Environments, exclusive, python_tag, works
+from bootstrap.environments import Environments, exclusive, works
 from bootstrap.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Checkout:
         recipe = RECIPES[extra]
         with self._progress.step(recipe.title):
             if self._unfinished.exists() or not self._is_of_this_python():
-                self._environments.create(self._home, held_fd)
+                self._environments.create(self._home, held_fd, self._environments.quickest)
             self._unfinished.touch()
             self._note.unlink(missing_ok=True)
             self._environments.install(recipe, python, held_fd)
@@ -79,8 +78,11 @@ class Checkout:
 
     def _is_of_this_python(self) -> bool:
         """Whether what is there can be installed into; it may have been made by hand."""
-        packages = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        return works(self._home) and (self._home / "lib" / packages).is_dir()
+        tag = self._environments.quickest.tag
+        if self._note.exists() and json.loads(self._note.read_text(encoding="utf-8"))["python"] != tag:
+            return False
+        major, minor, *_ = tag.split("-")[1].split(".")
+        return works(self._home) and (self._home / "lib" / f"python{major}.{minor}").is_dir()
 
     def _lock_file(self) -> Path:
         name = hashlib.sha256(str(self._root).encode()).hexdigest()[:12]
@@ -93,4 +95,5 @@ class Checkout:
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
         digest.update(RECIPES[extra].lock.read_bytes())
         digest.update(RECIPES["build"].lock.read_bytes())
-        return json.dumps({"extra": extra, "python": python_tag(), "digest": digest.hexdigest()}) + "\n"
+        tag = self._environments.quickest.tag
+        return json.dumps({"extra": extra, "python": tag, "digest": digest.hexdigest()}) + "\n"

@@ -11,16 +11,14 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from bootstrap import indexes
+from bootstrap import indexes, pythons
 from bootstrap.recipes import RECIPES, TORCH_CPU, Recipe
 from bootstrap.toolrun import Command, ToolRunner, UvInstall
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bootstrap.progress import Progress
+    from bootstrap.pythons import Python
 
 MARKER = ".lmaas-complete"
 _POLL_S = 0.2
@@ -37,13 +36,6 @@ def cache_folder(environ: Mapping[str, str], home: Path) -> Path:
     """Where everything that outlives a checkout is kept."""
     base = Path(environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else home / ".cache") / "lmaas"
-
-
-def python_tag() -> str:
-    """What installed packages depend on besides their lock: Python's version and the platform."""
-    return (
-        f"{platform.python_implementation()}-{platform.python_version()}-{sys.platform}-{platform.machine()}"
-    )
 
 
 def key(lock: bytes, tag: str) -> str:
@@ -91,8 +83,11 @@ class Environments:
     def __init__(
         self, folder: Path, *, runner: ToolRunner, progress: Progress, environ: Mapping[str, str]
     ) -> None:
-        """They are kept in `folder` and made from the interpreter that runs this."""
+        """They are kept in `folder`; `environ` is what the user set."""
         self.folder = folder
+        self._running = pythons.running()
+        self.quickest = pythons.quickest(environ)
+        """The Python for what is Python code itself."""
         self._runner = runner
         self._progress = progress
         self._environ = environ
@@ -100,7 +95,8 @@ class Environments:
 
     def home(self, name: str) -> Path:
         """Where the environment is, or will be."""
-        return self.folder / f"{name}-{key(RECIPES[name].lock.read_bytes(), python_tag())}"
+        recipe = RECIPES[name]
+        return self.folder / f"{name}-{key(recipe.lock.read_bytes(), self._python_of(recipe).tag)}"
 
     def is_ready(self, name: str) -> bool:
         """Whether it is there and whole."""
@@ -120,8 +116,8 @@ class Environments:
                     self._make(RECIPES[name], home, held_fd)
         return home / "bin" / "python"
 
-    def create(self, home: Path, held_fd: int) -> None:
-        """Make an empty virtual environment at `home`, in place of what was there."""
+    def create(self, home: Path, held_fd: int, python: Python) -> None:
+        """Make an empty virtual environment of `python` at `home`, in place of what was there."""
         arguments = (
             self.uv().path,
             "venv",
@@ -129,7 +125,7 @@ class Environments:
             "--clear",
             "--no-project",
             "--python",
-            sys.executable,
+            python.path,
             home,
         )
         self._runner.run(Command("making a virtual environment", arguments, held_fd=held_fd))
@@ -178,17 +174,22 @@ class Environments:
             if recipe.name == "tools":
                 self._make_tools(recipe, home, held_fd)
             else:
-                self.create(home, held_fd)
+                self.create(home, held_fd, self._python_of(recipe))
                 self.install(recipe, python, held_fd)
-            (home / MARKER).write_text(json.dumps({"lock": recipe.lock.name, "python": python_tag()}) + "\n")
+            note = {"lock": recipe.lock.name, "python": self._python_of(recipe).tag}
+            (home / MARKER).write_text(json.dumps(note) + "\n")
 
     def _make_tools(self, recipe: Recipe, home: Path, held_fd: int) -> None:
         """The installer itself comes through pip, the one tool that a Python brings along."""
-        venv = (sys.executable, "-m", "venv", "--clear", home)
+        venv = (self._running.path, "-m", "venv", "--clear", home)
         self._runner.run(Command("making a virtual environment", venv, held_fd=held_fd))
         pip = (home / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "--no-deps")
         options = ("--only-binary", ":all:", "--require-hashes", "--requirement", recipe.lock)
         self._runner.run(Command(f"installing {recipe.title}", (*pip, *options), held_fd=held_fd))
+
+    def _python_of(self, recipe: Recipe) -> Python:
+        # The installer needs a Python that brings pip along, and an engine one that brings its headers.
+        return self._running if recipe.is_engine or recipe.name == "tools" else self.quickest
 
     def _torch_options(self, python: Path) -> list[str]:
         """Where the CPU build of torch comes from: the user's own indexes if they have it, else PyTorch's."""

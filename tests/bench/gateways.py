@@ -108,6 +108,7 @@ def _interpreter(name: str, environment: Mapping[str, str]) -> Path | None:
     """Return a peer's interpreter: `LMAAS_BENCH_<NAME>` if set, else what the bootstrap makes."""
     if given := environment.get(f"LMAAS_BENCH_{name.upper().replace('-', '_')}"):
         return Path(given)
-    command = [sys.executable, str(ROOT / "gateway" / "bootstrap"), "env", f"bench-{name}"]
+    python = environment.get("LMAAS_PYTHON", "python3")
+    command = [python, str(ROOT / "gateway" / "bootstrap"), "env", f"bench-{name}"]
     made = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=os.environ)
     return Path(made.stdout.split()[-1]) if made.returncode == 0 and made.stdout.split() else None

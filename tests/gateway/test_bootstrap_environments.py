@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from bootstrap import indexes
+from bootstrap import indexes, pythons
 from bootstrap.checkout import Checkout
 from bootstrap.environments import cache_folder, exclusive, key
 from bootstrap.errors import ToolError
@@ -199,3 +200,48 @@ def test_a_virtual_environment_made_by_hand_is_built_on(project: Path, tmp_path:
     runner.commands.clear()
     Checkout(project, shared, quiet()).ensure("gateway")
     assert not any("--clear" in arguments for arguments in runner.commands)
+
+
+def test_environment_of_another_python_is_made_anew(project: Path, tmp_path: Path) -> None:
+    runner = FakeRunner(tmp_path)
+    Checkout(project, environments(tmp_path, runner), quiet()).ensure("gateway")
+    note = project / ".venv" / ".lmaas-installed"
+    note.write_text(note.read_text().replace("CPython-3.", "CPython-9."))
+    runner.commands.clear()
+    Checkout(project, environments(tmp_path, runner), quiet()).ensure("gateway")
+    assert any("--clear" in arguments for arguments in runner.commands)
+
+
+@pytest.mark.parametrize(
+    ("tag", "is_taken"),
+    [
+        ("CPython-3.12.3-linux-x86_64", True),
+        ("CPython-3.9.2-linux-x86_64", False),
+        ("PyPy-3.11.13-linux-x86_64", False),
+        (None, False),
+    ],
+)
+def test_own_code_runs_in_the_systems_python_where_that_will_do(tag: str | None, is_taken: bool) -> None:
+    asked: list[str] = []
+
+    def probe(path: str) -> str | None:
+        asked.append(path)
+        return tag
+
+    found = pythons.quickest({}, probe, "linux")
+    assert asked == [pythons.SYSTEM]
+    assert found == (pythons.Python(pythons.SYSTEM, tag or "") if is_taken else pythons.running())
+
+
+def test_python_that_the_user_names_is_used() -> None:
+    chosen = {"LMAAS_PYTHON": "/opt/python3"}
+    assert pythons.quickest(chosen, lambda _: "CPython-3.12.3", "linux") == pythons.running()
+
+
+def test_on_other_systems_the_python_at_hand_is_used() -> None:
+    assert pythons.quickest({}, lambda _: "CPython-3.12.3", "darwin") == pythons.running()
+
+
+def test_an_interpreter_tells_its_own_tag_and_what_is_none_tells_nothing(tmp_path: Path) -> None:
+    assert pythons.ask_tag(sys.executable) == pythons.running().tag
+    assert pythons.ask_tag(str(tmp_path / "python3")) is None
