@@ -379,7 +379,8 @@ class Gateway:
         if services is not None or settings.admin_key is not None:
             routes += FleetRoutes(self.fleet, actors).routes()
         if settings.admin_key is not None:
-            routes += LogRoutes(operator_key, settings.log_file).routes()
+            logs = LogRoutes(operator_key, settings.log_file, is_stopping=lambda: self._is_stopping)
+            routes += logs.routes()
         if routes:
             routes += LiveRoutes(self.live, actors).routes()
             routes += AlertRoutes(self.alerts, actors).routes()

@@ -232,15 +232,17 @@ def test_people_read_a_call_in_one_line_without_control_characters() -> None:
     )
 
 
-async def test_stream_that_the_gateway_ends_is_an_error(tmp_path: Path) -> None:
+async def test_stream_ends_in_an_error_when_the_gateway_stops_and_does_not_hold_it_up(tmp_path: Path) -> None:
     async with logging_gateway(tmp_path / "log") as running:
         url = f"http://127.0.0.1:{running.port}"
         async with AsyncLMaaS(base_url=url, admin_key=KEY, max_retries=0) as client:
             lines = await client.admin.logs.follow()
             ending = asyncio.create_task(_drain(lines))
-            running.server.should_exit = True
-            with pytest.raises(StreamError):
-                await ending
+            # As at a signal, but for the end of the server, which waits for those who are served.
+            running.gateway.announce_stop()
+            async with asyncio.timeout(5):
+                with pytest.raises(StreamError):
+                    await ending
 
 
 async def _drain(lines: Any) -> None:

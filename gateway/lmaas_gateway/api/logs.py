@@ -16,7 +16,7 @@ from lmaas_gateway.logs.files import older_files
 from lmaas_gateway.logs.reading import LogFilter, Tail, find_last, follow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from starlette.requests import Request
@@ -69,11 +69,15 @@ class LogRoutes:
     Args:
         operator_key: Knows the operator: lines are of all tenants.
         rules: Say where the file is.
+        is_stopping: Tells whether the gateway stops: who follows would hold it up for as long as it may be.
     """
 
-    def __init__(self, operator_key: OperatorKey, rules: LogFileSettings) -> None:
+    def __init__(
+        self, operator_key: OperatorKey, rules: LogFileSettings, *, is_stopping: Callable[[], bool]
+    ) -> None:
         self._key = operator_key
         self._rules = rules
+        self._is_stopping = is_stopping
         self._followers = 0
 
     def routes(self) -> Iterator[Route]:
@@ -113,6 +117,8 @@ class LogRoutes:
                     yield b"".join(map(_event, lines))
                 elif silent_rounds % _SILENT_ROUNDS == 0:
                     yield b": nothing new\n\n"
+                if self._is_stopping():
+                    break
         finally:
             self._followers -= 1
 
