@@ -79,6 +79,7 @@ AT_THE_END = Lane(
         "tests/faults/test_load.py",
         "tests/faults/test_operations.py",
         "tests/gateway/test_admission.py",
+        "tests/gateway/test_watching.py",
         "tests/sdk/test_import_time.py",
         "tests/sdk/test_selection_speed.py",
         "-m",

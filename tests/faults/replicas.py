@@ -76,13 +76,15 @@ class ReplicaProcess:
     Args:
         folder: For its journal.
         name: Of the journal.
+        keep_alive_s: How long it keeps an idle connection.
         script: What happens to its calls.
     """
 
     host = "127.0.0.1"
 
-    def __init__(self, folder: Path, name: str, **script: Any) -> None:
+    def __init__(self, folder: Path, name: str, *, keep_alive_s: float = KEEP_ALIVE_S, **script: Any) -> None:
         self._journal = folder / f"{name}.journal"
+        self._keep_alive_s = keep_alive_s
         self._script = script
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -110,7 +112,7 @@ class ReplicaProcess:
             *await self.command(),
             *("--host", self.host, "--port", str(self._port)),
             *("--journal", str(self._journal), "--script", json.dumps(self._script)),
-            *("--keep-alive-s", str(KEEP_ALIVE_S)),
+            *("--keep-alive-s", str(self._keep_alive_s)),
             stdout=asyncio.subprocess.PIPE,
         )
         assert self._process.stdout is not None

@@ -138,7 +138,7 @@ async def test_message_is_tried_again_with_growing_pauses_until_it_is_taken() ->
     async with world.outbox(retry_s=1e6) as box:
         box.put(message())
         await world.until_done(box)
-    assert world.slept == [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert world.slept == [0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
     assert world.counts == ["failed"] * 12 + ["delivered"]
 
 
@@ -151,12 +151,12 @@ async def test_receiver_says_when_to_come_again() -> None:
 
 
 async def test_message_that_is_too_old_is_given_up_and_the_next_one_goes() -> None:
-    world = World(*[REFUSED] * 4)
+    world = World(*[REFUSED] * 5)
     async with world.outbox(retry_s=5.0) as box:
         box.put(message(0))
         box.put(message(1, at_s=100.0))
         await world.until_done(box)
-    assert world.counts == ["failed", "failed", "failed", "failed", "dropped", "delivered"]
+    assert world.counts == [*["failed"] * 5, "dropped", "delivered"]
     assert world.bodies[-1] == "msg_1"
 
 

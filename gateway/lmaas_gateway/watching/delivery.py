@@ -23,7 +23,8 @@ _LOG = logging.getLogger("lmaas.gateway")
 
 MAX_WAITING = 200
 OUTCOMES = ("delivered", "failed", "dropped")
-_FIRST_PAUSE_S = 0.5
+# Short, so that a receiver that fails twice still knows within seconds.
+_FIRST_PAUSE_S = 0.25
 _MAX_PAUSE_S = 300.0
 _GONE = 410
 
@@ -136,7 +137,7 @@ class Outbox:
             if self._pacing.now() + wait_s - message.at_s > self.endpoint.retry_s:
                 self._drop(answer.problem)
                 return
-            _LOG.warning("webhook %s: %s; again in %.1f s", self.endpoint.name, answer.problem, wait_s)
+            _LOG.warning("webhook %s: %s; again in %.3g s", self.endpoint.name, answer.problem, wait_s)
             await self._pacing.sleep(wait_s)
             pause_s = min(pause_s * 2, _MAX_PAUSE_S)
 
