@@ -32,7 +32,7 @@ serve: python ## Serve models at http://127.0.0.1:8000 [MODEL="NAME …" PORT=80
 test: dev ## Run every check and every test, real vLLM included [ARGS="-k NAME"]
 	@$(BOOTSTRAP) env engine-cpu >/dev/null
 	@$(BOOTSTRAP) browser >/dev/null
-	@$(MAKE) --no-print-directory check
+	@$(if $(ARGS),$(MAKE) --no-print-directory check)
 	@$(BIN)/coverage erase
 	@LMAAS_ENGINE__PYTHON="$$($(BOOTSTRAP) env engine-cpu)" LMAAS_TEST_BROWSER="$$($(BOOTSTRAP) browser)" \
 		$(BIN)/$(if $(ARGS),coverage run -m pytest $(ARGS),python tests/lanes.py)

@@ -1,10 +1,12 @@
-"""Runs the whole suite: two lanes of pytest side by side, then alone what measures time or capacity.
+"""Runs every check and the whole suite: lanes side by side, then alone what measures time or capacity.
 
-Real engines compute and other tests mostly wait, so that two lanes fill the cores that one leaves idle. A
+Two lanes of pytest do most of the work: real engines compute while other tests wait, and the other way round.
+Two more have what the two leave idle, as they give way (`nice`): the checks, and tests that only compute. A
 test with the mark `alone` states what a busy neighbour would falsify: it runs when the lanes have ended.
 
 Coverage is of the tests that mirror the code. What drives whole systems runs without it: a gateway under
-load or under faults is judged at its own speed, and coverage makes it half as fast.
+load or under faults is judged at its own speed, and coverage makes it half as fast. So does what attacks and
+simulates: it is the same code thousands of times, of which tests that mirror it show every line.
 
 Lines of the lanes are printed as they come, each behind its lane's name. All run to their ends; if one fails,
 so does the run. What is printed last says what took the time and what failed: whoever sees only the end of
@@ -26,10 +28,15 @@ from pathlib import Path
 from support import outcomes
 
 ENGINES = ("tests/bench", "tests/drill", "tests/faults", "tests/browser", "tests/e2e")
-"""What drives whole systems: real vLLM, and gateways under faults and load.
+"""What drives whole systems: real vLLM, and gateways under faults and load."""
 
-Everything else is the other lane, so that a new test is in exactly one.
+COMPUTING = ("tests/security", "tests/sdk/test_selection_honesty.py")
+"""What attacks and simulates: it computes much, and states nothing about time.
+
+Everything else is the lane of the others, so that a new test is in exactly one.
 """
+
+CHECK = ("nice", "-n", "19", "make", "--no-print-directory", "check")
 
 SLOWEST_FILES = 5
 """Of each lane, in the summary."""
@@ -47,18 +54,21 @@ class Lane:
         name: Stands before each of its lines.
         arguments: Of pytest.
         is_covered: Whether it counts for coverage.
+        gives_way: Whether it has only what others leave idle.
     """
 
     name: str
     arguments: tuple[str, ...]
     is_covered: bool = False
+    gives_way: bool = False
 
     @property
     def command(self) -> list[str]:
         """What runs it; lanes share no cache of pytest's, where they would overwrite each other's results."""
         cache = f"cache_dir=.pytest_cache/{self.name}"
         pytest = ("coverage", "run", "-m", "pytest") if self.is_covered else ("pytest",)
-        own = (sys.executable, "-m", *pytest, "-o", cache, *self.arguments)
+        way = ("nice", "-n", "10") if self.gives_way else ()
+        own = (*way, sys.executable, "-m", *pytest, "-o", cache, *self.arguments)
         return [*own, "--durations=30", "-o", "junit_family=xunit1", f"--junitxml={self.report}"]
 
     @property
@@ -69,7 +79,12 @@ class Lane:
 
 SIDE_BY_SIDE = (
     Lane("engines", (*ENGINES, "-m", "not alone")),
-    Lane("others", ("tests", *(f"--ignore={path}" for path in ENGINES), "-m", "not alone"), is_covered=True),
+    Lane(
+        "others",
+        ("tests", *(f"--ignore={path}" for path in (*ENGINES, *COMPUTING)), "-m", "not alone"),
+        is_covered=True,
+    ),
+    Lane("attacks", (*COMPUTING, "-m", "not alone"), gives_way=True),
 )
 AT_THE_END = Lane(
     "alone",
@@ -104,7 +119,18 @@ class Running:
             env=_environment(),
         )
         self._reader = threading.Thread(target=self._pass_on, daemon=True)
+        # A thread that was joined when Ctrl-C came is taken to have ended; an event is not.
+        self._has_ended = threading.Event()
+        self._cpu_s = 0.0
         self._reader.start()
+        threading.Thread(target=self._reap, daemon=True).start()
+
+    def _reap(self) -> None:
+        # The one call that tells what one child, and all whom it waited for, have used.
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._cpu_s = usage.ru_utime + usage.ru_stime
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._has_ended.set()
 
     def _pass_on(self) -> None:
         assert self._process.stdout is not None
@@ -114,16 +140,19 @@ class Running:
 
     def wait(self, timeout_s: float | None = None) -> int:
         """Wait for its end; give its exit code."""
-        code = self._process.wait(timeout_s)
+        if not self._has_ended.wait(timeout_s):
+            raise TimeoutError(f"{self._name} does not end")
+        code = self._process.returncode
         # What it left behind may hold its output open, and must not hold up the others.
         self._reader.join(5)
         took_s = time.monotonic() - self._began_s
-        self._say(f"{self._name:7} | {'passed' if code == 0 else f'FAILED ({code})'} in {took_s:.0f} s")
+        self._say(f"{self._name:7} | {_verdict(code)} in {took_s:.0f} s, {self._cpu_s:.0f} s of CPU")
         return code
 
     def interrupt(self) -> None:
         """As Ctrl-C, for one that has not had it."""
-        self._process.send_signal(signal.SIGINT)
+        if not self._has_ended.is_set():
+            os.kill(self._process.pid, signal.SIGINT)
 
 
 def _environment() -> dict[str, str]:
@@ -131,8 +160,12 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def run(commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> int:
-    """Run commands by name side by side, all to their ends; give the first exit code that is not 0.
+def _verdict(code: int) -> str:
+    return "passed" if code == 0 else f"FAILED ({code})"
+
+
+def run(commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> dict[str, int]:
+    """Run commands by name side by side, all to their ends; give their exit codes.
 
     Ctrl-C reaches all of them by itself; SIGTERM reaches this process alone, and is passed on as one.
     """
@@ -149,28 +182,29 @@ def run(commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> in
     try:
         for name, command in commands.items():
             running.append(Running(name, command, say))
-        codes = [one.wait() for one in running]
+        codes = {name: one.wait() for name, one in zip(commands, running, strict=True)}
     except KeyboardInterrupt:
         for one in running:
             one.wait(ENDS_WITHIN_S)
-        return INTERRUPTED
+        return dict.fromkeys(commands, INTERRUPTED)
     finally:
         signal.signal(signal.SIGTERM, before)
-    return next((code for code in codes if code), 0)
+    return codes
 
 
 def main() -> int:
-    """Run the suite."""
-    began_s, failed = time.monotonic(), 0
+    """Run the checks and the suite."""
+    began_s = time.monotonic()
     for lane in (*SIDE_BY_SIDE, AT_THE_END):
         lane.report.unlink(missing_ok=True)
-    for lanes in (SIDE_BY_SIDE, (AT_THE_END,)):
-        code = run({lane.name: lane.command for lane in lanes}, _say)
-        failed = failed or code
-        if code == INTERRUPTED:
-            break
+    codes = run({lane.name: lane.command for lane in SIDE_BY_SIDE} | {"check": CHECK}, _say)
+    if INTERRUPTED not in codes.values():
+        codes |= run({AT_THE_END.name: AT_THE_END.command}, _say)
     for line in summary({lane.name: lane.report for lane in (*SIDE_BY_SIDE, AT_THE_END)}):
         _say(line)
+    if codes["check"]:
+        _say("check   | FAILED: make check")
+    failed = next((code for code in codes.values() if code), 0)
     _say(f"all     | {'FAILED' if failed else 'passed'} in {time.monotonic() - began_s:.0f} s")
     return failed
 

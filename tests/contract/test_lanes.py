@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lanes import AT_THE_END, ENGINES, INTERRUPTED, SIDE_BY_SIDE, run, summary
+from lanes import AT_THE_END, CHECK, COMPUTING, ENGINES, INTERRUPTED, SIDE_BY_SIDE, run, summary
 
 ROOT = Path(__file__).parents[2]
 WAITS = "import time\ntry:\n    print('waiting', flush=True); time.sleep(60)\nfinally:\n    print('ended')"
@@ -23,10 +23,12 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_real_engines_are_one_lane_and_everything_else_is_the_other() -> None:
-    engines, others = (lane.arguments for lane in SIDE_BY_SIDE)
-    assert engines[: len(ENGINES)] == ENGINES
-    assert others[: len(ENGINES) + 1] == ("tests", *(f"--ignore={path}" for path in ENGINES))
+def test_each_test_is_in_one_lane_and_real_engines_are_in_theirs() -> None:
+    engines, others, attacks = (lane.arguments[:-2] for lane in SIDE_BY_SIDE)
+    assert engines == ENGINES
+    assert attacks == COMPUTING
+    assert others == ("tests", *(f"--ignore={path}" for path in (*ENGINES, *COMPUTING)))
+    assert all((ROOT / path).exists() for path in (*ENGINES, *COMPUTING))
     marked = [
         path for path in (ROOT / "tests").rglob("test_*.py") if "mark.engine" in path.read_text("utf-8")
     ]
@@ -47,9 +49,10 @@ def test_what_must_run_alone_is_left_out_of_the_lanes_and_run_after_them() -> No
 
 def test_lines_of_both_are_told_apart_and_all_is_well() -> None:
     said: list[str] = []
-    assert run({"one": python("print('a')"), "other": python("print('b')")}, said.append) == 0
+    codes = run({"one": python("print('a')"), "other": python("print('b')")}, said.append)
+    assert codes == {"one": 0, "other": 0}
     assert {"one     | a", "other   | b"} < set(said)
-    assert sum("passed in" in line for line in said) == 2
+    assert sum(bool(re.search(r"passed in \d+ s, \d+ s of CPU$", line)) for line in said) == 2
 
 
 @pytest.mark.parametrize("failing", ["one", "other"])
@@ -57,7 +60,7 @@ def test_failure_of_either_is_that_of_the_run_and_stops_nobody(failing: str) -> 
     said: list[str] = []
     codes = {name: 3 if name == failing else 0 for name in ("one", "other")}
     commands = {name: python(f"print('whole'); raise SystemExit({code})") for name, code in codes.items()}
-    assert run(commands, said.append) == 3
+    assert run(commands, said.append) == codes
     assert sum(line.endswith("whole") for line in said) == 2
     assert any(line.startswith(f"{failing:7} | FAILED (3)") for line in said)
 
@@ -69,7 +72,7 @@ def test_interrupted_run_ends_both_and_waits_for_them(number: signal.Signals) ->
         sys.path.insert(0, {str(ROOT / "tests")!r})
         from lanes import _say, run
         waits = [sys.executable, "-c", {WAITS!r}]
-        sys.exit(run({{"one": waits, "other": waits}}, _say))
+        sys.exit(run({{"one": waits, "other": waits}}, _say)["one"])
     """
     with subprocess.Popen(
         python(textwrap.dedent(code)), stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -119,6 +122,11 @@ def test_summary_ends_with_each_failure_and_the_first_line_of_its_error(tmp_path
 
 
 def test_coverage_is_of_the_lane_that_mirrors_the_code() -> None:
-    engines, others = (lane.command for lane in SIDE_BY_SIDE)
+    engines, others, attacks = (lane.command for lane in SIDE_BY_SIDE)
     assert "coverage" in others
-    assert "coverage" not in [*engines, *AT_THE_END.command]
+    assert "coverage" not in [*engines, *attacks, *AT_THE_END.command]
+
+
+def test_only_what_states_nothing_about_time_gives_way() -> None:
+    assert [lane.name for lane in SIDE_BY_SIDE if lane.command[0] == "nice"] == ["attacks"]
+    assert CHECK[0] == "nice"
