@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import re
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lmaas_gateway.api.cycle import Cycle
+from lmaas_gateway.meter import Meter
 from lmaas_gateway.pipeline import Pipeline
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Point, Script
 from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
@@ -472,3 +475,27 @@ class TestShutdown:
             assert running.log[0]["code"] == "server_shutting_down"
             assert running.log[0]["status"] == code
             assert running.in_flight == 0
+
+
+class TestMemory:
+    @pytest.mark.parametrize("fields", [ASK, STREAM, {**ASK, "model": "nobody"}, {**ASK, "n": -1}])
+    async def test_calls_leave_nothing_behind_that_only_the_garbage_collector_finds(
+        self, fields: dict[str, Any]
+    ) -> None:
+        """Ten thousand such objects would stop all streams for ten milliseconds."""
+        async with (
+            FakeReplica() as replica,
+            run_gateway(settings_for(replica)) as running,
+            raw_client(running.port) as client,
+        ):
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(12):
+                    client.send(request_bytes(CHAT, fields))
+                    await client.response()
+                left = [type(one) for one in gc.get_objects() if isinstance(one, Cycle | Meter)]
+            finally:
+                gc.enable()
+        assert left.count(Cycle) <= 2, left
+        assert left.count(Meter) <= 2, left

@@ -127,6 +127,8 @@ class InferenceEndpoint:
             while exits:
                 exits.pop()()
             self._accounting.close(meter)
+            # Scope and cycle hold each other: that alone would be work for the garbage collector.
+            del scope[CYCLE]
 
     async def _read_call(
         self, scope: Scope, receive: Receive, meter: Meter, watch: ClientWatch, exits: Exits
