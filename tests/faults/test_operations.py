@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -81,7 +82,14 @@ async def test_sigterm_under_load_ends_every_call_whole_or_retryable(tmp_path: P
         assert await process_of(world).ended() == 0
         assert {(one.outcome, one.code) for one in told[:250]} == {("ok", "")}
         assert {(one.outcome, one.code) for one in told[250:]} == {("interrupted", "server_shutting_down")}
-        assert len(world.gateway.access_log()) == 500 + 4, "every call has its line, those of the warm-up too"
+        assert all(
+            json.loads(one.events[-1].removeprefix(b"data: "))["error"]["retryable"] for one in told[250:]
+        )
+        log = world.gateway.access_log()
+        assert len(log) == 500 + 4, "every call has its line, those of the warm-up too"
+        cut = [line for line in log if line["outcome"] == "interrupted"]
+        assert len(cut) == 250
+        assert all(line["usage_estimated"] for line in cut)
 
 
 @pytest.mark.fault("F32")

@@ -21,8 +21,8 @@ from lmaas_gateway.replicas.supervisor import ReplicaStatus
 from lmaas_gateway.server import listen, serve_worker
 from lmaas_gateway.testing import FakeReplica, Script
 from lmaas_gateway.workers import Workers
-from support.serving import ASK, CHAT, STREAM, settings_for
-from support.stub import RawClient, Response, ask, raw_client, request_bytes
+from support.serving import ASK, CHAT, settings_for
+from support.stub import Response, ask, raw_client, request_bytes
 from support.stubborn import serve_forever
 
 if TYPE_CHECKING:
@@ -227,25 +227,6 @@ async def test_load_is_seen_by_all_workers_and_falls_when_one_is_killed() -> Non
         assert {pool["data"][0]["replicas"][0]["in_flight"] for pool in pools} == {0}
 
 
-async def test_killed_worker_takes_only_its_own_streams_with_it() -> None:
-    async with (
-        FakeReplica(script=Script(tokens=100, token_gap_s=0.05)) as replica,
-        herd(settings_for(replica, **SMALL)) as running,
-        contextlib.AsyncExitStack() as stack,
-    ):
-        clients = [await stack.enter_async_context(raw_client(running.port)) for _ in range(12)]
-        for client in clients:
-            client.send(request_bytes(CHAT, {**STREAM, "max_tokens": 100}))
-        await replica.record.until(lambda: replica.running == 12)
-        os.kill(min(running.workers.pids), signal.SIGKILL)
-        bodies = await asyncio.gather(*map(whole_stream, clients))
-        whole = sum(body.endswith(b"data: [DONE]\n\n") for body in bodies)
-        assert replica.aborted == 12 - whole
-        await eventually(lambda: count_up(running.workers) == 2, 30)
-        pools = await running.from_each("/admin/v1/pools")
-        assert {pool["data"][0]["replicas"][0]["in_flight"] for pool in pools} == {0}
-
-
 async def test_worker_that_does_not_answer_stops_the_change_and_not_the_gateway(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -260,16 +241,6 @@ async def test_worker_that_does_not_answer_stops_the_change_and_not_the_gateway(
             os.kill(stuck, signal.SIGCONT)
         pools = await running.from_each("/admin/v1/pools")
         assert {pool["data"][0]["replicas"][0]["weight"] for pool in pools} == {1}
-
-
-async def whole_stream(client: RawClient) -> bytes:
-    """Read a stream to its end, or as far as it came."""
-    body = b""
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        await client.head()
-        while piece := await client.chunk():
-            body += piece
-    return body
 
 
 async def test_readiness_tells_what_the_launcher_knows() -> None:
