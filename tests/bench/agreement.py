@@ -115,8 +115,8 @@ def wait_for_calls(options: argparse.Namespace, running: subprocess.Popen[str], 
 def run_ours(options: argparse.Namespace, workload: Path, folder: Path) -> dict[str, float]:
     """Run `lmaas bench` once.
 
-    Its throughput is that of the time in which calls were due, theirs ends with the last answer: here ours is
-    counted to that moment too, from the journal.
+    Its throughput is that of the time in which calls were due. Theirs begins one pause before the first call
+    and ends with the last answer: here ours is counted over that time too, from the journal.
     """
     seconds = options.calls / options.rate
     command = [
@@ -133,7 +133,7 @@ def run_ours(options: argparse.Namespace, workload: Path, folder: Path) -> dict[
     rows = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()][-1]["leg"][
         "rows"
     ]
-    lasted_s = (max(row[1] + row[4] for row in rows) - min(row[1] for row in rows)) / 1e6
+    lasted_s = (max(row[1] + row[4] for row in rows) - min(row[1] for row in rows)) / 1e6 + 1 / options.rate
     return {
         "ttft_p50_ms": level["ttft_s"]["p50"]["value"] * 1e3,
         "ttft_mean_ms": level["ttft_s"]["mean"]["value"] * 1e3,
