@@ -1,6 +1,7 @@
-"""A relay that only copies bytes from a port to a unix socket and back: what any process in between costs.
+"""A relay that only copies bytes from a port to a socket and back: what any process in between costs.
 
 python tests/bench/byte_relay.py 9001 /path/to.sock
+python tests/bench/byte_relay.py 9001 http://127.0.0.1:9002
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from typing import cast
+from urllib.parse import urlsplit
 
 import uvloop
 
@@ -38,13 +40,17 @@ class _Side(asyncio.Protocol):
         other.transport.write(self._early)
 
 
-async def main(port: int, path: str) -> None:
+async def main(port: int, target: str) -> None:
     """Relay until stopped."""
     loop = asyncio.get_running_loop()
     joining: set[asyncio.Task[None]] = set()
+    address = urlsplit(target)
 
     async def join(client: _Side) -> None:
-        _, replica = await loop.create_unix_connection(_Side, path)
+        if address.scheme:
+            _, replica = await loop.create_connection(_Side, address.hostname or "", address.port or 80)
+        else:
+            _, replica = await loop.create_unix_connection(_Side, target)
         client.join(replica)
 
     def connect() -> _Side:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.gateways import contestants
+from bench.gateways import RELAY, contestants
 from bench.section import Say, Section, Verdict, spread, table
 from bench.side_by_side import QUICK, Contest, Size, compare
 
-CONTESTANTS = ("lmaas", "lmaas, bare", "vllm-router", "smg", "litellm")
+CONTESTANTS = ("lmaas", "lmaas, bare", "vllm-router", "smg", "litellm", RELAY)
 
 _MB = 1e6
 
@@ -104,7 +104,9 @@ def describe(result: Contests) -> str:
         "is user and system time of the gateway's whole process tree. In each of "
         f"{rounds} rounds every gateway takes two turns at each load, the second in reverse order; figures "
         "are medians of rounds, the range in brackets; *added* is against direct calls of the same round. "
-        f"An event is one `data:` line of a 64-token stream.{absent}"
+        "An event is one `data:` line of a 64-token stream. The byte relay is no gateway: a process on "
+        "uvloop that copies bytes between client and one replica, the least that anything in between can cost; its "
+        f"version is uvloop's.{absent}"
     )
     return f"{method}\n\n{_contests(result.contests)}\n\n{_ratios(result)}"
 
@@ -123,12 +125,19 @@ def _contests(contests: Sequence[Contest]) -> str:
 
 def _ratios(result: Contests) -> str:
     rows = []
+    ours, relay = result.of("lmaas"), result.of(RELAY)
+    if ours is not None and relay is not None:
+        beyond = [
+            mine - least
+            for mine, least in zip(ours.values("added_p50_ms"), relay.values("added_p50_ms"), strict=True)
+        ]
+        rows.append(["lmaas's added p50 ms at one connection, beyond the relay's", spread(beyond, 3)])
     for who, unit, peer, _ in _LIMITS:
-        ours, theirs = result.of(who), result.of(peer)
-        if ours is not None and theirs is not None:
-            ratios = ours.ratios(theirs, dict(_COSTS)[unit])
+        one, other = result.of(who), result.of(peer)
+        if one is not None and other is not None:
+            ratios = one.ratios(other, dict(_COSTS)[unit])
             rows.append([f"{who}'s share of {peer}'s CPU per {unit}", spread(ratios, 3)])
-    return table(("ratio of the same round", "median (range)"), rows)
+    return table(("of the same round", "median (range)"), rows)
 
 
 SECTION = Section(

@@ -84,24 +84,36 @@ def _litellm(program: str, port: int, replicas: Sequence[str], folder: Path) -> 
     return [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
 
 
+def _relay(program: str, port: int, replicas: Sequence[str], _: Path) -> list[str]:
+    python = Path(program).with_name("python")
+    return [str(python), str(Path(__file__).with_name("byte_relay.py")), str(port), replicas[0]]
+
+
+RELAY = "byte relay"
+"""Not a gateway: it only copies bytes, as whatever stands between client and replica must."""
+
 _COMMANDS: Mapping[str, Callable[[str, int, Sequence[str], Path], list[str]]] = {
     "lmaas": _lmaas,
     "lmaas, bare": partial(_lmaas, is_bare=True),
     "vllm-router": lambda program, port, replicas, _: _rust_router(program, port, replicas),
     "smg": lambda program, port, replicas, _: _rust_router(program, port, replicas, "launch"),
     "litellm": _litellm,
+    RELAY: _relay,
 }
 
 
 def contestants(environment: Mapping[str, str], *, names: Sequence[str]) -> list[Gateway]:
     """Find lmaas and its peers, making a peer's environment where there is none yet."""
-    return [
-        Gateway(name, "lmaas", Path(sys.executable))
-        if name.startswith("lmaas")
-        # LiteLLM needs about a hundred times as long for a call.
-        else Gateway(name, name, _interpreter(name, environment), 0.02 if name == "litellm" else 1.0)
-        for name in names
-    ]
+    return [_contestant(name, environment) for name in names]
+
+
+def _contestant(name: str, environment: Mapping[str, str]) -> Gateway:
+    if name.startswith("lmaas"):
+        return Gateway(name, "lmaas", Path(sys.executable))
+    if name == RELAY:
+        return Gateway(name, "uvloop", Path(sys.executable))
+    # LiteLLM needs about a hundred times as long for a call.
+    return Gateway(name, name, _interpreter(name, environment), 0.02 if name == "litellm" else 1.0)
 
 
 def _interpreter(name: str, environment: Mapping[str, str]) -> Path | None:
