@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # What was done to a call, as bits of `Meter.applied`.
-SALT, USAGE, MEDIA, BOUND, PRIORITY, NO_RETRY = (1 << bit for bit in range(6))
+SALT, USAGE, MEDIA, BOUND, PRIORITY, NO_RETRY, SEALED, STORED, TRACED = (1 << bit for bit in range(9))
 
 
 class Failure(NamedTuple):

@@ -7,6 +7,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from lmaas_gateway import notes
+from lmaas_gateway.administration.explanation import explain
+from lmaas_gateway.records.record import CallRecord
 from lmaas_gateway.settings import Settings
 from lmaas_gateway.testing import FakeReplica, Script
 from security.worlds import OPERATOR_KEY, World, bearer, world_at
@@ -15,6 +18,7 @@ from support.serving import ASK, CHAT, STREAM, run_gateway
 if TYPE_CHECKING:
     from pathlib import Path
 
+NOTHING_KEPT = "Neither prompt nor reply was kept: log, records, ledger and traces hold names and numbers."
 OPEN: dict[str, Any] = {"probe_interval_s": 0.05, "open": True, "admin_key": OPERATOR_KEY}
 
 
@@ -27,7 +31,7 @@ def open_settings(*replicas: FakeReplica, **fields: Any) -> Settings:
     return Settings.model_validate({**OPEN, "models": [model], **fields})
 
 
-async def explain(world: World, request_id: str, query: str = "") -> dict[str, Any]:
+async def explained(world: World, request_id: str, query: str = "") -> dict[str, Any]:
     reply = await world.ask("GET", f"/calls/{request_id}{query}")
     assert reply.status == 200, reply.body
     explanation: dict[str, Any] = reply.json
@@ -38,12 +42,16 @@ def steps(explanation: dict[str, Any]) -> list[str]:
     return [step["name"] for step in explanation["steps"]]
 
 
+def masked(explanation: dict[str, Any]) -> list[str]:
+    return [step["text"] for step in explanation["steps"] if step["name"] == "masking"]
+
+
 async def test_stream_is_explained_step_by_step(tmp_path: Path) -> None:
     async with world_at(tmp_path) as world:
         tenant = await world.tenant("acme")
         reply = await world.running.post(CHAT, STREAM, bearer(tenant.plain))
         request_id = reply.headers["x-request-id"]
-        found = await explain(world, request_id)
+        found = await explained(world, request_id)
     assert (found["id"], found["outcome"], found["status"]) == (request_id, "ok", 200)
     assert (found["project"], found["key"]) == (tenant.ids["projects"], tenant.ids["keys"])
     assert (found["model"], found["replica"], found["attempts"]) == ("mock", "mock-0", 1)
@@ -53,8 +61,10 @@ async def test_stream_is_explained_step_by_step(tmp_path: Path) -> None:
         "policy",
         "limits",
         "route",
+        "masking",
         "prefill",
         "decode",
+        "masking",
         "end",
         "bill",
     ]
@@ -134,6 +144,7 @@ async def test_fallbacks_refusals_and_bounds_are_told() -> None:
                 (await running.get(f"/admin/v1/calls/{id_}", bearer(OPERATOR_KEY))).json
                 for id_ in ("fell", "refused")
             ]
+    assert masked(refused) == [NOTHING_KEPT]
     assert fell["fallbacks"] == [{"model": "first", "code": "replica_error"}]
     assert (fell["model"], fell["key"]) == ("spare", "ada")
     assert fell["policies"] == ["max_tokens: it named no bound of its reply, so its limits set one."]
@@ -145,6 +156,82 @@ async def test_fallbacks_refusals_and_bounds_are_told() -> None:
         "It ended error with status 400 and invalid_body (`n`): "
         "The body is not the JSON object that the route takes."
     )
+
+
+async def test_what_was_hidden_from_engines_and_what_engines_said_is_told() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    secret = {"role": "user", "content": [picture]}
+    async with FakeReplica() as replica, run_gateway(open_settings(replica)) as running:
+        await running.post(CHAT, {**ASK, "chat_template": "{{ x }}"}, "x-request-id: refused")
+        await running.post(CHAT, {**ASK, "messages": [secret]}, "x-request-id: data")
+        await running.post(CHAT, {**ASK, "fake": {"status": 400}}, "x-request-id: of-engine")
+        refused, data, of_engine = [
+            (await running.get(f"/admin/v1/calls/{id_}", bearer(OPERATOR_KEY))).json
+            for id_ in ("refused", "data", "of-engine")
+        ]
+    assert masked(refused) == [
+        "`chat_template` was refused; what it held reached no replica, and is kept nowhere.",
+        NOTHING_KEPT,
+    ]
+    head = "Of the request's head the replica was sent no key, cookie or address"
+    assert [text.startswith(head) for text in masked(data)] == [True, False]
+    assert "What the engine said of it was told to the client alone" in masked(of_engine)[1]
+
+
+def test_media_that_was_fetched_is_both_a_change_and_something_that_no_engine_saw() -> None:
+    record = a_record(applied=notes.MEDIA | notes.TRACED)
+    found = explain(record, "record")
+    assert found.policies == [
+        "media: what its URLs name was fetched here and put into the body as data: the engine saw no URL."
+    ]
+    texts = [step.text for step in found.steps if step.name == "masking"]
+    assert texts == [
+        *found.policies,
+        "What was asked went into its trace, 64 KiB of it at most: `tracing.record_content` is on.",
+    ]
+
+
+def a_record(**fields: Any) -> CallRecord:
+    """A record of a call that went well."""
+    given: dict[str, Any] = {
+        "at_us": 0,
+        "request_id": "r",
+        "organization": "",
+        "project": "",
+        "key": "k",
+        "member": "",
+        "model": "mock",
+        "replica": "",
+        "route": CHAT,
+        "is_stream": False,
+        "outcome": "ok",
+        "status": 200,
+    }
+    return CallRecord(**given | fields)
+
+
+def test_explanation_is_chinese_where_that_is_asked_for() -> None:
+    record = a_record(
+        replica="mock-1",
+        policy="prefix_aware",
+        candidates=("mock-0", "mock-1"),
+        loads=(3.0, 4.0),
+        worth=(1.0, 2.0),
+        outcome="error",
+        status=504,
+        code="replica_timeout",
+        wait=notes.Wait(2, 3, 4),
+        queued_us=2e6,
+        failures=[notes.Failure("mock", "mock-0", "deadline", 0, 5)],
+        engine_us=(1, 2, 3),
+        applied=(1 << 9) - 1,
+        price="{}",
+    )
+    found = explain(record, "record", "zh")
+    texts = [found.summary, *(step.text for step in found.steps), *found.policies]
+    assert not [text for text in texts if not re.search("[\u4e00-\u9fff]", text)]
+    assert "mock-0 负载 3、价值 1" in next(step.text for step in found.steps if step.name == "route")
+    assert "副本没有在期限内回答" in next(step.text for step in found.steps if step.name == "end")
 
 
 async def test_times_of_the_engine_are_taken_where_it_tells_them() -> None:
@@ -178,7 +265,10 @@ async def test_stored_reply_is_told_to_be_one() -> None:
         assert reply.headers["server-timing"].startswith("cache;desc=replayed, total;dur=")
         found = (await running.get("/admin/v1/calls/r1", bearer(OPERATOR_KEY))).json
     assert (found["source"], found["attempts"], found["replica"]) == ("replayed", 0, None)
-    assert steps(found) == ["received", "store", "end", "bill"]
+    assert steps(found) == ["received", "store", "masking", "end", "bill"]
+    assert masked(found) == [
+        "Its reply, once whole, was stored to be given again: to an equal call, or for its Idempotency-Key."
+    ]
 
 
 async def test_what_left_the_ring_is_told_from_the_ledger_and_only_to_its_own(tmp_path: Path) -> None:
@@ -191,7 +281,7 @@ async def test_what_left_the_ring_is_told_from_the_ledger_and_only_to_its_own(tm
         async with asyncio.timeout(30):
             while (await world.ask("GET", f"/calls/{name}")).status == 404:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.02)
-        for found in (await explain(world, name, query), await explain(world, name)):
+        for found in (await explained(world, name, query), await explained(world, name)):
             assert (found["known_from"], found["id"]) == ("ledger", name)
             assert (found["attempts"], found["replica"], found["outcome"]) == (None, "mock-0", "ok")
             assert steps(found) == ["received", "route", "end", "bill"]

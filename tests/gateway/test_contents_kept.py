@@ -88,6 +88,11 @@ async def test_call_and_stream_are_kept_as_they_were_and_readings_are_audited(
         kept = await tenant.contents()
         assert {each["project"] for each in kept} == {tenant.project}
         assert all(each["request"]["messages"] == ASKED["messages"] for each in kept)
+        told = (await tenant.admin("GET", f"/calls/{plain.headers['x-request-id']}")).json["steps"]
+        assert (
+            "was kept, encrypted, for its project"
+            in [step["text"] for step in told if step["name"] == "masking"][-1]
+        )
         assert sorted(map(str, (each["reply"] for each in kept))) == sorted(
             map(str, (plain.json, stream.body.decode()))
         )

@@ -12,7 +12,7 @@ import pytest
 
 from lmaas_gateway.testing import FakeReplica
 from lmaas_gateway.web.assets import Assets
-from lmaas_gateway.web.words import LANGUAGES, words_of
+from lmaas_gateway.web.words import LANGUAGES, Language, words_of
 from security.worlds import OPERATOR_KEY, world_at
 from support.pages import Browser
 from support.serving import run_gateway, settings_for
@@ -93,7 +93,7 @@ async def test_scripts_and_words_of_a_page_are_all_there(world: World, path: str
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_words_that_scripts_choose_by_what_they_find_are_there(language: str) -> None:
+def test_words_that_scripts_choose_by_what_they_find_are_there(language: Language) -> None:
     words = {name for name in words_of(language) if name.startswith("playground.script.")}
     sources = {name: asset.data for name, asset in Assets().files.items() if name.startswith("playground/")}
     reasons = set(re.findall(rb'"((?:not|out|schema)_\w+)"', sources["playground/request.js"]))

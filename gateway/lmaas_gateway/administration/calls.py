@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration.office import Office
     from lmaas_gateway.records.records import Place, Records
     from lmaas_gateway.storage.records import LedgerEntry
+    from lmaas_gateway.wording import Language
 
 _US = 10**6
 
@@ -57,8 +58,10 @@ class Calls:
             last_id=None if found.last is None else _write_place(found.last),
         )
 
-    async def show(self, actor: Actor, id_: str, wanted: requests.ShowCall) -> objects.CallExplanation:
-        """Explain one call.
+    async def show(
+        self, actor: Actor, id_: str, wanted: requests.ShowCall, *, language: Language = "en"
+    ) -> objects.CallExplanation:
+        """Explain one call, in a language.
 
         Raises:
             ObjectNotFoundError: neither a record nor the ledger knows it, or it is not the actor's to see.
@@ -73,7 +76,7 @@ class Calls:
             record, known_from = await self._in_ledger(organization, id_, actor.bound_to), "ledger"
         if record is None:
             raise no_such("call", id_)
-        return explain(record, known_from)
+        return explain(record, known_from, language)
 
     async def _in_ledger(self, organization: str | None, request_id: str, project: str) -> CallRecord | None:
         if self._office is None:

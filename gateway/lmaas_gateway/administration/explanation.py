@@ -8,12 +8,14 @@ import msgspec
 
 from lmaas_gateway.administration import objects
 from lmaas_gateway.administration.call_steps import policies_of, steps_of, time_text
+from lmaas_gateway.wording import sentences_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lmaas_gateway.administration.objects import CallStep
     from lmaas_gateway.records.record import CallRecord
+    from lmaas_gateway.wording import Language, Words
 
 _US = 1e6
 _PRICE = msgspec.json.Decoder(dict[str, int])
@@ -24,22 +26,26 @@ def show(record: CallRecord) -> objects.Call:
     return objects.Call(**_shown(record, is_known=True))
 
 
-def explain(record: CallRecord, known_from: objects.KnownFrom) -> objects.CallExplanation:
+def explain(
+    record: CallRecord, known_from: objects.KnownFrom, language: Language = "en"
+) -> objects.CallExplanation:
     """Explain a call.
 
     Args:
         record: All that is known of it.
         known_from: Whether that is a record, or made of the ledger's row, which knows less.
+        language: Of its sentences.
     """
+    say = sentences_of(language)
     engine = _engine(record, known_from)
     candidates, limits = _candidates(record), _limits(record)
-    steps = list(steps_of(record, candidates, limits, engine, known_from))
+    steps = list(steps_of(record, candidates, limits, engine, known_from, say=say))
     return objects.CallExplanation(
         **_shown(record, is_known=known_from == "record"),
         known_from=known_from,
-        summary=_summary(record, steps),
+        summary=_summary(record, steps, say),
         steps=steps,
-        policies=policies_of(record),
+        policies=policies_of(record, say),
         routing=record.policy or None,
         candidates=candidates,
         failures=[
@@ -133,10 +139,12 @@ def _engine(record: CallRecord, known_from: objects.KnownFrom) -> objects.Engine
     )
 
 
-def _summary(record: CallRecord, steps: Sequence[CallStep]) -> str:
-    total = f"{record.outcome} after {time_text(record.duration_us)}"
+def _summary(record: CallRecord, steps: Sequence[CallStep], say: Words) -> str:
+    outcome = say.named(f"calls.outcome.{record.outcome}", record.outcome)
+    time = time_text(record.duration_us)
     longest = max(steps, key=lambda step: step.duration_s or 0.0)
     if not longest.duration_s:
-        return f"{total}."
+        return say("calls.summary.total", outcome=outcome, time=time)
     part = 100 * longest.duration_s * _US / max(1, record.duration_us)
-    return f"{total}, {min(part, 100):.0f} % of it {longest.name.replace('_', ' ')}."
+    step = say(f"calls.names.{longest.name}")
+    return say("calls.summary.longest", outcome=outcome, time=time, part=f"{min(part, 100):.0f}", step=step)

@@ -322,6 +322,7 @@ class CallStep(_Shown, frozen=True, kw_only=True):
     name: Literal[
         "received",
         "policy",
+        "masking",
         "limits",
         "store",
         "fallback",

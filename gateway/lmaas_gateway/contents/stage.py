@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lmaas_gateway.contents.archive import Exchange, Kept
 from lmaas_gateway.kept_reply import KeptReply
+from lmaas_gateway.notes import SEALED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ class Contents:
     def keep(self, reply: Reply, call: Call, principal: Principal, *, meter: Meter, exits: Exits) -> Reply:
         """Have the reply kept when the call ends, however far it came by then."""
         kept = KeptReply(reply, self._max_bytes)
+        meter.applied |= SEALED
 
         def finish() -> None:
             exchange = exchange_of(kept, call.body, self._max_bytes)

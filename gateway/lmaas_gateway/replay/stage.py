@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lmaas_gateway.errors import DeadlineExceededError
 from lmaas_gateway.metrics import names
+from lmaas_gateway.notes import STORED
 from lmaas_gateway.replay.cache import CacheKeeper
 from lmaas_gateway.replay.keys import forbids_storing, wants_fresh
 from lmaas_gateway.replay.replies import Recorded, RecordedReply, Room, StoredReply
@@ -44,6 +45,7 @@ class Replay:
         """Have the reply of the call recorded, if anybody wants it."""
         if not self._keepers:
             return reply
+        self._meter.applied |= STORED
         recorded = RecordedReply(reply, self._keepers, self._meter, self._room)
         exits.append(recorded.close)
         return recorded

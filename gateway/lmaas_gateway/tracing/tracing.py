@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmaas_gateway import envelope
 from lmaas_gateway.errors import SettingsError
+from lmaas_gateway.notes import TRACED
 from lmaas_gateway.trace_context import Trace, read_parent, write_parent
 from lmaas_gateway.tracing.spans import spans_of
 
@@ -96,6 +97,8 @@ class Tracing:
     def _begin(self, meter: Meter, wanted: Envelope, parent: Parent | None) -> bytes:
         """Begin to trace a call; give the header's line for its replica."""
         server_id, queue_id, client_id = (self._new_id(64) for _ in range(3))
+        if self._settings.record_content:
+            meter.applied |= TRACED
         trace = meter.trace = Trace(
             self._new_id(128) if parent is None else parent.trace_id,
             None if parent is None else parent.span_id,

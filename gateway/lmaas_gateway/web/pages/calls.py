@@ -59,7 +59,9 @@ class CallPages:
         """Explain one call."""
         actor = visitor.acting()
         wanted = convert({"organization": actor.organization}, requests.ShowCall)
-        call = await self._calls.show(actor, request.path_params["id"], wanted)
+        call = await self._calls.show(
+            actor, request.path_params["id"], wanted, language=visitor.words.language
+        )
         return self._site.render(visitor, request, "call.html", call=call, stretches=_draw(call))
 
 
