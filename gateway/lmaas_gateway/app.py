@@ -15,6 +15,7 @@ from starlette.routing import Route
 from lmaas_gateway.accounting import Accounting
 from lmaas_gateway.administration.alerts import Alerts
 from lmaas_gateway.administration.calls import Calls
+from lmaas_gateway.administration.deeds import Deeds
 from lmaas_gateway.administration.fleet import Fleet
 from lmaas_gateway.administration.open_services import OpenServices
 from lmaas_gateway.administration.operations import CALLS
@@ -191,7 +192,8 @@ class Gateway:
             source=None if tenancy is None else tenancy.limits(),
         )
         self.limiter.follow(limits_of(settings))
-        self.fleet = Fleet(directory=lambda: self.directory, steering=steering)
+        self._deeds = Deeds(None if tenancy is None else tenancy.office())
+        self.fleet = Fleet(directory=lambda: self.directory, steering=steering, deeds=self._deeds)
         self.metrics.watch(names.RESERVED_TOKENS, self._reserved_tokens)
         self.live = Live(self.metrics, lambda: self.directory.pools)
         self._derive = None if tenancy is None else derived_from(tenancy.vault)
@@ -208,7 +210,7 @@ class Gateway:
             metrics=self.metrics,
             canaries=self.canaries.state,
         )
-        self.alerts = Alerts(self._desk)
+        self.alerts = Alerts(self._desk, self._deeds)
         self._current = self._assemble(settings, directory)
         self.metrics.watch(names.STORED_BYTES, self._stored_bytes)
 
@@ -368,6 +370,7 @@ class Gateway:
                 settings=lambda: self.settings,
                 directory=lambda: self.directory,
                 steering=self._steering,
+                deeds=self._deeds,
             )
             routes += operators.routes()
         services = None if self._tenancy is None else self._tenancy.services(settings, self.records)

@@ -153,15 +153,18 @@ class Tenancy:
             settings: The configuration that serves, or is prepared to.
             records: The last calls, if they are kept.
         """
-        office = Office(self.database, self.trail, self.identities.announce)
         return Services.open(
-            office,
+            self.office(),
             peppers=self.vault,
             notary=self.notary,
             settings=settings,
             archive=self.archive,
             records=records,
         )
+
+    def office(self) -> Office:
+        """Give what administrators' services work with."""
+        return Office(self.database, self.trail, self.identities.announce)
 
     def sessions(self) -> Sessions:
         """Keep which browsers are signed in."""

@@ -8,6 +8,8 @@ import pytest
 
 from gateway.processes import eventually
 from gateway.test_fleet import fleet, one
+from lmaas_gateway.administration.actor import OPERATOR, Actor
+from lmaas_gateway.administration.deeds import Deeds
 from lmaas_gateway.administration.fleet import Fleet
 from lmaas_gateway.errors import (
     BadRequestError,
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
     from gateway.test_fleet import Fleet as Launched
 
 KEY = "operators-key-of-this-test"
+WHO = Actor(OPERATOR, "operator", "owner")
 BEARER = f"authorization: Bearer {KEY}"
 
 
 def fleet_of(running: Launched) -> Fleet:
-    return Fleet(directory=lambda: running.gateway.directory, steering=running.configuration)
+    return Fleet(
+        directory=lambda: running.gateway.directory, steering=running.configuration, deeds=Deeds(None)
+    )
 
 
 async def test_launched_model_is_shown_with_its_engine_stopped_and_started() -> None:
@@ -36,10 +41,10 @@ async def test_launched_model_is_shown_with_its_engine_stopped_and_started() -> 
         (shown,) = models.models()
         assert (shown.model, shown.is_launched) == ("m", True)
         assert [(replica.launch, replica.restarts) for replica in shown.replicas] == [("ready", 0)]
-        stopped = await models.scale("m", 0)
+        stopped = await models.scale(WHO, "m", 0)
         assert (stopped.state, stopped.is_launched, stopped.replicas) == ("stopped", True, [])
-        assert len((await models.scale("m", None)).replicas) == 1
-        assert len((await models.scale("m", 2)).replicas) == 2
+        assert len((await models.scale(WHO, "m", None)).replicas) == 1
+        assert len((await models.scale(WHO, "m", 2)).replicas) == 2
 
 
 async def test_engines_log_is_read_from_its_end() -> None:
@@ -64,14 +69,14 @@ async def test_what_was_not_launched_here_is_neither_stopped_nor_has_it_a_log() 
         models = running.gateway.fleet
         assert not models.show("mock").is_launched
         with pytest.raises(InvalidConfigurationError, match="not launched here"):
-            await models.scale("mock", 0)
+            await models.scale(WHO, "mock", 0)
         with pytest.raises(ReplicaNotFoundError, match="no replica that was launched"):
             await models.log("mock")
         with pytest.raises(ModelNotFoundError, match="Did you mean"):
             models.show("mok")
-        fixed = Fleet(directory=lambda: running.gateway.directory, steering=None)
+        fixed = Fleet(directory=lambda: running.gateway.directory, steering=None, deeds=Deeds(None))
         with pytest.raises(BadRequestError, match="fixed"):
-            await fixed.scale("mock", 1)
+            await fixed.scale(WHO, "mock", 1)
 
 
 async def test_routes_show_models_and_say_what_is_wrong() -> None:

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import msgspec
 
 from lmaas_gateway.errors import ObjectNotFoundError, StoreUnavailableError
+from lmaas_gateway.wording import sentences_of
 
 if TYPE_CHECKING:
+    from lmaas_gateway.administration.actor import Actor
+    from lmaas_gateway.administration.deeds import Deeds
     from lmaas_gateway.watching import alerts as watched
+    from lmaas_gateway.wording import Language, Words
 
 
 class SilenceAlert(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -29,8 +33,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: The same whenever this is wrong with this.
-        name: `SloBurnRate`, `ModelUnavailable`, `ReplicaDown`, `ReplicaEjected`, `EngineRestarted`
-            or `CanaryFailing`.
+        name: `SloBurnRate`, `ModelUnavailable`, `ReplicaDown`, `ReplicaSuspect`, `ReplicaEjected`,
+            `EngineRestarted` or `CanaryFailing`.
         state: `pending` (it does not last long enough yet), `firing`, or `resolved` (it was, lately).
         severity: `page` is for now, `ticket` for the next working day.
         slo: Which objective is missed: `ttft`, `inter_token`, `error_rate` or `availability`.
@@ -81,33 +85,49 @@ class Alerts:
 
     Args:
         desk: Knows them.
+        deeds: Write down who silences what.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, deeds: Deeds) -> None:
         self._desk = desk
+        self._deeds = deeds
 
-    def list(self) -> AlertList:
-        """List all alerts."""
-        return AlertList(data=[_show(alert, silence) for alert, silence in self._desk.alerts()])
+    def list(self, language: Language = "en") -> AlertList:
+        """List all alerts, in a language."""
+        say = sentences_of(language)
+        return AlertList(data=[_show(alert, silence, say) for alert, silence in self._desk.alerts()])
 
-    def silence(self, id_: str, wanted: SilenceAlert) -> Alert:
+    async def silence(self, actor: Actor, id_: str, wanted: SilenceAlert) -> Alert:
         """Have nobody told of an alert for a while.
 
         Raises:
             ObjectNotFoundError: there is no such alert.
             StoreUnavailableError: it cannot be written down.
         """
-        try:
-            is_known = self._desk.silence(id_, wanted.duration_s, wanted.comment)
-        except OSError:
-            raise StoreUnavailableError("The silence could not be written down; try again.") from None
+        alert = self._find(id_)
+        which = {"name": alert.name, "model": alert.model, "replica": alert.replica}
+        silence = msgspec.structs.asdict(wanted)
+        async with self._deeds.doing(actor, "alerts.silence", ("alert", id_), **which, **silence):
+            try:
+                is_known = self._desk.silence(id_, wanted.duration_s, wanted.comment)
+            except OSError:
+                raise StoreUnavailableError("The silence could not be written down; try again.") from None
+            if not is_known:
+                raise _no_alert(id_)
+        return self._find(id_)
+
+    def _find(self, id_: str) -> Alert:
         found = next((one for one in self.list().data if one.id == id_), None)
-        if not is_known or found is None:
-            raise ObjectNotFoundError(f"There is no alert {id_[:64]!r} here.")
+        if found is None:
+            raise _no_alert(id_)
         return found
 
 
-def _show(alert: watched.Alert, silence: watched.Silence | None) -> Alert:
+def _no_alert(id_: str) -> ObjectNotFoundError:
+    return ObjectNotFoundError(f"There is no alert {id_[:64]!r} here.")
+
+
+def _show(alert: watched.Alert, silence: watched.Silence | None, say: Words) -> Alert:
     return Alert(
         id=alert.id,
         name=alert.name,
@@ -116,7 +136,7 @@ def _show(alert: watched.Alert, silence: watched.Silence | None) -> Alert:
         model=alert.model,
         replica=alert.replica,
         slo=alert.slo,
-        summary=alert.summary,
+        summary=say.tell(alert.said) if alert.said is not None else alert.summary,
         value=alert.value,
         started_at=int(alert.started_at_s),
         fired_at=_seconds(alert.fired_at_s),

@@ -17,6 +17,8 @@ from lmaas_gateway.settings import ModelKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lmaas_gateway.administration.actor import Actor
+    from lmaas_gateway.administration.deeds import Deeds
     from lmaas_gateway.configuration.changes import Change
     from lmaas_gateway.configuration.live import Outcome
     from lmaas_gateway.replicas.directory import Directory
@@ -116,6 +118,7 @@ class Fleet:
     Args:
         directory: Gives the models that are served.
         steering: Changes how many engines there are; None where nothing can be changed.
+        deeds: Write down who changes what.
     """
 
     def __init__(
@@ -123,9 +126,11 @@ class Fleet:
         *,
         directory: Callable[[], Directory],
         steering: Steering | None,
+        deeds: Deeds,
     ) -> None:
         self._directory = directory
         self._steering = steering
+        self._deeds = deeds
 
     def models(self) -> list[ServedModel]:
         """Show all models, in the order of the configuration."""
@@ -139,10 +144,11 @@ class Fleet:
         """
         return self._describe(self._directory().find(model))
 
-    async def scale(self, model: str, replicas: int | None) -> ServedModel:
+    async def scale(self, actor: Actor, model: str, replicas: int | None) -> ServedModel:
         """Launch so many engines of a model; returns before they are ready.
 
         Args:
+            actor: Who wants it.
             model: Its name.
             replicas: How many; 0 stops it, None starts as many as the configuration wants, one at least.
                 Those that are too many finish their calls first.
@@ -153,7 +159,10 @@ class Fleet:
         """
         if self._steering is None:
             raise BadRequestError("This gateway's models are fixed: nothing launches any.")
-        await self._steering.change(ScaleModel(self._directory().find(model).name, replicas))
+        name = self._directory().find(model).name
+        action = "models.start" if replicas is None else "models.scale" if replicas else "models.stop"
+        async with self._deeds.doing(actor, action, ("model", name), replicas=replicas):
+            await self._steering.change(ScaleModel(name, replicas))
         return self.show(model)
 
     async def log(self, model: str, replica: str | None = None, *, lines: int = 200) -> EngineLog:

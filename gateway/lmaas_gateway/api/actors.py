@@ -77,11 +77,12 @@ class ActorReader:
         if caller is not None and caller.organization:
             require(caller, "metrics:read")
 
-    async def require_fleet(self, request: Request) -> None:
-        """Let go on who may change what serves (`Actor.require_fleet`).
+    async def require_fleet(self, request: Request) -> Actor:
+        """Let go on who may change what serves (`Actor.require_fleet`), and give who it is.
 
         Raises:
             GatewayError: it is not known, or may not.
         """
         actor = await self.admit(await self.identify(request))
         actor.require_fleet()
+        return actor

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from lmaas_gateway.administration.actor import OPERATOR, Actor
 from lmaas_gateway.administration.operations import Operation
 from lmaas_gateway.administration.requests import Nothing
 from lmaas_gateway.api.reading import read_body
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from lmaas_gateway.administration.deeds import Deeds
     from lmaas_gateway.api.operators import OperatorKey
     from lmaas_gateway.configuration.changes import Change
     from lmaas_gateway.configuration.live import Outcome
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import Settings
 
     Handler = Callable[[Request], Awaitable[Response]]
+
+
+_OPERATOR = Actor(OPERATOR, "operator", "owner")
 
 
 class Steering(Protocol):
@@ -112,6 +117,7 @@ class AdminRoutes:
         settings: Gives the configuration that serves.
         directory: Gives the models that are served.
         steering: Changes both.
+        deeds: Write down what the operator changes.
     """
 
     def __init__(
@@ -121,11 +127,13 @@ class AdminRoutes:
         settings: Callable[[], Settings],
         directory: Callable[[], Directory],
         steering: Steering,
+        deeds: Deeds,
     ) -> None:
         self._key = key
         self._settings = settings
         self._directory = directory
         self._steering = steering
+        self._deeds = deeds
 
     def routes(self) -> list[Route]:
         """List them for Starlette."""
@@ -165,16 +173,22 @@ class AdminRoutes:
             replica = ReplicaSettings.model_validate(fields)
         except ValidationError as error:
             raise InvalidConfigurationError(f"Nothing was changed: {explain(error)}.") from None
-        return await self._change(AddReplica(model, replica))
+        detail = {"model": model, "url": replica.url}
+        async with self._deeds.doing(_OPERATOR, "fleet.add_replica", ("replica", replica.name), **detail):
+            return await self._change(AddReplica(model, replica))
 
     async def change_replica(self, request: Request) -> Response:
         """Set a replica's weight, or let it drain, or take calls again."""
         wanted = await read_body(request, ReplicaChange)
-        return await self._change(ChangeReplica(request.path_params["name"], wanted.weight, wanted.draining))
+        name, detail = request.path_params["name"], msgspec.structs.asdict(wanted)
+        async with self._deeds.doing(_OPERATOR, "fleet.change_replica", ("replica", name), **detail):
+            return await self._change(ChangeReplica(name, wanted.weight, wanted.draining))
 
     async def remove_replica(self, request: Request) -> Response:
         """Take a replica out of its pool; it finishes the calls that it has."""
-        return await self._change(RemoveReplica(request.path_params["name"]))
+        name = request.path_params["name"]
+        async with self._deeds.doing(_OPERATOR, "fleet.remove_replica", ("replica", name)):
+            return await self._change(RemoveReplica(name))
 
     async def show_config(self, request: Request) -> Response:
         """Answer with the settings that serve, secrets masked."""
@@ -184,12 +198,14 @@ class AdminRoutes:
     async def reload(self, request: Request) -> Response:
         """Read the configuration again."""
         del request
-        return _answer(await self._steering.reload())
+        async with self._deeds.doing(_OPERATOR, "fleet.reload", ("configuration", "file")):
+            return _answer(await self._steering.reload())
 
     async def reset(self, request: Request) -> Response:
         """Forget what operators changed since the start."""
         del request
-        return await self._change(Reset())
+        async with self._deeds.doing(_OPERATOR, "fleet.reset", ("configuration", "changes")):
+            return await self._change(Reset())
 
     async def _change(self, change: Change) -> Response:
         return _answer(await self._steering.change(change))

@@ -63,10 +63,10 @@ class AlertRoutes:
 
     async def silence(self, request: Request) -> Response:
         """Silence one."""
-        await self._admittance.require_fleet(request)
+        actor = await self._admittance.require_fleet(request)
         read_query(request, Nothing)
         wanted = await read_body(request, SilenceAlert)
-        return _answer(self._alerts.silence(request.path_params["id"], wanted))
+        return _answer(await self._alerts.silence(actor, request.path_params["id"], wanted))
 
 
 def _answer(shown: msgspec.Struct) -> Response:

@@ -15,13 +15,15 @@ from lmaas_gateway.administration.requests import Nothing
 from lmaas_gateway.api.reading import read_body, read_query
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from starlette.requests import Request
 
+    from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.administration.fleet import Fleet
 
-    Handler = Callable[[Request], Awaitable[Response]]
+    View = Callable[[Request], Awaitable[Response]]
+    Change = Callable[[Request, Actor], Awaitable[Response]]
 
 _MODEL = "/models/{model:path}"
 _ENCODER = msgspec.json.Encoder()
@@ -38,8 +40,8 @@ class Admittance(Protocol):
         """
         ...
 
-    async def require_fleet(self, request: Request) -> None:
-        """Let go on who may change it.
+    async def require_fleet(self, request: Request) -> Actor:
+        """Let go on who may change it, and give who that is.
 
         Raises:
             GatewayError: the caller is not known, or may not.
@@ -112,12 +114,18 @@ class FleetRoutes:
     def __init__(self, fleet: Fleet, admittance: Admittance) -> None:
         self._fleet = fleet
         self._admittance = admittance
+        self._views: Mapping[str, View] = {"models.list": self.list, "models.show": self.show}
+        self._changes: Mapping[str, Change] = {
+            "models.log": self.log,
+            "models.start": self.start,
+            "models.stop": self.stop,
+            "models.scale": self.scale,
+        }
 
     def routes(self) -> Iterator[Route]:
         """List them for Starlette."""
         for operation in MODEL_OPERATIONS:
-            handler: Handler = getattr(self, operation.name.removeprefix("models."))
-            endpoint = functools.partial(self._serve, operation, handler)
+            endpoint = functools.partial(self._serve, operation)
             yield Route("/admin/v1" + operation.path, endpoint, methods=[operation.method])
 
     async def list(self, request: Request) -> Response:
@@ -130,33 +138,36 @@ class FleetRoutes:
         read_query(request, Nothing)
         return _answer(self._fleet.show(_model(request)))
 
-    async def start(self, request: Request) -> Response:
+    async def start(self, request: Request, actor: Actor) -> Response:
         """Launch as many engines as the configuration wants."""
         read_query(request, Nothing)
-        return _answer(await self._fleet.scale(_model(request), None))
+        return await self._scale(request, actor, None)
 
-    async def stop(self, request: Request) -> Response:
+    async def stop(self, request: Request, actor: Actor) -> Response:
         """End all engines of a model."""
         read_query(request, Nothing)
-        return _answer(await self._fleet.scale(_model(request), 0))
+        return await self._scale(request, actor, 0)
 
-    async def scale(self, request: Request) -> Response:
+    async def scale(self, request: Request, actor: Actor) -> Response:
         """Launch more or fewer engines."""
         read_query(request, Nothing)
-        wanted = await read_body(request, Scale)
-        return _answer(await self._fleet.scale(_model(request), wanted.replicas))
+        return await self._scale(request, actor, (await read_body(request, Scale)).replicas)
 
-    async def log(self, request: Request) -> Response:
+    async def log(self, request: Request, actor: Actor) -> Response:
         """Answer with the end of an engine's log."""
+        del actor
         query = read_query(request, LogQuery)
         return _answer(await self._fleet.log(_model(request), query.replica, lines=query.lines))
 
-    async def _serve(self, operation: Operation, handler: Handler, request: Request) -> Response:
+    async def _serve(self, operation: Operation, request: Request) -> Response:
         if operation.needs == "fleet":
-            await self._admittance.require_fleet(request)
-        else:
-            await self._admittance.require_sight(request)
-        return await handler(request)
+            actor = await self._admittance.require_fleet(request)
+            return await self._changes[operation.name](request, actor)
+        await self._admittance.require_sight(request)
+        return await self._views[operation.name](request)
+
+    async def _scale(self, request: Request, actor: Actor, replicas: int | None) -> Response:
+        return _answer(await self._fleet.scale(actor, _model(request), replicas))
 
 
 def _model(request: Request) -> str:

@@ -38,7 +38,7 @@ class AlertPages:
 
     async def list(self, visitor: Visitor, request: Request) -> Response:
         """List alerts, what fires first."""
-        alerts = self._alerts.list().data
+        alerts = self._alerts.list(visitor.words.language).data
         return self._site.render(
             visitor, request, "alerts.html", alerts=alerts, may_change=may_change_fleet(visitor)
         )
@@ -46,9 +46,10 @@ class AlertPages:
     async def silence(self, visitor: Visitor, request: Request, fields: Mapping[str, str]) -> Response:
         """Have nobody told of an alert for a while."""
         del request
-        visitor.acting().require_fleet()
+        actor = visitor.acting()
+        actor.require_fleet()
         wanted = convert({name: fields.get(name, "") for name in ("duration_s", "comment")}, SilenceAlert)
-        self._alerts.silence(fields.get("id", ""), wanted)
+        await self._alerts.silence(actor, fields.get("id", ""), wanted)
         return see_other(_PATH)
 
 

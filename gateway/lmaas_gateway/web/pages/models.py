@@ -57,9 +57,10 @@ class ModelPages:
     async def scale(self, visitor: Visitor, request: Request, fields: Mapping[str, str]) -> Response:
         """Launch more or fewer engines of a model: none to stop it, as many as configured to start it."""
         del request
-        visitor.acting().require_fleet()
+        actor = visitor.acting()
+        actor.require_fleet()
         replicas = None
         if fields.get("replicas"):
             replicas = convert({"replicas": fields["replicas"]}, Scale).replicas
-        model = await self._fleet.scale(fields.get("model", ""), replicas)
+        model = await self._fleet.scale(actor, fields.get("model", ""), replicas)
         return see_other(f"{_PATH}?{urlencode({'changed': model.model})}")
