@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -206,6 +207,68 @@ async def test_replica_that_stays_down_is_not_asked_without_pause() -> None:
         replica.mark_failed("refused one connection")
         await asyncio.sleep(0.2)
         assert fake.record.probes["/health"] == 3
+        await prober.stop()
+
+
+async def test_replica_that_hangs_is_suspect_at_once_down_later_and_well_when_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lmaas_gateway.replicas.health.SUSPECT_AFTER_S", 0.05)
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        (replica,) = pool.replicas
+        prober = Prober([pool], interval_s=1000, timeout_s=0.4, beat_s=0.05)
+        await prober.start()
+        fake.probe_script = Script(fault=Fault.HANG)
+        await until(lambda: replica.state == "suspect")
+        assert pool.candidates(()) == [replica], "it takes calls: it may be busy, and nothing more"
+        assert "health check" in replica.problem
+        await until(lambda: replica.state == "down")
+        assert replica.is_silent
+        fake.probe_script = Script()
+        await until(lambda: replica.state == "ready")
+        assert (replica.is_silent, replica.problem) == (False, "")
+        await prober.stop()
+
+
+async def test_replica_that_answers_late_is_suspect_only_until_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmaas_gateway.replicas.health.SUSPECT_AFTER_S", 0.05)
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        (replica,) = pool.replicas
+        prober = Prober([pool], interval_s=1000, beat_s=0.05)
+        await prober.start()
+        fake.probe_script = Script(headers_delay_s=0.15)
+        await until(lambda: replica.state == "suspect")
+        await until(lambda: replica.state == "ready")
+        assert replica.problem == ""
+        await prober.stop()
+
+
+async def test_gateway_that_is_late_itself_suspects_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmaas_gateway.replicas.health.SUSPECT_AFTER_S", 0.05)
+    monkeypatch.setattr("lmaas_gateway.replicas.health._OWN_LAG_S", 0.05)
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        replica = await probe(pool)
+        fake.probe_script = Script(headers_delay_s=0.06)
+        states = []
+        asked = asyncio.ensure_future(Prober([pool], interval_s=1)._listen(replica))
+        await asyncio.sleep(0.01)
+        time.sleep(0.2)  # noqa: ASYNC251 - a loop that is held up
+        while not asked.done():
+            states.append(replica.state)
+            await asyncio.sleep(0)
+        assert set(states) == {"ready"}
+
+
+async def test_between_two_probes_a_replica_is_asked_only_whether_it_is_well() -> None:
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        (replica,) = pool.replicas
+        prober = Prober([pool], interval_s=1000, beat_s=0.02)
+        await prober.start()
+        await fake.record.until(lambda: fake.record.probes["/health"] >= 5)
+        assert fake.record.probes["/v1/models"] == 2
+        fake.probe_script = Script(status=503)
+        await until(lambda: not replica.is_ready)
+        assert "503" in replica.problem
         await prober.stop()
 
 

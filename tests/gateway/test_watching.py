@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OPERATOR = "Authorization: Bearer operator-key-of-tests"
 DOWN = [("ReplicaDown", "alert.firing")]
+SUSPECT = [("ReplicaSuspect", "alert.firing")]
 BACK = [*DOWN, ("ReplicaDown", "alert.resolved")]
 
 
@@ -72,6 +73,30 @@ async def test_killed_replica_is_told_within_five_seconds_and_its_return_too(tmp
     finally:
         await lost.kill()
         await other.kill()
+
+
+async def test_hung_replica_is_shown_and_told_within_five_seconds_and_is_well_when_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with (
+        ReplicaProcess(tmp_path, "hung") as hung,
+        receiver() as hook,
+        run_gateway(alerting(hook, hung.url)) as running,
+    ):
+        (replica,) = running.pool.replicas
+        hung.stop()
+        stopped_at_s = time.monotonic()
+        try:
+            await hook.until(lambda: list(hook.events("ReplicaSuspect")) == SUSPECT)
+            assert hook.taken[0].at_s - stopped_at_s < 5.0
+            assert hook.taken[0].event["data"]["replica"] == replica.name
+            (shown,) = (await running.get("/admin/v1/models", OPERATOR)).json["data"]
+            # Down by now where this test itself had to wait.
+            assert shown["replicas"][0]["state"] in {"suspect", "down"}
+        finally:
+            hung.go_on()
+        await hook.until(lambda: len(list(hook.events("ReplicaSuspect"))) == 2)
+        assert replica.state == "ready"
 
 
 async def test_last_replica_that_goes_is_a_page(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lmaas_gateway.settings import AlertSettings
 from lmaas_gateway.watching.alerts import Alert, AlertBook, Silence
 from lmaas_gateway.watching.burn import Counts, Objective
 from lmaas_gateway.watching.conditions import Condition, Restarts, availability, burning, failing
+from lmaas_gateway.wording import Said
 
 RULES = AlertSettings()
 ADDRESS = "unix:/run/chat-0.sock"
@@ -20,16 +21,14 @@ SEED = zlib.crc32(ADDRESS.encode())
 
 
 def condition(**fields: Any) -> Condition:
-    return Condition(
-        **{
-            "name": "ReplicaDown",
-            "model": "chat",
-            "replica": "chat-0",
-            "severity": "ticket",
-            "summary": "down",
-        }
-        | fields
-    )
+    given: dict[str, Any] = {
+        "name": "ReplicaDown",
+        "model": "chat",
+        "replica": "chat-0",
+        "severity": "ticket",
+        "said": Said("down"),
+    }
+    return Condition(**given | fields)
 
 
 def due(book: AlertBook, at_s: float, **silences: Silence) -> list[tuple[str, str]]:
@@ -115,7 +114,7 @@ def test_ended_alerts_are_kept_for_a_while_and_not_without_bound() -> None:
 
 
 def test_same_trouble_has_the_same_name_and_another_has_another() -> None:
-    assert condition().id == condition(summary="else", value=3.0, for_s=9).id
+    assert condition().id == condition(said=Said("else"), value=3.0, for_s=9).id
     others = [
         condition(replica="x"),
         condition(model="x"),
@@ -153,6 +152,18 @@ def test_replica_that_was_ready_and_is_down_is_one_and_its_model_if_none_is_left
     assert failures(pool(lost, well)) == [("ReplicaDown", "chat-0", 1.0)]
     assert failures(pool(lost)) == [("ModelUnavailable", None, 1.0), ("ReplicaDown", "chat-0", 1.0)]
     assert "no connection" in next(one for one in failing([pool(lost, well)], RULES)).summary
+
+
+def test_replica_that_does_not_answer_is_suspect_while_it_serves_and_while_it_is_down_by_it() -> None:
+    hung = replica("chat-0", was_ready=True, is_ready=True, is_silent=True)
+    assert failures(pool(hung)) == [("ReplicaSuspect", "chat-0", 0.0)]
+    hung.mark_failed("did not answer", is_silent=True)
+    assert ("ReplicaSuspect", "chat-0", 0.0) in failures(pool(hung))
+    hung.mark_failed("no connection")
+    assert [name for name, *_ in failures(pool(hung))] == ["ModelUnavailable", "ReplicaDown"]
+    leaving = replica("chat-0", was_ready=True, is_ready=True, is_silent=True, is_draining=True)
+    well = replica("chat-1", was_ready=True, is_ready=True)
+    assert failures(pool(leaving, well)) == []
 
 
 def test_replica_that_starts_has_time_unless_it_was_given_up() -> None:
@@ -231,7 +242,7 @@ def test_objective_that_burns_is_one_condition_that_says_how_fast(bad: int, expe
 def test_alert_keeps_the_latest_figures_of_its_condition() -> None:
     book = AlertBook()
     book.update([condition(value=1.0)], 0)
-    book.update([condition(value=2.0, summary="worse")], 1)
+    book.update([condition(value=2.0, said=Said("worse"))], 1)
     (alert,) = book.alerts()
     assert isinstance(alert, Alert)
     assert (alert.value, alert.summary, alert.started_at_s) == (2.0, "worse", 0)

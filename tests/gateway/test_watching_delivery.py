@@ -20,6 +20,7 @@ from lmaas_gateway.watching.delivery import MAX_WAITING, Endpoint, Outbox, Pacin
 from lmaas_gateway.watching.messages import Message, sign, write
 from lmaas_gateway.watching.plan import plan_of
 from lmaas_gateway.watching.sending import Answer, Sender
+from lmaas_gateway.wording import Said
 from support.webhooks import SECRET, SECRET_BYTES, Receiver, receiver, verify
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def endpoint(url: str = "http://hook.test/", **fields: Any) -> Endpoint:
 
 def alert(**fields: Any) -> Alert:
     condition = Condition(
-        name="ReplicaDown", model="chat", replica="chat-0", severity="ticket", summary="down"
+        name="ReplicaDown", model="chat", replica="chat-0", severity="ticket", said=Said("down")
     )
     one = Alert.of(condition, 1_800_000_000.0)
     one.state, one.fired_at_s, one.told_at_s = "firing", 1_800_000_001.5, 1_800_000_001.5

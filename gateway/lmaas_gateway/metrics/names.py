@@ -149,7 +149,7 @@ REPLICA_STATE = Spec(
     "lmaas_replica_state",
     ("model", "replica", "state"),
     "1 for the state that the replica is in: ready, draining (no new calls), down (its probe fails), "
-    "ejected (its calls fail) or cooling (it asked for a pause).",
+    "suspect (its probe is late), ejected (its calls fail) or cooling (it asked for a pause).",
 )
 RETRY_BUDGET = Spec("gauge", "lmaas_retry_budget", ("model",), "Retries that the pool's calls have left.")
 CONFIG_CHANGES = Spec(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from lmaas_gateway.replicas.breaker import TRIAL_INTERVAL_S
 from lmaas_gateway.replicas.engine_stats import read_stats
 from lmaas_gateway.replicas.faults import ReplicaBusyError, ReplicaError
+from lmaas_gateway.replicas.pool import SUSPECT_AFTER_S
 from lmaas_gateway.replicas.trial import try_out
 from lmaas_gateway.replicas.version import MIN_VERSION, is_too_old, read_version
 
@@ -23,10 +24,16 @@ if TYPE_CHECKING:
     from lmaas_gateway.replicas.pool import Pool, Replica
     from lmaas_gateway.settings import OldEngines
 
+AnswerT = TypeVar("AnswerT")
+
 _LOG = logging.getLogger("lmaas.gateway")
 
 _NOT_READY_INTERVAL_S = 0.5
 _FIRST_ROUND_S = 1.0
+# A hung process keeps its connections: only a question that is not answered shows it.
+_BEAT_S = 1.5
+# A loop that is later than this has an answer that it had no chance to read: it gets this long for it.
+_OWN_LAG_S = 0.25
 _MAX_ANSWER_BYTES = 1 << 20
 
 
@@ -50,6 +57,7 @@ class Prober:
         pools: The pools to watch; `follow` changes them.
         interval_s: Pause between two probes of a ready replica; one that is not is asked more often.
         timeout_s: Deadline of one probe.
+        beat_s: Pause between two questions to a ready replica whether it answers at all.
         old_engines: What becomes of replicas whose release of vLLM falls to hostile requests.
         pause: Waits that many seconds, or until the event is set.
     """
@@ -60,6 +68,7 @@ class Prober:
         *,
         interval_s: float,
         timeout_s: float = 5.0,
+        beat_s: float = _BEAT_S,
         old_engines: OldEngines = "refuse",
         pause: Callable[[asyncio.Event, float], Awaitable[None]] | None = None,
     ) -> None:
@@ -67,6 +76,7 @@ class Prober:
         self.interval_s = interval_s
         self.old_engines = old_engines
         self._timeout_s = timeout_s
+        self._beat_s = beat_s
         self._pause = pause or _pause
         self._pool_of: Mapping[Replica, Pool] = {}
         self._tasks: dict[Replica, asyncio.Task[None]] = {}
@@ -96,13 +106,19 @@ class Prober:
             self._tasks.pop(replica).cancel()
         for replica in self._pool_of:
             if replica not in self._tasks:
-                self._tasks[replica] = asyncio.create_task(self._watch(replica))
+                self._tasks[replica] = asyncio.create_task(self._attend(replica))
 
     async def stop(self) -> None:
         """End all probing."""
         tasks = tuple(self._tasks.values())
         self.follow(())
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _attend(self, replica: Replica) -> None:
+        """Probe a replica, and listen to it meanwhile."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._watch(replica))
+            both.create_task(self._listen_on(replica))
 
     async def _watch(self, replica: Replica) -> None:
         """Probe a replica again and again; at once when a call finds it gone or leaves it in doubt."""
@@ -111,6 +127,13 @@ class Prober:
             await self.probe(self._pool_of[replica], replica)
             replica.alarm.clear()
             await self._pause(replica.alarm, self._interval_of(replica))
+
+    async def _listen_on(self, replica: Replica) -> None:
+        """Ask a ready replica again and again whether it is well, whatever its probe may wait for."""
+        while True:
+            await asyncio.sleep(self._beat_s)
+            if replica.is_ready:
+                await self._listen(replica)
 
     def _interval_of(self, replica: Replica) -> float:
         if not replica.is_ready:
@@ -131,20 +154,31 @@ class Prober:
         elif replica.is_ready and breaker.is_trial_due:
             breaker.settle(is_well=await try_out(replica, pool.kind) != "failed")
 
-    async def _ask(self, pool: Pool, replica: Replica) -> None:
+    async def _answer_of(self, replica: Replica, question: Awaitable[AnswerT]) -> AnswerT | None:
+        """Give a replica's answer; None if there is none, which is then said of the replica."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                health, _ = await _get(replica.client, "/health")
-                status, body = await _get(replica.client, "/v1/models")
+                return await question
         except TimeoutError:
-            replica.mark_failed("did not answer its health check in time")
-            return
+            replica.mark_failed("did not answer its health check in time", is_silent=replica.is_silent)
         except ReplicaBusyError:
             # All its connections are at work: no news, and no illness.
-            return
+            pass
         except ReplicaError as error:
             replica.mark_failed(str(error))
+        return None
+
+    async def _listen(self, replica: Replica) -> None:
+        """Ask a ready replica whether it is well, and nothing else."""
+        health = await self._answer_of(replica, _health_of(replica))
+        if health is not None and health != 200:
+            replica.mark_failed(f"its health check answered {health}")
+
+    async def _ask(self, pool: Pool, replica: Replica) -> None:
+        answer = await self._answer_of(replica, _health_and_models_of(replica))
+        if answer is None:
             return
+        health, status, body = answer
         if health != 200 or status != 200:
             replica.mark_failed(f"its health check answered {health}, its model list {status}")
             return
@@ -181,6 +215,32 @@ class Prober:
             if status == 200:
                 return read_stats(text)
         return None
+
+
+async def _health_of(replica: Replica) -> int:
+    """Ask whether it is well; one that lets this wait is suspect until it answers."""
+    loop = asyncio.get_running_loop()
+    late: asyncio.TimerHandle
+
+    def note_late(due_s: float) -> None:
+        nonlocal late
+        if loop.time() - due_s > _OWN_LAG_S:
+            late = loop.call_later(_OWN_LAG_S, replica.note_silence)
+        else:
+            replica.note_silence()
+
+    late = loop.call_later(SUSPECT_AFTER_S, note_late, loop.time() + SUSPECT_AFTER_S)
+    try:
+        health, _ = await _get(replica.client, "/health")
+    finally:
+        late.cancel()
+    replica.note_heard()
+    return health
+
+
+async def _health_and_models_of(replica: Replica) -> tuple[int, int, bytes]:
+    health, _ = await _get(replica.client, "/health")
+    return health, *await _get(replica.client, "/v1/models")
 
 
 async def _pause(alarm: asyncio.Event, seconds: float) -> None:

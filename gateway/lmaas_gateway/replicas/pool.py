@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from lmaas_gateway.settings import ModelKind, RoutingPolicy
 
 PoolState = Literal["starting", "ready", "degraded", "unavailable", "failed", "stopped"]
-ReplicaState = Literal["ready", "draining", "down", "ejected", "cooling"]
+ReplicaState = Literal["ready", "draining", "down", "suspect", "ejected", "cooling"]
 REPLICA_STATES: tuple[ReplicaState, ...] = get_args(ReplicaState)
+
+SUSPECT_AFTER_S = 1.5
+"""A ready replica whose health check takes longer is suspect, and takes calls all the same."""
 
 NEVER = 1 << 62
 """More calls than a replica can have."""
@@ -67,6 +70,7 @@ class Replica:
         max_in_flight: How many calls it works on at once, those of all workers together.
         was_ready: It has been ready at some time: a failing probe then means trouble, not a start.
         is_draining: It finishes the calls that it has and takes no new ones.
+        is_silent: Its last health check was not answered soon: it hangs, or is busy beyond measure.
         in_flight: Calls that it is working on for this gateway process.
         outstanding_tokens: Their estimated tokens (`Call.tokens`), prompt and completion.
         shared: The same of all workers together; None where this process is the only one.
@@ -90,6 +94,7 @@ class Replica:
     is_ready: bool = False
     was_ready: bool = False
     is_draining: bool = False
+    is_silent: bool = False
     in_flight: int = 0
     outstanding_tokens: int = 0
     shared: SharedLoad | None = None
@@ -114,6 +119,8 @@ class Replica:
             return "down"
         if self.breaker.is_ejected:
             return "ejected"
+        if self.is_silent:
+            return "suspect"
         return "cooling" if self.breaker.is_cooling() else "ready"
 
     def enter(self, tokens: int) -> int:
@@ -163,14 +170,27 @@ class Replica:
             self.prefixes.clear()
         self.served_model_name, self.max_model_len = served_model_name, max_model_len
         self.is_ready = self.was_ready = True
-        self.problem = ""
+        self.note_heard()
 
-    def mark_failed(self, problem: str) -> None:
-        """Take note of a probe or a connection that failed."""
+    def mark_failed(self, problem: str, *, is_silent: bool = False) -> None:
+        """Take note of a probe or a connection that failed, or of a probe that was not answered at all."""
         if self.is_ready:
             self.alarm.set()
         self.is_ready = False
+        self.is_silent = is_silent
         self.problem = problem
+
+    def note_silence(self) -> None:
+        """Take note that a ready replica does not answer its health check; it may do so yet."""
+        if self.is_ready:
+            self.is_silent = True
+            self.problem = f"has not answered its health check for {SUSPECT_AFTER_S:g} s"
+
+    def note_heard(self) -> None:
+        """Take note that a ready replica has answered its health check."""
+        if self.is_ready:
+            self.is_silent = False
+            self.problem = ""
 
     def note_stats(self, stats: EngineStats | None, calls_before: int = 0) -> None:
         """Take note of what it says of itself now; None if it tells nothing.

@@ -82,6 +82,12 @@ class AlertSettings(BaseModel):
     replica_down_s: float = Field(
         default=1.0, ge=0, description="How long a replica that was ready may be down before it is an alert."
     )
+    replica_suspect_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long a replica may be suspect, its health check late by 1.5 s, before it is an "
+        "alert. More where engines are busy for seconds and this is known.",
+    )
     replica_start_s: float = Field(
         default=900.0, ge=0, description="How long a replica that was never ready may take before it is one."
     )

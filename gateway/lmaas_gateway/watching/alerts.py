@@ -8,6 +8,7 @@ import msgspec
 
 from lmaas_gateway.settings import Severity
 from lmaas_gateway.watching.conditions import AlertName
+from lmaas_gateway.wording import Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,7 +39,9 @@ class Alert(msgspec.Struct):
     Attributes:
         id: The same whenever this is wrong with this.
         started_at_s: When it was seen first; all times in Unix seconds.
+        summary: What is wrong, in English.
         told_at_s: When it was last handed to webhooks.
+        said: The same, to be put into other words; None of one that an older release kept.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Alert(msgspec.Struct):
     fired_at_s: float | None = None
     resolved_at_s: float | None = None
     told_at_s: float | None = None
+    said: Said | None = None
 
     @classmethod
     def of(cls, condition: Condition, at_s: float) -> Alert:
@@ -67,6 +71,7 @@ class Alert(msgspec.Struct):
             severity=condition.severity,
             state="pending",
             summary=condition.summary,
+            said=condition.said,
             value=condition.value,
             started_at_s=at_s,
         )
@@ -96,7 +101,7 @@ class AlertBook:
         for condition in conditions:
             seen.add(condition.id)
             alert = self._active.setdefault(condition.id, Alert.of(condition, at_s))
-            alert.summary, alert.value = condition.summary, condition.value
+            alert.said, alert.summary, alert.value = condition.said, condition.summary, condition.value
             if alert.state == "pending" and at_s - alert.started_at_s >= condition.for_s:
                 alert.state, alert.fired_at_s = "firing", at_s
                 changed.append(alert)

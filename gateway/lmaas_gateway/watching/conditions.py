@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from lmaas_gateway.replicas.pool import SUSPECT_AFTER_S
 from lmaas_gateway.watching.burn import Counts, judge
+from lmaas_gateway.wording import Said, sentences_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -18,16 +20,16 @@ if TYPE_CHECKING:
     from lmaas_gateway.watching.burn import Burning, Objective, Over
 
 AlertName = Literal[
-    "SloBurnRate", "ModelUnavailable", "ReplicaDown", "ReplicaEjected", "EngineRestarted", "CanaryFailing"
+    "SloBurnRate",
+    "ModelUnavailable",
+    "ReplicaDown",
+    "ReplicaSuspect",
+    "ReplicaEjected",
+    "EngineRestarted",
+    "CanaryFailing",
 ]
 
 _UNAVAILABLE = frozenset({"unavailable", "failed"})
-_TEXTS = {
-    "ttft": "first tokens that came too late",
-    "inter_token": "pauses between tokens that were too long",
-    "error_rate": "calls that failed",
-    "availability": "time without a replica that takes calls",
-}
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         canary: The canary prompt that it is about.
+        said: What is wrong, to be put into words.
         for_s: How long it must be so before it is an alert.
         value: The figure that it is about.
     """
@@ -45,9 +48,14 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     slo: str | None = None
     canary: str | None = None
     severity: Severity
-    summary: str
+    said: Said
     for_s: float = 0.0
     value: float = 0.0
+
+    @property
+    def summary(self) -> str:
+        """What is wrong, in English."""
+        return sentences_of("en").tell(self.said)
 
     @property
     def id(self) -> str:
@@ -67,18 +75,21 @@ def burning(objective: Objective, over: Over) -> Iterator[Condition]:
             model=objective.model,
             slo=objective.name,
             severity=found.pair.severity,
-            summary=_tell(objective, found),
+            said=_tell(objective, found),
             value=round(found.burn_rate, 3),
         )
 
 
-def _tell(objective: Objective, found: Burning) -> str:
-    share = found.counts.bad / found.counts.total
-    return (
-        f"{objective.model}: {share:.3g} of the last {found.pair.name} were {_TEXTS[objective.name]}, where "
-        f"{1 - objective.objective:.3g} may be; the budget of {objective.window_s / 86400:g} days is used up "
-        f"{found.burn_rate:.3g} times too fast"
-    )
+def _tell(objective: Objective, found: Burning) -> Said:
+    values = {
+        "model": objective.model,
+        "share": f"{found.counts.bad / found.counts.total:.3g}",
+        "window": found.pair.name,
+        "allowed": f"{1 - objective.objective:.3g}",
+        "days": f"{objective.window_s / 86400:g}",
+        "times": f"{found.burn_rate:.3g}",
+    }
+    return Said(f"alerts.burning.{objective.name}", values)
 
 
 def failing(pools: Iterable[Pool], rules: AlertSettings) -> Iterator[Condition]:
@@ -89,7 +100,7 @@ def failing(pools: Iterable[Pool], rules: AlertSettings) -> Iterator[Condition]:
                 name="ModelUnavailable",
                 model=pool.name,
                 severity="page",
-                summary=f"{pool.name}: no replica takes calls",
+                said=Said("alerts.unavailable", {"model": pool.name}),
                 for_s=rules.replica_down_s,
             )
         for replica in pool.replicas:
@@ -97,6 +108,7 @@ def failing(pools: Iterable[Pool], rules: AlertSettings) -> Iterator[Condition]:
 
 
 def _failing(pool: Pool, replica: Replica, rules: AlertSettings) -> Iterator[Condition]:
+    place = {"model": pool.name, "replica": replica.name}
     if replica.state == "down":
         launch = _launches(pool).get(replica.seed)
         is_given_up = launch is not None and launch.state == "failed"
@@ -105,7 +117,7 @@ def _failing(pool: Pool, replica: Replica, rules: AlertSettings) -> Iterator[Con
             model=pool.name,
             replica=replica.name,
             severity="ticket",
-            summary=f"{replica.name} of {pool.name} is down: {replica.problem}",
+            said=Said("alerts.down", {**place, "problem": replica.problem}),
             for_s=rules.replica_down_s if replica.was_ready or is_given_up else rules.replica_start_s,
         )
     elif replica.state == "ejected":
@@ -114,7 +126,17 @@ def _failing(pool: Pool, replica: Replica, rules: AlertSettings) -> Iterator[Con
             model=pool.name,
             replica=replica.name,
             severity="ticket",
-            summary=f"{replica.name} of {pool.name} is left out: it answers its health check and fails calls",
+            said=Said("alerts.ejected", place),
+        )
+    # It stays suspect while it is down for the same reason: what gets worse is not over.
+    if replica.is_silent and not replica.is_draining:
+        yield Condition(
+            name="ReplicaSuspect",
+            model=pool.name,
+            replica=replica.name,
+            severity="ticket",
+            said=Said("alerts.suspect", {**place, "after": f"{SUSPECT_AFTER_S:g}"}),
+            for_s=rules.replica_suspect_s,
         )
 
 
@@ -151,7 +173,10 @@ def unexpected(canaries: Iterable[Canary]) -> Iterator[Condition]:
                 model=canary.model,
                 canary=canary.name,
                 severity="ticket",
-                summary=f"{canary.model}: canary prompt {canary.name}: {canary.problem}",
+                said=Said(
+                    "alerts.canary",
+                    {"model": canary.model, "canary": canary.name, "problem": canary.problem},
+                ),
             )
 
 
@@ -214,7 +239,7 @@ class Restarts:
                 model=model,
                 replica=replica,
                 severity="ticket",
-                summary=f"the engine of {replica} of {model} was started again",
+                said=Said("alerts.restarted", {"model": model, "replica": replica}),
             )
 
 

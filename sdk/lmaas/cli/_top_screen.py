@@ -44,6 +44,7 @@ _STYLES: Final = {
     "degraded": "yellow",
     "starting": "yellow",
     "draining": "yellow",
+    "suspect": "yellow",
     "cooling": "yellow",
     "ejected": "red",
     "down": "red",
