@@ -356,7 +356,12 @@ async def _serve(
     log: Callable[[bytes], None],
 ) -> None:
     launcher = Launcher(
-        settings.models, settings.engine, settings.runtime_dir, settings.cache_dir, report=report
+        settings.models,
+        settings.engine,
+        settings.runtime_dir,
+        settings.cache_dir,
+        report=report,
+        traces_endpoint=settings.tracing.endpoint if settings.tracing.engines else None,
     )
     configuration = Configuration(settings, source.load, launcher=launcher)
     resolved = configuration.settings

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,19 @@ def test_command_runs_vllms_server_on_the_socket_under_the_public_name() -> None
     }
     assert {name: option(arguments, name) for name in expected} == expected
     assert "--enable-prompt-tokens-details" in arguments
+
+
+def test_engine_sends_spans_where_the_gateway_does_unless_it_has_nothing_to_tell() -> None:
+    assert option(command(spec()), "--otlp-traces-endpoint") is None
+    traced = replace(spec(), traces_endpoint="http://collector/v1/traces")
+    assert option(command(traced), "--otlp-traces-endpoint") == "http://collector/v1/traces"
+    quiet = ModelSettings(name="public", model="smol", engine_args=("--disable-log-stats",))
+    assert "--otlp-traces-endpoint" not in command(replace(traced, model=quiet))
+    own = {"OTEL_SERVICE_NAME": "mine"}
+    variables = environment(traced, inherited=own, cache_dir=Path("/cache"))
+    assert variables["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] == "http/protobuf"
+    assert variables["OTEL_SERVICE_NAME"] == "mine"
+    assert "OTEL_SERVICE_NAME" not in environment(spec(), inherited={}, cache_dir=Path("/cache"))
 
 
 def test_engine_could_fetch_media_from_nowhere() -> None:

@@ -55,7 +55,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """All that the command of one replica is made of."""
+    """All that the command of one replica is made of.
+
+    Attributes:
+        traces_endpoint: Where it sends spans of traced calls, by OTLP over HTTP; None for nowhere.
+    """
 
     model: ModelSettings
     prepared: PreparedModel
@@ -64,6 +68,7 @@ class EngineSpec:
     device: Device
     socket_path: Path
     share: Share = Share()
+    traces_endpoint: str | None = None
 
 
 def command(spec: EngineSpec) -> tuple[str, ...]:
@@ -82,6 +87,7 @@ def command(spec: EngineSpec) -> tuple[str, ...]:
         *("--enable-prompt-tokens-details", "--enable-server-load-tracking", "--enable-request-id-headers"),
         # How long each call waited, was read and was written; without statistics vLLM does not start so.
         *(() if _NO_STATS in spec.model.engine_args else ("--enable-per-request-metrics",)),
+        *_traces_args(spec),
         "--disable-uvicorn-access-log",
         # Media comes as data (`policy/media.py`). An empty list would allow every domain, this one is none.
         *("--allowed-media-domains", "media.invalid"),
@@ -140,7 +146,8 @@ def environment(spec: EngineSpec, *, inherited: Mapping[str, str], cache_dir: Pa
         "NO_COLOR": "1",
     }
     return (
-        kept
+        _tracing(spec)
+        | kept
         | ours
         | _offline(spec)
         | (_cpu_environment(spec) if spec.device == "cpu" else _gpu_environment(spec))
@@ -194,6 +201,20 @@ def _kind_args(spec: EngineSpec) -> tuple[str, ...]:
 
 def _offline(spec: EngineSpec) -> dict[str, str]:
     return {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"} if spec.prepared.is_local else {}
+
+
+def _traces_args(spec: EngineSpec) -> tuple[str, ...]:
+    """Without statistics vLLM has nothing to put into a span, and fails on each call."""
+    if spec.traces_endpoint is None or _NO_STATS in spec.model.engine_args:
+        return ()
+    return ("--otlp-traces-endpoint", spec.traces_endpoint)
+
+
+def _tracing(spec: EngineSpec) -> dict[str, str]:
+    """Have spans come as the gateway's do; its own variables of OpenTelemetry win."""
+    if spec.traces_endpoint is None:
+        return {}
+    return {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_SERVICE_NAME": "vllm"}
 
 
 def _cpu_environment(spec: EngineSpec) -> dict[str, str]:

@@ -91,6 +91,7 @@ class Launcher:
         runtime_dir: Folder for sockets and logs; None for a private one that goes when the launcher stops.
         cache_dir: Folder for prepared models; None for the user's cache folder.
         report: Takes lines for people: what goes on, how far, how long; called from any thread.
+        traces_endpoint: Where engines send spans of traced calls; None for nowhere.
         probe: Asks the replica at a url whether it serves.
         environ: What engines inherit; None for this process's own.
         clock: Where time comes from.
@@ -99,7 +100,7 @@ class Launcher:
         SettingsError: a model reference means nothing, or the runtime folder cannot hold sockets.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what is launched, how, and where
         self,
         models: tuple[ModelSettings, ...],
         engine: EngineSettings,
@@ -107,6 +108,7 @@ class Launcher:
         cache_dir: Path | None,
         *,
         report: Callable[[str], None],
+        traces_endpoint: str | None = None,
         probe: Callable[[str], Awaitable[bool]] = is_serving,
         environ: Mapping[str, str] | None = None,
         clock: Clock = Clock(),  # noqa: B008 - frozen
@@ -118,6 +120,7 @@ class Launcher:
         self._cache_dir = cache_dir or catalog.default_cache_dir(self._environ)
         self._folder = RuntimeFolder(runtime_dir, self._environ)
         self._report = report
+        self._traces_endpoint = traces_endpoint
         self._probe = probe
         self._clock = clock
         self._stopping = threading.Event()
@@ -358,8 +361,8 @@ class Launcher:
         except (SettingsError, OSError) as error:
             replica.supervisor.give_up(str(error))
             return
-        path = replica.socket_path
-        spec = EngineSpec(model.settings, prepared, self._engine, self._python, device, path, part)
+        path, traces = replica.socket_path, self._traces_endpoint
+        spec = EngineSpec(model.settings, prepared, self._engine, self._python, device, path, part, traces)
         await self._keep_running(replica, spec)
 
     async def _keep_running(self, replica: _Replica, spec: EngineSpec) -> None:

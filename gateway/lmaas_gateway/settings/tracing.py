@@ -21,6 +21,11 @@ class TracingSettings(BaseModel):
     ratio: float = Field(
         default=0.01, ge=0, le=1, description="Share of calls that are traced where their callers do not say."
     )
+    engines: bool = Field(
+        default=True,
+        description="Have launched engines send their own spans of traced calls, `llm_request`, to the same "
+        "collector.",
+    )
     follow_callers: bool = Field(
         default=True,
         description="Trace a call whose `traceparent` header says that its caller does, and not one that "
