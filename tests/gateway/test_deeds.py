@@ -11,7 +11,7 @@ from lmaas_gateway.administration.actor import OPERATOR, Actor
 from lmaas_gateway.administration.deeds import Deeds
 from lmaas_gateway.errors import StoreUnavailableError
 from security.worlds import OPERATOR_KEY, world_at
-from support.pages import Browser
+from support.pages import Browser, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,8 +74,10 @@ async def test_silences_stand_in_it_from_the_api_and_from_the_page(tmp_path: Pat
         wanted = {"duration_s": 3600, "comment": "we know"}
         assert (await world.ask("POST", f"/alerts/{found[0]}/silence", wanted)).status == 200
         assert (await world.ask("POST", "/alerts/alrt_0/silence", wanted)).status == 404
-        browser = Browser(world.running)
+        browser = Browser(world.running, language="zh-CN")
         await browser.sign_in(OPERATOR_KEY)
+        assert "mock 的副本 mock-0 不可用：无法连接" in text_of(await browser.get("/ui/alerts"))  # noqa: RUF001
+        assert "无法连接" in text_of(await browser.get("/ui/models"))
         page = await browser.follow("/ui/alerts/silence", {"id": found[0], "duration_s": "0", "comment": ""})
         assert page.status == 200
         told = {"name": "ReplicaDown", "model": "mock", "replica": "mock-0"}

@@ -262,6 +262,20 @@ class TestCalls:
         page = text_of(await browser.get("/ui/calls/my-call"))
         assert "prefill" in page or "generation" in page
         assert "mock" in page
+        assert "Neither prompt nor reply was kept" in page
+
+    async def test_call_and_its_reasons_are_chinese_to_who_reads_that(self, world: World) -> None:
+        tenant = await world.tenant("acme")
+        await world.running.post(
+            CHAT, {"model": "mock", "n": 10**6}, bearer(tenant.plain), "x-request-id: mine"
+        )
+        await world.running.logged(1)
+        browser = Browser(world.running, language="zh-CN")
+        await browser.sign_in(tenant.keys["viewer"])
+        page = text_of(await browser.get("/ui/calls/mine"))
+        assert "提问与回答均未保存" in page
+        assert "请求体不是该路由所接受的 JSON 对象" in page
+        assert not re.search("Neither prompt|It ended|It cost", page)
 
 
 class TestModels:
