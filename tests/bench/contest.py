@@ -104,9 +104,9 @@ def describe(result: Contests) -> str:
         "is user and system time of the gateway's whole process tree. In each of "
         f"{rounds} rounds every gateway takes two turns at each load, the second in reverse order; figures "
         "are medians of rounds, the range in brackets; *added* is against direct calls of the same round. "
-        "An event is one `data:` line of a 64-token stream. The byte relay is no gateway: a process on "
-        "uvloop that copies bytes between client and one replica, the least that anything in between can cost; its "
-        f"version is uvloop's.{absent}"
+        "An event is one `data:` line of a 64-token stream. The byte relay is no gateway: a process "
+        "on uvloop that copies bytes between client and a replica, the least that anything between "
+        f"them can cost; its version is uvloop's.{absent}"
     )
     return f"{method}\n\n{_contests(result.contests)}\n\n{_ratios(result)}"
 
