@@ -12,9 +12,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.fake_replica_clients import ASK, CHAT, STREAM, Received, client_of, opened, receive, request
 from lmaas_gateway.testing import (
     Ending,
     FakeModel,
@@ -39,44 +39,6 @@ from lmaas_gateway.testing import (
 from lmaas_gateway.testing.plan import Finish, Wait, steps
 from lmaas_gateway.testing.wire import EVENT_STREAM, Answer, Frame, event, head
 
-CHAT = "/v1/chat/completions"
-ASK: Mapping[str, Any] = {"model": "mock", "messages": [{"role": "user", "content": "one two three"}]}
-STREAM: Mapping[str, Any] = {**ASK, "stream": True, "max_tokens": 3}
-
-
-@dataclass(frozen=True)
-class Received:
-    """What a raw client got until the server closed."""
-
-    head: bytes
-    body: bytes
-    was_reset: bool = False
-
-
-def request(path: str, fields: Mapping[str, Any], *headers: str) -> bytes:
-    body = json.dumps(fields).encode()
-    lines = [f"POST {path} HTTP/1.1", "host: x", f"content-length: {len(body)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-async def opened(replica: FakeReplica) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", int(replica.url.rpartition(":")[2]))
-
-
-async def receive(replica: FakeReplica, fields: Mapping[str, Any], *headers: str) -> Received:
-    reader, writer = await opened(replica)
-    writer.write(request(CHAT, fields, *(headers or ("connection: close",))))
-    data, was_reset = b"", False
-    try:
-        async with asyncio.timeout(5):
-            while piece := await reader.read(65536):
-                data += piece
-    except ConnectionResetError:
-        was_reset = True
-    writer.close()
-    top, _, body = data.partition(b"\r\n\r\n")
-    return Received(top, body, was_reset)
-
 
 def unchunked(body: bytes) -> bytes:
     data = b""
@@ -84,12 +46,6 @@ def unchunked(body: bytes) -> bytes:
         size, _, body = body.partition(b"\r\n")
         data, body = data + body[: int(size, 16)], body[int(size, 16) + 2 :]
     return data
-
-
-@asynccontextmanager
-async def client_of(replica: FakeReplica) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=replica.url, trust_env=False, timeout=5) as client:
-        yield client
 
 
 class TestShapes:
@@ -394,134 +350,6 @@ class TestReplies:
 
 def text_of(reply: httpx.Response) -> str:
     return str(reply.json()["choices"][0]["message"]["content"])
-
-
-class TestEndings:
-    @pytest.mark.parametrize(
-        ("ending", "has_finish", "last"),
-        [
-            (Ending.COMPLETE, True, "[DONE]"),
-            (Ending.NO_FINISH_REASON, False, "[DONE]"),
-            (Ending.NO_TERMINAL_EVENT, True, "length"),
-            (Ending.EOF, False, "three"),
-            (Ending.ENGINE_ERROR, False, "[DONE]"),
-        ],
-    )
-    async def test_chat(self, ending: Ending, has_finish: bool, last: str) -> None:
-        async with FakeReplica(script=Script(ending=ending)) as replica, client_of(replica) as client:
-            text = (await client.post(CHAT, json=STREAM)).text
-        assert ('"finish_reason":"length"' in text) == has_finish
-        assert last in text.strip().rpartition("\n")[2]
-        assert ("EngineCore encountered an issue" in text) == (ending is Ending.ENGINE_ERROR)
-
-    @pytest.mark.parametrize(
-        ("path", "terminal", "error"),
-        [("/v1/messages", "message_stop", "event: error"), ("/v1/responses", "response.completed", None)],
-    )
-    async def test_other_dialects(self, path: str, terminal: str, error: str | None) -> None:
-        async with FakeReplica() as replica, client_of(replica) as client:
-            ask = {**STREAM, "input": "x"}
-            whole = (await client.post(path, json=ask)).text
-            replica.script = Script(ending=Ending.ENGINE_ERROR)
-            broken = (await client.post(path, json=ask)).text
-        assert f"event: {terminal}\n" in whole
-        assert f"event: {terminal}\n" not in broken
-        assert error is None or error in broken
-
-
-class TestFaults:
-    @pytest.mark.parametrize("fault", [Fault.CLOSE, Fault.RESET])
-    @pytest.mark.parametrize(
-        ("point", "events", "expected"),
-        [(Point.BEFORE_HEADERS, 0, None), (Point.AFTER_HEADERS, 0, 0), (Point.AFTER_EVENTS, 2, 2)],
-    )
-    async def test_connection_breaks_where_told(
-        self, fault: Fault, point: Point, events: int, expected: int | None
-    ) -> None:
-        script = Script(fault=fault, fault_at=point, fault_events=events)
-        async with FakeReplica(script=script) as replica:
-            got = await receive(replica, STREAM)
-        assert got.was_reset == (fault is Fault.RESET)
-        if not got.was_reset:  # A reset may overtake what was sent before it.
-            assert bool(got.head) == (expected is not None)
-            assert got.body.count(b"data: ") == (expected or 0)
-        assert [call.outcome for call in replica.calls] == [Outcome.BROKEN]
-        assert (replica.running, replica.aborted) == (0, 0)
-
-    async def test_event_is_torn_in_the_middle(self) -> None:
-        script = Script(fault=Fault.CLOSE, fault_at=Point.INSIDE_EVENT, fault_events=1)
-        async with FakeReplica(script=script) as replica:
-            body = (await receive(replica, STREAM)).body
-        assert body.count(b"data: ") == 2
-        assert body.count(b"\n\n") == 1
-
-    async def test_plain_body_counts_as_one_event(self) -> None:
-        script = Script(fault=Fault.CLOSE, fault_at=Point.AFTER_EVENTS, fault_events=1, body="{}")
-        async with FakeReplica(script=script) as replica:
-            got = await receive(replica, ASK)
-        assert got.body == b"{}"
-        assert replica.calls[0].outcome is Outcome.BROKEN
-
-    @pytest.mark.parametrize(
-        ("point", "expected"), [(Point.BEFORE_HEADERS, b""), (Point.AFTER_EVENTS, b"data: ")]
-    )
-    async def test_hanging_call_is_aborted_when_its_client_leaves(
-        self, point: Point, expected: bytes
-    ) -> None:
-        script = Script(fault=Fault.HANG, fault_at=point, fault_events=2)
-        async with FakeReplica(script=script) as replica:
-            reader, writer = await opened(replica)
-            writer.write(request(CHAT, STREAM))
-            await replica.record.until(lambda: replica.running == 1)
-            if expected:
-                assert expected in await reader.readuntil(expected)
-            writer.close()
-            await replica.record.until(lambda: replica.aborted == 1)
-        call = replica.calls[0]
-        assert call.outcome is Outcome.ABORTED
-        assert call.ended_at_s is not None
-        assert call.at_s <= call.ended_at_s
-
-    async def test_client_that_leaves_during_a_delay_is_noticed(self) -> None:
-        async with FakeReplica(script=Script(headers_delay_s=30)) as replica:
-            _, writer = await opened(replica)
-            writer.write(request(CHAT, ASK))
-            await replica.record.until(lambda: replica.running == 1)
-            writer.close()
-            await replica.record.until(lambda: replica.aborted == 1)
-        assert replica.calls[0].sent_bytes == 0
-
-    async def test_slow_reader_holds_the_stream_back(self) -> None:
-        script = Script(events=("data: " + "x" * 2**16 + "\n\n",) * 1000)
-        async with FakeReplica(script=script) as replica:
-            _, writer = await opened(replica)
-            writer.write(request(CHAT, STREAM))
-            with pytest.raises(TimeoutError):
-                # 62 MiB take milliseconds when nothing holds them back.
-                await replica.record.until(lambda: any(call.sent_bytes > 2**25 for call in replica.calls))
-            assert replica.running == 1
-            writer.transport.abort()
-            await replica.record.until(lambda: replica.aborted == 1)
-
-    async def test_stopped_replica_refuses_and_comes_back_on_its_address(self) -> None:
-        async with FakeReplica(script=Script(headers_delay_s=30)) as replica, client_of(replica) as client:
-            call = asyncio.create_task(client.post(CHAT, json=ASK))
-            await replica.record.until(lambda: replica.running == 1)
-            await replica.stop()
-            await replica.stop()
-            with pytest.raises(httpx.TransportError):
-                await call
-            with pytest.raises(httpx.ConnectError):
-                await client.post(CHAT, json=ASK)
-            replica.script = Script()
-            await replica.start()
-            assert (await client.post(CHAT, json=ASK)).status_code == 200
-        assert replica.aborted == 1
-
-    async def test_waiting_for_what_never_happens_times_out(self) -> None:
-        async with FakeReplica() as replica:
-            with pytest.raises(TimeoutError):
-                await replica.record.until(lambda: replica.requests == 1, within_s=0.01)
 
 
 class TestPlan:
