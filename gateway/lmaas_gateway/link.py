@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Mapping
 
-    from lmaas_gateway.app import Gateway, Snapshot
+    from lmaas_gateway.app import Gateway
+    from lmaas_gateway.assembly.snapshot import Snapshot
     from lmaas_gateway.configuration.changes import Change
     from lmaas_gateway.configuration.live import Outcome
     from lmaas_gateway.replicas.supervisor import ReplicaStatus

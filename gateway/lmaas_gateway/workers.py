@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from multiprocessing.context import SpawnProcess
 
-    from lmaas_gateway.api.admin import Steering
+    from lmaas_gateway.configuration.steering import Steering
     from lmaas_gateway.link import LaunchStates
     from lmaas_gateway.replicas.supervisor import ReplicaStatus
     from lmaas_gateway.settings import Settings

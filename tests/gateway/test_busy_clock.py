@@ -128,7 +128,7 @@ async def test_time_of_a_replica_is_counted_while_a_call_runs() -> None:
         run_gateway(settings_for(replica)) as running,
     ):
         await running.post(CHAT, ASK)
-        running.gateway._look_at_replicas()
+        running.gateway._gauges.look()
         text = (await running.get("/metrics")).body.decode()
         (line,) = (line for line in text.splitlines() if line.startswith("lmaas_replica_busy_seconds_total{"))
         assert 0.25 < float(line.split()[1]) < 5

@@ -66,7 +66,7 @@ async def test_gateway_counts_what_its_replicas_count() -> None:
         replica.counts = {"prefix_cache_queries": 10, "prefix_cache_hits": 4}
         async with run_gateway(settings_for(replica)) as running:
             await running.until(lambda: running.pool.replicas[0].stats is not None)
-            counts = running.gateway._engine_counts
+            counts = running.gateway._gauges._engines
             assert counts is not None
             counts.look(running.gateway.directory)
             replica.counts = {"prefix_cache_queries": 30, "prefix_cache_hits": 19}

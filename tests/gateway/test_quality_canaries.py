@@ -95,7 +95,7 @@ async def test_canary_that_fails_is_an_alert_until_it_is_answered_again() -> Non
         async with run_gateway(settings_for(replica, canary_prompts=prompts)) as running:
             for prompt in running.gateway.settings.canary_prompts:
                 await running.gateway.canaries.send(prompt)
-            watch = running.gateway._desk._watch
+            watch = running.gateway._watching.desk._watch
             assert watch is not None
             await watch.look()
             (alert,) = watch._book.alerts()

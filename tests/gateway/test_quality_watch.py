@@ -38,7 +38,7 @@ LOOP = "round and round the garden " * 12
 
 
 def _watch(running: Running) -> QualityWatch:
-    watch = running.gateway._quality
+    watch = running.gateway._counting.quality
     assert watch is not None
     return watch
 
@@ -106,7 +106,7 @@ async def test_gateway_that_looks_at_none_has_no_watch() -> None:
         settings = settings_for(replica, quality={"sample_rate": 0})
         async with run_gateway(settings) as running:
             assert (await running.post(CHAT, ASK)).status == 200
-            assert running.gateway._quality is None
+            assert running.gateway._counting.quality is None
 
 
 async def test_replies_that_broke_off_or_are_refusals_of_the_gateway_are_not_counted() -> None:

@@ -398,7 +398,7 @@ class TestSweeps:
         settings = settings_for(replica, cache={"enabled": True, "ttl_s": 0.05}, idempotency={"ttl_s": 0.05})
         async with run_gateway(settings) as running:
             await running.post(CHAT, GREEDY, "idempotency-key: k")
-            replays = running.gateway._current.replays
+            replays = running.gateway._current.snapshot.replays
             assert await metric(running, "lmaas_stored_reply_bytes") > 2048
             await asyncio.sleep(0.06)
             await replays.sweep()

@@ -122,7 +122,7 @@ class TestTables:
 
     async def test_every_route_of_the_gateway_is_known_here(self, tmp_path: Path) -> None:
         async with world_at(tmp_path) as world:
-            paths = set(_paths(world.running.gateway._current.application))
+            paths = set(_paths(world.running.gateway._current.snapshot.application))
         tables = (*OPERATIONS, *MODEL_OPERATIONS, *ALERT_OPERATIONS, LIVE_OPERATION)
         admin = {"/admin/v1" + path for path in OPERATORS | {operation.path for operation in tables}}
         assert paths == PUBLIC | CALLERS | PAGES | admin

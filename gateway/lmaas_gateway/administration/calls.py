@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lmaas_gateway.administration import objects
 from lmaas_gateway.administration.actor import no_such
 from lmaas_gateway.administration.explanation import explain, show
-from lmaas_gateway.records.record import CallRecord
 from lmaas_gateway.records.records import Wanted
 
 if TYPE_CHECKING:
     from lmaas_gateway.administration import requests
     from lmaas_gateway.administration.actor import Actor
-    from lmaas_gateway.administration.office import Office
+    from lmaas_gateway.records.record import CallRecord
     from lmaas_gateway.records.records import Place, Records
-    from lmaas_gateway.storage.records import LedgerEntry
     from lmaas_gateway.wording import Language
 
 _US = 10**6
+
+
+class Ledger(Protocol):
+    """Knows all calls that were ever billed."""
+
+    async def find(self, organization: str | None, request_id: str, project: str) -> CallRecord | None:
+        """Give the last call that had this request id, without what only its record told.
+
+        Args:
+            organization: Whose; None for anybody's.
+            request_id: As its reply had it.
+            project: Only of this one; empty for all.
+        """
+        ...
 
 
 class Calls:
@@ -26,12 +38,12 @@ class Calls:
 
     Args:
         records: The last ones; None where none are kept.
-        office: Has the store; None where there are no tenants.
+        ledger: Knows those of which there is no record any more; None where nothing is stored.
     """
 
-    def __init__(self, records: Records | None, office: Office | None = None) -> None:
+    def __init__(self, records: Records | None, ledger: Ledger | None = None) -> None:
         self._records = records
-        self._office = office
+        self._ledger = ledger
 
     async def list(self, actor: Actor, wanted: requests.ListCalls) -> objects.Page[objects.Call]:
         """List the last calls that there are records of, the newest first."""
@@ -72,20 +84,11 @@ class Calls:
         if self._records is not None:
             record = await self._records.find(organization, id_, project=actor.bound_to or None)
         known_from: objects.KnownFrom = "record"
-        if record is None:
-            record, known_from = await self._in_ledger(organization, id_, actor.bound_to), "ledger"
+        if record is None and self._ledger is not None:
+            record, known_from = await self._ledger.find(organization, id_, actor.bound_to), "ledger"
         if record is None:
             raise no_such("call", id_)
         return explain(record, known_from, language)
-
-    async def _in_ledger(self, organization: str | None, request_id: str, project: str) -> CallRecord | None:
-        if self._office is None:
-            return None
-        from lmaas_gateway.storage import ledger  # noqa: PLC0415 - heavy, and there only with a store
-
-        async with self._office.reading() as connection:
-            entry = await ledger.find_request(connection, organization, request_id, project_id=project)
-        return None if entry is None else _record_of(entry)
 
 
 def _organization(actor: Actor, named: str | None) -> str | None:
@@ -101,33 +104,3 @@ def _write_place(place: Place) -> str:
 def _read_place(text: str) -> Place:
     ended_us, ring, number = text.split("-")
     return int(ended_us, 16), ring, int(number, 16)
-
-
-def _record_of(entry: LedgerEntry) -> CallRecord:
-    return CallRecord(
-        at_us=entry.at,
-        request_id=entry.request_id,
-        organization=entry.organization_id,
-        project=entry.project_id,
-        key=entry.key_id,
-        member=entry.member_id,
-        model=entry.model,
-        replica=entry.replica,
-        route=entry.route,
-        is_stream=entry.is_stream,
-        outcome=entry.outcome,
-        status=entry.status,
-        code=entry.code,
-        source=entry.source,
-        prompt_tokens=entry.prompt_tokens,
-        cached_tokens=entry.cached_tokens,
-        completion_tokens=entry.completion_tokens,
-        reasoning_tokens=entry.reasoning_tokens,
-        is_estimated=entry.is_estimated,
-        queued_us=entry.queued_us,
-        first_byte_us=entry.first_byte_us,
-        duration_us=entry.duration_us,
-        busy_ns=entry.busy_ns,
-        price="" if entry.price == "{}" else entry.price,
-        cost_nanos=entry.cost_nanos,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.administration.deeds import Deeds
-    from lmaas_gateway.configuration.changes import Change
-    from lmaas_gateway.configuration.live import Outcome
+    from lmaas_gateway.configuration.steering import Steering
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.replicas.pool import LaunchStatus, Pool, Replica
 
@@ -102,14 +101,6 @@ class EngineLog(msgspec.Struct):
     object: Literal["engine_log"] = "engine_log"
 
 
-class Steering(Protocol):
-    """Who changes the configuration."""
-
-    async def change(self, change: Change) -> Outcome:
-        """Apply an operator's change."""
-        ...
-
-
 class Fleet:
     """Shows models, starts and stops those whose engines the gateway launches, and reads their logs.
 
@@ -122,11 +113,7 @@ class Fleet:
     """
 
     def __init__(
-        self,
-        *,
-        directory: Callable[[], Directory],
-        steering: Steering | None,
-        deeds: Deeds,
+        self, *, directory: Callable[[], Directory], steering: Steering | None, deeds: Deeds
     ) -> None:
         self._directory = directory
         self._steering = steering

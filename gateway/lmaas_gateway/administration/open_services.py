@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration.operations import Operation
 
 
-@dataclass(frozen=True, slots=True)
-class OpenServices:
-    """The services that need no store."""
+class Served:
+    """Services, each under the name that the table of operations gives it."""
 
-    calls: Calls
+    __slots__ = ()
 
     def method(self, operation: Operation) -> Callable[..., Awaitable[Any]]:
-        """Give what does an operation; see `Services.method`."""
+        """Give what does an operation. It takes the actor, then the id, query and body that there are."""
         found: Callable[..., Awaitable[Any]] = attrgetter(operation.name)(self)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class OpenServices(Served):
+    """One service: that of single calls."""
+
+    calls: Calls

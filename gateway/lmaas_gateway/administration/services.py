@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from lmaas_gateway.administration.actors import Actors
 from lmaas_gateway.administration.audit import Audit
 from lmaas_gateway.administration.calls import Calls
 from lmaas_gateway.administration.contents import Contents
 from lmaas_gateway.administration.keys import Keys
+from lmaas_gateway.administration.ledger_calls import LedgerCalls
 from lmaas_gateway.administration.limits import Limits
 from lmaas_gateway.administration.me import Me
 from lmaas_gateway.administration.members import Members
+from lmaas_gateway.administration.open_services import Served
 from lmaas_gateway.administration.organizations import Organizations
 from lmaas_gateway.administration.prices import Prices
 from lmaas_gateway.administration.projects import Projects
@@ -21,11 +22,8 @@ from lmaas_gateway.administration.quality import Quality
 from lmaas_gateway.administration.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from lmaas_gateway.administration.contents import Archive
     from lmaas_gateway.administration.office import Office
-    from lmaas_gateway.administration.operations import Operation
     from lmaas_gateway.audit.notary import Notary
     from lmaas_gateway.identity.keys import Peppers
     from lmaas_gateway.records.records import Records
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class Services(Served):
     """One service a noun."""
 
     actors: Actors
@@ -84,10 +82,5 @@ class Services:
             quality=Quality(office),
             audit=Audit(office, notary),
             contents=Contents(office, archive),
-            calls=Calls(records, office),
+            calls=Calls(records, LedgerCalls(office)),
         )
-
-    def method(self, operation: Operation) -> Callable[..., Awaitable[Any]]:
-        """Give what does an operation. It takes the actor, then the id, query and body that there are."""
-        found: Callable[..., Awaitable[Any]] = attrgetter(operation.name)(self)
-        return found

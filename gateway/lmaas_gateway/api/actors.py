@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.administration.actor import OPERATOR, Actor
-from lmaas_gateway.api.callers import identify
+from lmaas_gateway.api.callers import identify, require_sight
 from lmaas_gateway.errors import PermissionDeniedError
-from lmaas_gateway.identity.roles import require
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -68,14 +67,14 @@ class ActorReader:
         return await self._actors.member(caller, organization, idempotency_key)
 
     async def require_sight(self, request: Request) -> None:
-        """Let go on who may see what serves: keys of the configuration are the operator's own.
+        """Let go on who may see what serves, the operator or another.
 
         Raises:
             GatewayError: it is not known, or its role may not.
         """
         caller = await self.identify(request)
-        if caller is not None and caller.organization:
-            require(caller, "metrics:read")
+        if caller is not None:
+            require_sight(caller)
 
     async def require_fleet(self, request: Request) -> Actor:
         """Let go on who may change what serves (`Actor.require_fleet`), and give who it is.

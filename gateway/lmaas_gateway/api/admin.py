@@ -7,7 +7,7 @@ which answers when they have taken effect, in every worker.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from pydantic import ValidationError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.api.operators import OperatorKey
     from lmaas_gateway.configuration.changes import Change
     from lmaas_gateway.configuration.live import Outcome
+    from lmaas_gateway.configuration.steering import Steering
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.replicas.pool import Pool, Replica
     from lmaas_gateway.settings import Settings
@@ -45,18 +46,6 @@ if TYPE_CHECKING:
 
 
 _OPERATOR = Actor(OPERATOR, "operator", "owner")
-
-
-class Steering(Protocol):
-    """Who changes the configuration."""
-
-    async def reload(self) -> Outcome:
-        """Read all settings again."""
-        ...
-
-    async def change(self, change: Change) -> Outcome:
-        """Apply an operator's change."""
-        ...
 
 
 class NewReplica(msgspec.Struct, forbid_unknown_fields=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lmaas_gateway.identity.roles import require
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,3 +29,13 @@ async def identify(authenticator: Authenticator, request: Request) -> Principal:
     """
     headers, address = request.scope["headers"], address_of(request.scope)
     return authenticator.identify(headers, address) or await authenticator.look_up(headers, address)
+
+
+def require_sight(principal: Principal) -> None:
+    """Let a caller see what is not its tenant's alone: keys of the configuration are the operator's own.
+
+    Raises:
+        PermissionDeniedError: its role may not.
+    """
+    if principal.organization:
+        require(principal, "metrics:read")

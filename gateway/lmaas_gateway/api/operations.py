@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 
-from lmaas_gateway.api.callers import identify
+from lmaas_gateway.api.callers import identify, require_sight
 from lmaas_gateway.errors import GatewayError
-from lmaas_gateway.identity.roles import require
 from lmaas_gateway.metrics.exposition import CONTENT_TYPE, render
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from lmaas_gateway.call import Principal
     from lmaas_gateway.identity.authenticator import Authenticator
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.replicas.directory import Directory
@@ -75,22 +73,16 @@ class OperationRoutes:
 
     async def metrics(self, request: Request) -> Response:
         """Answer in Prometheus' text format."""
-        _check(await identify(self._authenticator, request))
+        require_sight(await identify(self._authenticator, request))
         return Response(render(self._metrics), media_type=CONTENT_TYPE)
 
     async def _may_see_details(self, request: Request) -> bool:
         try:
-            _check(await identify(self._authenticator, request))
+            require_sight(await identify(self._authenticator, request))
         except GatewayError:
             # Also where the store that knows the key does not answer.
             return False
         return True
-
-
-def _check(principal: Principal) -> None:
-    """Let a caller see what is not its tenant's alone: keys of the configuration are the operator's own."""
-    if principal.organization:
-        require(principal, "metrics:read")
 
 
 def describe(pool: Pool) -> dict[str, object]:

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from lmaas_gateway.administration.open_services import OpenServices
+    from lmaas_gateway.administration.open_services import Served
     from lmaas_gateway.administration.operations import Operation
     from lmaas_gateway.administration.requests import InOrganization
-    from lmaas_gateway.administration.services import Services
     from lmaas_gateway.api.actors import ActorReader
 
 PREFIX = "/admin/v1"
@@ -50,7 +49,7 @@ class TenantRoutes:
 
     def __init__(
         self,
-        services: Services | OpenServices,
+        services: Served,
         actors: ActorReader,
         operations: Sequence[Operation] = OPERATIONS,
     ) -> None:
