@@ -97,7 +97,6 @@ class Gateway:
         self._gates = open_gates(
             settings, counting, current, seat=seat, board=self._board, tenancy=tenancy, fetcher=fetcher
         )
-        self._gauges = Gauges(counting.metrics, current, has_engines=seat is None or seat.slot == 0)
         self._watching = open_watching(settings, counting.metrics, current, seat=seat, tenancy=tenancy)
         self._administration = Administration(
             settings,
@@ -114,6 +113,8 @@ class Gateway:
         self.live, self.canaries = self._watching.live, self._watching.canaries
         self.fleet, self.alerts = self._administration.fleet, self._administration.alerts
         current.snapshot = self._assemble(settings, directory)
+        # They read what serves by now.
+        self._gauges = Gauges(counting.metrics, current, has_engines=seat is None or seat.slot == 0)
 
     @property
     def settings(self) -> Settings:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaas_gateway.quality.judging import Counts, judge
+from lmaas_gateway.flaws import FlawCounts
+from lmaas_gateway.quality.judging import judge
 from lmaas_gateway.quality.languages import asks_for_another, language_of
 from lmaas_gateway.quality.schemas import UnusableSchemaError, fits
 from lmaas_gateway.quality.signs import is_empty, is_refusal, is_repeating
@@ -132,7 +133,7 @@ WELL = "The sky is blue because the air scatters the blue part of the light of t
     ],
 )
 def test_flaws_of_a_reply_are_counted(request_: bytes, reply: bytes, flags: dict[str, int]) -> None:
-    assert judge(request_, reply, "chat", is_stream=False) == Counts(checked=1, **flags)
+    assert judge(request_, reply, "chat", is_stream=False) == FlawCounts(checked=1, **flags)
 
 
 def _stream(*events: dict[str, Any]) -> bytes:
@@ -198,7 +199,7 @@ DIALECTS: dict[str, tuple[Dialect, bool, bytes, bytes]] = {
 @pytest.mark.parametrize("name", DIALECTS)
 def test_replies_of_every_dialect_are_read(name: str) -> None:
     dialect, is_stream, request, reply = DIALECTS[name]
-    assert judge(request, reply, dialect, is_stream=is_stream) == Counts(
+    assert judge(request, reply, dialect, is_stream=is_stream) == FlawCounts(
         checked=1, truncated=1, with_language=1
     )
 
@@ -249,7 +250,7 @@ def test_replies_of_every_dialect_are_read(name: str) -> None:
 def test_calls_of_functions_are_held_to_be_json_and_are_no_empty_replies(
     dialect: Dialect, is_stream: bool, reply: bytes
 ) -> None:
-    assert judge(_asked(), reply, dialect, is_stream=is_stream) == Counts(checked=1, with_schema=1)
+    assert judge(_asked(), reply, dialect, is_stream=is_stream) == FlawCounts(checked=1, with_schema=1)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +343,7 @@ def test_schema_that_would_reach_out_grow_or_never_end_is_not_used(schema: Any) 
         fits('"x"', schema)
     answered = _chat('"x"')
     asked = _asked(response_format={"type": "json_schema", "json_schema": {"schema": schema}})
-    assert judge(asked, answered, "chat", is_stream=False) == Counts(checked=1)
+    assert judge(asked, answered, "chat", is_stream=False) == FlawCounts(checked=1)
 
 
 def test_schema_with_references_and_hostile_patterns_is_used_in_no_time() -> None:

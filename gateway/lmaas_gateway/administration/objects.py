@@ -8,6 +8,7 @@ import msgspec
 
 from lmaas_gateway.administration.fields import Kind, Metric, Period, Priority, Role, SubjectKind
 from lmaas_gateway.administration.requests import Scopes
+from lmaas_gateway.flaws import FlawCounts
 
 T = TypeVar("T")
 
@@ -179,7 +180,7 @@ class Usage(_Shown, frozen=True, kw_only=True):
     machine_cost_nanos: int | None = None
 
 
-class Quality(_Shown, frozen=True, kw_only=True):
+class Quality(_Shown, FlawCounts, frozen=True, kw_only=True):
     """What was seen, and said, of a model's replies of a day.
 
     Attributes:
@@ -202,15 +203,6 @@ class Quality(_Shown, frozen=True, kw_only=True):
     object: Literal["quality"] = "quality"
     day: str
     model: str
-    checked: int = 0
-    truncated: int = 0
-    refused: int = 0
-    empty: int = 0
-    repeating: int = 0
-    with_schema: int = 0
-    schema_failed: int = 0
-    with_language: int = 0
-    language_drift: int = 0
     rates: dict[str, float | None] = {}
     opinions: int = 0
     thumbs_up: int = 0

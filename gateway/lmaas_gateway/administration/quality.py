@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-
-from msgspec.structs import asdict
+from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway.administration import objects
+from lmaas_gateway.flaws import FLAWS, FlawCounts
 from lmaas_gateway.storage import feedback, quality
 from lmaas_gateway.storage.day_part import DayPart
-from lmaas_gateway.storage.records import FeedbackTotal, QualityTotal
+from lmaas_gateway.storage.records import FeedbackTotal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,20 +17,12 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration import requests
     from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.administration.office import Office
-    from lmaas_gateway.storage.records import LabelTotal
+    from lmaas_gateway.storage.records import LabelTotal, QualityTotal
 
 _DAY_S = 86_400
 _MAX_DAYS = 366
 _MAX_LABELS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BASES = {
-    "truncated": "checked",
-    "refused": "checked",
-    "empty": "checked",
-    "repeating": "checked",
-    "schema_failed": "with_schema",
-    "language_drift": "with_language",
-}
 
 
 class Quality:
@@ -88,8 +79,7 @@ def _show(
     labels: dict[str, int],
 ) -> objects.Quality:
     day, model = group
-    seen = seen or QualityTotal(day=day, model=model)
-    counts = {name: value for name, value in asdict(seen).items() if name not in {"day", "model"}}
+    counts: dict[str, Any] = (seen or FlawCounts()).counts()
     said = said or FeedbackTotal(
         day=day, model=model, opinions=0, thumbs_up=0, thumbs_down=0, scores=0, score_sum=0.0
     )
@@ -97,7 +87,7 @@ def _show(
         day=f"{_EPOCH + timedelta(days=day):%Y-%m-%d}",
         model=model,
         **counts,
-        rates={flaw: _share(counts[flaw], counts[base]) for flaw, base in _BASES.items()},
+        rates={flaw: _share(counts[flaw], counts[base]) for flaw, base in FLAWS.items()},
         opinions=said.opinions,
         thumbs_up=said.thumbs_up,
         thumbs_down=said.thumbs_down,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from lmaas_gateway.flaws import FlawCounts
 from lmaas_gateway.quality.languages import asks_for_another, language_of
 from lmaas_gateway.quality.reading import read_answer, read_question
 from lmaas_gateway.quality.schemas import UnusableSchemaError, fits
@@ -16,38 +15,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.quality.reading import Answer, Question
 
 
-class Counts(msgspec.Struct):
-    """How many replies were looked at, and what was seen of them.
-
-    Attributes:
-        checked: Whole replies that were looked at.
-        truncated: Those whose tokens ran out.
-        refused: Those that decline what was asked.
-        empty: Those with neither text nor a function's call.
-        repeating: Those that go round in circles.
-        with_schema: Those that had to be JSON, or call functions; `schema_failed` is a part of them.
-        schema_failed: Those that are not what their schema asks for.
-        with_language: Those whose language shows, as their prompt's does; `language_drift` is a part of them.
-        language_drift: Those in another language than their prompt, which spoke of no language.
-    """
-
-    checked: int = 0
-    truncated: int = 0
-    refused: int = 0
-    empty: int = 0
-    repeating: int = 0
-    with_schema: int = 0
-    schema_failed: int = 0
-    with_language: int = 0
-    language_drift: int = 0
-
-    def add(self, other: Counts) -> None:
-        """Add others to these."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
-def judge(request: bytes, reply: bytes, dialect: Dialect, *, is_stream: bool) -> Counts | None:
+def judge(request: bytes, reply: bytes, dialect: Dialect, *, is_stream: bool) -> FlawCounts | None:
     """Look at a reply; None if it did not come to its end, or is none that can be read."""
     try:
         answer = read_answer(reply, dialect, is_stream=is_stream)
@@ -58,21 +26,25 @@ def judge(request: bytes, reply: bytes, dialect: Dialect, *, is_stream: bool) ->
         return None
     is_blank = not answer.text.strip() if question.wants_json else is_empty(answer.text)
     is_silent = is_blank and not answer.arguments and not answer.is_declined
-    counts = Counts(
+    with_schema, schema_failed = _hold_against_schema(question, answer)
+    with_language, language_drift = _compare_languages(question, answer)
+    return FlawCounts(
         checked=1,
-        truncated=int(answer.is_truncated),
-        refused=int(answer.is_declined or is_refusal(answer.text)),
-        empty=int(is_silent),
-        repeating=int(is_repeating(answer.text)),
+        truncated=answer.is_truncated,
+        refused=answer.is_declined or is_refusal(answer.text),
+        empty=is_silent,
+        repeating=is_repeating(answer.text),
+        with_schema=with_schema,
+        schema_failed=schema_failed,
+        with_language=with_language,
+        language_drift=language_drift,
     )
-    _hold_against_schema(question, answer, counts)
-    _compare_languages(question, answer, counts)
-    return counts
 
 
-def _hold_against_schema(question: Question, answer: Answer, counts: Counts) -> None:
+def _hold_against_schema(question: Question, answer: Answer) -> tuple[bool, bool]:
+    """Tell whether a reply could be held against a schema, and then whether it failed."""
     if answer.is_declined or not (answer.arguments or question.wants_json):
-        return
+        return False, False
     try:
         if answer.arguments:
             is_well = all(
@@ -81,13 +53,14 @@ def _hold_against_schema(question: Question, answer: Answer, counts: Counts) -> 
         else:
             is_well = fits(answer.text, question.schema)
     except UnusableSchemaError:
-        return
-    counts.with_schema, counts.schema_failed = 1, int(not is_well)
+        return False, False
+    return True, not is_well
 
 
-def _compare_languages(question: Question, answer: Answer, counts: Counts) -> None:
+def _compare_languages(question: Question, answer: Answer) -> tuple[bool, bool]:
+    """Tell whether the languages of prompt and reply show, and then whether they differ."""
     if question.wants_json or asks_for_another(question.text) or asks_for_another(question.instructions):
-        return
+        return False, False
     asked, answered = language_of(question.text), language_of(answer.text)
-    if asked is not None and answered is not None:
-        counts.with_language, counts.language_drift = 1, int(asked != answered)
+    is_known = asked is not None and answered is not None
+    return is_known, is_known and asked != answered

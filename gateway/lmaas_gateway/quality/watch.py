@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lmaas_gateway.errors import GatewayError
+from lmaas_gateway.flaws import FLAWS, FlawCounts
 from lmaas_gateway.kept_reply import KeptReply
 from lmaas_gateway.metrics.names import QUALITY_CHECKED, QUALITY_FLAGS
-from lmaas_gateway.quality.judging import Counts, judge
+from lmaas_gateway.quality.judging import judge
 from lmaas_gateway.storage.records import QualityDay
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ _DAY_S = 86_400
 _MAX_BYTES = 2**20
 _MAX_WAITING = 32
 _MAX_GROUPS = 10_000
-_SHARES = {"schema_failed": "with_schema", "language_drift": "with_language"}
-_FLAGS = ("truncated", "refused", "empty", "repeating", "schema_failed", "language_drift")
 
 _Group = tuple[int, str, str, str]
 
@@ -86,7 +85,7 @@ class QualityWatch:
         self._second = 0
         self._taken = 0
         self._waiting: deque[Sample] = deque()
-        self._days: defaultdict[_Group, Counts] = defaultdict(Counts)
+        self._days: defaultdict[_Group, FlawCounts] = defaultdict(FlawCounts)
 
     def wants(self, call: Call) -> bool:
         """Tell whether the reply to a call is one of the sample."""
@@ -140,14 +139,14 @@ class QualityWatch:
             return
         from lmaas_gateway.storage import quality  # noqa: PLC0415 - heavy, and there only with a store
 
-        days, self._days = self._days, defaultdict(Counts)
+        days, self._days = self._days, defaultdict(FlawCounts)
         rows = [
             QualityDay(
                 day=day,
                 organization_id=organization,
                 project_id=project,
                 model=model,
-                **msgspec.structs.asdict(counts),
+                **counts.counts(),
             )
             for (day, organization, project, model), counts in days.items()
         ]
@@ -158,7 +157,7 @@ class QualityWatch:
             _LOG.warning("counts of quality wait for the database: %s", error)
             for group, counts in days.items():
                 if len(self._days) < _MAX_GROUPS:
-                    self._days[group].add(counts)
+                    self._days[group] = self._days[group].plus(counts)
 
     def _has_room(self) -> bool:
         second = int(self._clock())
@@ -167,16 +166,16 @@ class QualityWatch:
         self._taken += 1
         return self._taken <= self._max_per_s and len(self._waiting) < _MAX_WAITING
 
-    def _count(self, sample: Sample, counts: Counts) -> None:
+    def _count(self, sample: Sample, counts: FlawCounts) -> None:
         if self._database is not None:
             group = (int(self._clock()) // _DAY_S, sample.organization, sample.project, sample.model)
-            self._days[group].add(counts)
-        for flag in _FLAGS:
-            base = getattr(counts, _SHARES.get(flag, "checked"))
-            if base:
-                self._metrics.count(QUALITY_CHECKED, (sample.model, flag))
-                self._metrics.count(QUALITY_FLAGS, (sample.model, flag), getattr(counts, flag))
+            self._days[group] = self._days[group].plus(counts)
+        seen = counts.counts()
+        for flaw, base in FLAWS.items():
+            if seen[base]:
+                self._metrics.count(QUALITY_CHECKED, (sample.model, flaw))
+                self._metrics.count(QUALITY_FLAGS, (sample.model, flaw), seen[flaw])
 
 
-def _judge(sample: Sample) -> Counts | None:
+def _judge(sample: Sample) -> FlawCounts | None:
     return judge(sample.request, sample.reply, sample.dialect, is_stream=sample.is_stream)

@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from lmaas_gateway.flaws import FlawCounts
+
 T = TypeVar("T")
 
 
@@ -239,21 +241,7 @@ class LabelTotal(Record, frozen=True, kw_only=True):
     times: int
 
 
-class _Quality(Record, frozen=True, kw_only=True):
-    """What was seen of replies; the words are those of `quality/judging.py`."""
-
-    checked: int = 0
-    truncated: int = 0
-    refused: int = 0
-    empty: int = 0
-    repeating: int = 0
-    with_schema: int = 0
-    schema_failed: int = 0
-    with_language: int = 0
-    language_drift: int = 0
-
-
-class QualityDay(_Quality, frozen=True, kw_only=True):
+class QualityDay(Record, FlawCounts, frozen=True, kw_only=True):
     """What was seen of the replies of a model, to a project, of a day: its number since 1970, in UTC."""
 
     day: int
@@ -262,7 +250,7 @@ class QualityDay(_Quality, frozen=True, kw_only=True):
     model: str
 
 
-class QualityTotal(_Quality, frozen=True, kw_only=True):
+class QualityTotal(Record, FlawCounts, frozen=True, kw_only=True):
     """The same, added up over projects."""
 
     day: int
