@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from lmaas.tasks._answers import json_items, string
@@ -72,7 +72,10 @@ def plan(job: Job, text: str, types: Types) -> Plan[Entities]:
     for piece, reply in zip(pieces, replies, strict=True):
         answer = json_items(reply, "entities")
         is_complete &= answer.is_complete
-        _place(piece, answer.items, frozenset(types), found, dropped)
+        found += [
+            Entity(span.text, kind, span.start, span.end, span.is_exact)
+            for kind, span in located(piece, answer.items, "type", types, dropped)
+        ]
     found.sort(key=lambda entity: (entity.start, entity.end))
     return Entities(entities=tuple(found), dropped=tuple(dropped), is_complete=is_complete)
 
@@ -91,46 +94,46 @@ def described(names: Sequence[str] | Mapping[str, str], argument: str) -> str:
     return ", ".join(names)
 
 
-def _place(
-    piece: Span,
-    items: Sequence[Any],
-    types: frozenset[str],
-    found: list[Entity],
-    dropped: list[Dropped],
-) -> None:
-    """Add what stands in the piece to `found`, with its place in the whole text, the rest to `dropped`."""
+def located(
+    piece: Span, items: Iterable[Any], label: str, labels: Container[str], dropped: list[Dropped]
+) -> Iterator[tuple[str, Span]]:
+    """Find in a piece of the text what the model listed of it; yield each label and its place in the text.
+
+    Args:
+        piece: Of the text.
+        items: What the model listed: objects with a `text` and a label.
+        label: What an item calls its label.
+        labels: Those that were asked for.
+        dropped: Takes what has another label, and what the piece does not have, or not once more.
+    """
     locator = Locator(piece.text)
     for item in items:
-        quote, kind = string(item, "text"), string(item, "type")
-        span = locator.find(quote) if kind in types else None
+        quote, said = string(item, "text"), string(item, label)
+        span = locator.find(quote) if said in labels else None
         if span is None:
-            dropped.append(Dropped(quote, kind))
-            continue
-        start, end = piece.start + span.start, piece.start + span.end
-        found.append(Entity(span.text, kind, start, end, span.is_exact))
+            dropped.append(Dropped(quote, said))
+        else:
+            yield said, replace(span, start=piece.start + span.start, end=piece.start + span.end)
 
 
 def _schema(types: Sequence[str], text: str) -> dict[str, Any]:
     # No more things than words, none longer than the text: a weak model is kept from repeating itself.
     most = min(_MOST, max(1, len(words(text))))
     longest = min(_LONGEST, len(text))
-    item = {
-        "type": "object",
-        "properties": {
-            "text": {"type": "string", "minLength": 1, "maxLength": longest},
-            "type": {"enum": list(types)},
-        },
-        "required": ["text", "type"],
-        "additionalProperties": False,
-    }
-    return list_schema("entities", item, most)
+    quote = {"type": "string", "minLength": 1, "maxLength": longest}
+    return list_schema("entities", object_schema({"text": quote, "type": {"enum": list(types)}}), most)
 
 
 def list_schema(name: str, item: Mapping[str, Any], most: int) -> dict[str, Any]:
     """Return the schema of an object with one list, bounded so that a model cannot go on for ever."""
+    return object_schema({name: {"type": "array", "maxItems": most, "items": item}})
+
+
+def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object that has all these properties and no other."""
     return {
         "type": "object",
-        "properties": {name: {"type": "array", "maxItems": most, "items": item}},
-        "required": [name],
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
     }

@@ -12,7 +12,7 @@ from lmaas.tasks._plan import Plan, chats
 from lmaas.tasks._result import Result, Span
 from lmaas.tasks._spans import Locator
 from lmaas.tasks._text import sentences
-from lmaas.tasks.entities import Dropped, Types, described, list_schema
+from lmaas.tasks.entities import Dropped, Types, described, list_schema, located, object_schema
 
 ROLES: Final = ("agent", "patient", "recipient", "instrument", "location", "time", "manner", "cause")
 """The roles that are looked for unless others are given."""
@@ -93,41 +93,21 @@ def _place(
     if span is None:
         dropped.append(Dropped(string(item, "predicate"), "predicate"))
         return None
-    arguments = _arguments(part, item.get("arguments"), roles, dropped)
+    said = item.get("arguments")
+    arguments = tuple(
+        Argument(role, place.text, place.start, place.end, place.is_exact)
+        for role, place in located(part, said if isinstance(said, list) else (), "role", roles, dropped)
+    )
     start, end = part.start + span.start, part.start + span.end
     return Predicate(span.text, start, end, arguments, span.is_exact)
 
 
-def _arguments(
-    part: Span, items: object, roles: frozenset[str], dropped: list[Dropped]
-) -> tuple[Argument, ...]:
-    locator = Locator(part.text)
-    found: list[Argument] = []
-    for item in items if isinstance(items, list) else []:
-        quote, role = string(item, "text"), string(item, "role")
-        span = locator.find(quote) if role in roles else None
-        if span is None:
-            dropped.append(Dropped(quote, role))
-            continue
-        found.append(Argument(role, span.text, part.start + span.start, part.start + span.end, span.is_exact))
-    return tuple(found)
-
-
 def _schema(roles: Sequence[str]) -> dict[str, Any]:
-    argument = _object({"role": {"enum": list(roles)}, "text": _text(_LONGEST)})
+    argument = object_schema({"role": {"enum": list(roles)}, "text": _text(_LONGEST)})
     arguments = {"type": "array", "maxItems": _MOST_ARGUMENTS, "items": argument}
-    predicate = _object({"predicate": _text(_LONGEST), "arguments": arguments})
+    predicate = object_schema({"predicate": _text(_LONGEST), "arguments": arguments})
     return list_schema("predicates", predicate, _MOST_PREDICATES)
 
 
 def _text(longest: int) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": longest}
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
