@@ -67,6 +67,69 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 _NOTE = "<!-- Written by `make docs` from {source}; edit it there. -->"
+_BEGINNING = """\
+One YAML file (`lmaas serve --config FILE`, or `LMAAS_CONFIG`), then `LMAAS_*` environment variables, then
+command-line flags; the later wins. A setting that cannot work stops the start with a sentence that says what
+to do. A change of the file takes effect while the gateway runs (docs/operating.md), but for settings marked
+*Fixed*, which need a restart.
+
+```yaml
+models:
+  - name: chat                       # the public name
+    model: smollm2-135m-instruct     # catalogue name, folder or hub id
+    replicas: 2                      # launched here …
+  - name: remote
+    kind: chat
+    replicas:                        # … or already running
+      - url: http://127.0.0.1:9001
+timeouts:
+  first_byte_s: 60
+```
+
+In the environment `LMAAS_MODELS` is a list of names with commas between them, or JSON; a group's setting is
+written with two underscores, as `LMAAS_TIMEOUTS__FIRST_BYTE_S=60`.
+"""
+# Their titles, what is in them, and their part of a variable's name; None where no variable reaches it.
+_TABLES: tuple[tuple[str, type[BaseModel], str | None], ...] = (
+    ("The gateway", Settings, ""),
+    ("`timeouts`: deadlines of a call towards a replica", TimeoutSettings, "timeouts"),
+    ("`queue`: in front of each model's replicas", QueueSettings, "queue"),
+    ("`keys`: one entry each", KeySettings, None),
+    ("`identity`: keys and tokens of tenants", IdentitySettings, "identity"),
+    ("`identity.issuers`: identity providers, one entry each", IssuerSettings, None),
+    ("`keys[].limits` and `models[].limits`: what a subject may use", QuotaSettings, None),
+    ("`limits`: how limits are kept", LimitSettings, "limits"),
+    ("`idempotency`: replies kept for retries with an `Idempotency-Key`", IdempotencySettings, "idempotency"),
+    ("`cache`: replies kept for equal calls", CacheSettings, "cache"),
+    ("`retries`: trying other replicas", RetrySettings, "retries"),
+    ("`ejection`: leaving bad replicas out", EjectionSettings, "ejection"),
+    ("`policy`: what callers may ask", PolicySettings, "policy"),
+    ("`media`: images, audio and video in calls", MediaSettings, "media"),
+    ("`connections`: those of clients", ConnectionSettings, "connections"),
+    ("`admin`: a listener of its own for the admin API", AdminSettings, "admin"),
+    ("`dashboard`: the pages at `/ui`", DashboardSettings, "dashboard"),
+    ("`books`: the record of every call", BooksSettings, "books"),
+    ("`records`: explaining single calls", RecordSettings, "records"),
+    ("`quality`: looking at a sample of replies", QualitySettings, "quality"),
+    ("`canary_prompts`: prompts that are sent now and then, one entry each", CanaryPrompt, None),
+    ("`canary_prompts[].expect`: what the reply must be like", Expectation, None),
+    ("`log_file`: a file for log lines", LogFileSettings, "log_file"),
+    ("`storage`: keys, limits, books and audit", StorageSettings, "storage"),
+    ("`audit`: signing the audit trail", AuditSettings, "audit"),
+    ("`contents`: prompts and replies that are kept", ContentSettings, "contents"),
+    ("`tracing`: for OpenTelemetry", TracingSettings, "tracing"),
+    ("`tls`: HTTPS and client certificates", TlsSettings, "tls"),
+    ("`engine`: launched vLLM processes", EngineSettings, "engine"),
+    ("`models`: one entry each", ModelSettings, None),
+    ("`models[].canary`: a share of a model's calls", CanarySettings, None),
+    ("`models[].price`: what a model's calls cost", PriceSettings, None),
+    ("`models[].replicas`: replicas that already run", ReplicaSettings, None),
+    ("`models[].slo`: what a model promises", ObjectiveSettings, None),
+    ("`models[].slo.ttft` and `models[].slo.inter_token`: how quick it is", LatencyObjective, None),
+    ("`models[].slo.error_rate` and `models[].slo.availability`: how much is well", ShareObjective, None),
+    ("`alerts`: when there is one, and who is told", AlertSettings, "alerts"),
+    ("`alerts.webhooks`: one entry each", WebhookSettings, None),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,102 +156,26 @@ def pages() -> dict[str, str]:
     """Write every generated page, by file name."""
     return {
         "admin-api.md": "\n".join(_admin_api()) + "\n",
-        "configuration.md": "\n".join([*_configuration(), *_watching_settings()]) + "\n",
+        "configuration.md": "\n".join(_configuration()) + "\n",
         "errors.md": "\n".join(_errors()) + "\n",
         "metrics.md": "\n".join(_metrics()) + "\n",
     }
 
 
-def _configuration() -> Iterator[str]:  # noqa: PLR0915  # a line a table
+def _configuration() -> Iterator[str]:
     yield "# Configuration"
     yield ""
     yield _NOTE.format(source="gateway/lmaas_gateway/settings/")
     yield ""
-    yield "One YAML file (`lmaas serve --config FILE`, or `LMAAS_CONFIG`), then `LMAAS_*` environment variables, then"
-    yield "command-line flags; the later wins. A setting that cannot work stops the start with a sentence that says what"
-    yield "to do. A change of the file takes effect while the gateway runs (docs/operating.md), but for settings marked"
-    yield "*Fixed*, which need a restart."
-    yield ""
-    yield "```yaml"
-    yield "models:"
-    yield "  - name: chat                       # the public name"
-    yield "    model: smollm2-135m-instruct     # catalogue name, folder or hub id"
-    yield "    replicas: 2                      # launched here …"
-    yield "  - name: remote"
-    yield "    kind: chat"
-    yield "    replicas:                        # … or already running"
-    yield "      - url: http://127.0.0.1:9001"
-    yield "timeouts:"
-    yield "  first_byte_s: 60"
-    yield "```"
-    yield ""
-    yield "In the environment `LMAAS_MODELS` is a list of names with commas between them, or JSON; a group's setting is"
-    yield "written with two underscores, as `LMAAS_TIMEOUTS__FIRST_BYTE_S=60`."
-    yield from _settings_table("## The gateway", Settings, "")
-    yield from _settings_table(
-        "## `timeouts`: deadlines of a call towards a replica", TimeoutSettings, "timeouts"
-    )
-    yield from _settings_table("## `queue`: in front of each model's replicas", QueueSettings, "queue")
-    yield from _settings_table("## `keys`: one entry each", KeySettings, None)
-    yield from _settings_table("## `identity`: keys and tokens of tenants", IdentitySettings, "identity")
-    yield from _settings_table(
-        "## `identity.issuers`: identity providers, one entry each", IssuerSettings, None
-    )
-    yield from _settings_table(
-        "## `keys[].limits` and `models[].limits`: what a subject may use", QuotaSettings, None
-    )
-    yield from _settings_table("## `limits`: how limits are kept", LimitSettings, "limits")
-    yield from _settings_table(
-        "## `idempotency`: replies kept for retries with an `Idempotency-Key`",
-        IdempotencySettings,
-        "idempotency",
-    )
-    yield from _settings_table("## `cache`: replies kept for equal calls", CacheSettings, "cache")
-    yield from _settings_table("## `retries`: trying other replicas", RetrySettings, "retries")
-    yield from _settings_table("## `ejection`: leaving bad replicas out", EjectionSettings, "ejection")
-    yield from _settings_table("## `policy`: what callers may ask", PolicySettings, "policy")
-    yield from _settings_table("## `media`: images, audio and video in calls", MediaSettings, "media")
-    yield from _settings_table("## `connections`: those of clients", ConnectionSettings, "connections")
-    yield from _settings_table("## `admin`: a listener of its own for the admin API", AdminSettings, "admin")
-    yield from _settings_table("## `dashboard`: the pages at `/ui`", DashboardSettings, "dashboard")
-    yield from _settings_table("## `books`: the record of every call", BooksSettings, "books")
-    yield from _settings_table("## `records`: explaining single calls", RecordSettings, "records")
-    yield from _settings_table("## `quality`: looking at a sample of replies", QualitySettings, "quality")
-    yield from _settings_table(
-        "## `canary_prompts`: prompts that are sent now and then, one entry each", CanaryPrompt, None
-    )
-    yield from _settings_table("## `canary_prompts[].expect`: what the reply must be like", Expectation, None)
-    yield from _settings_table("## `log_file`: a file for log lines", LogFileSettings, "log_file")
-    yield from _settings_table("## `storage`: keys, limits, books and audit", StorageSettings, "storage")
-    yield from _settings_table("## `audit`: signing the audit trail", AuditSettings, "audit")
-    yield from _settings_table(
-        "## `contents`: prompts and replies that are kept", ContentSettings, "contents"
-    )
-    yield from _settings_table("## `tracing`: for OpenTelemetry", TracingSettings, "tracing")
-    yield from _settings_table("## `tls`: HTTPS and client certificates", TlsSettings, "tls")
-    yield from _settings_table("## `engine`: launched vLLM processes", EngineSettings, "engine")
-    yield from _settings_table("## `models`: one entry each", ModelSettings, None)
-    yield from _settings_table("## `models[].canary`: a share of a model's calls", CanarySettings, None)
-    yield from _settings_table("## `models[].price`: what a model's calls cost", PriceSettings, None)
-    yield from _settings_table("## `models[].replicas`: replicas that already run", ReplicaSettings, None)
-
-
-def _watching_settings() -> Iterator[str]:
-    yield from _settings_table("## `models[].slo`: what a model promises", ObjectiveSettings, None)
-    yield from _settings_table(
-        "## `models[].slo.ttft` and `models[].slo.inter_token`: how quick it is", LatencyObjective, None
-    )
-    yield from _settings_table(
-        "## `models[].slo.error_rate` and `models[].slo.availability`: how much is well", ShareObjective, None
-    )
-    yield from _settings_table("## `alerts`: when there is one, and who is told", AlertSettings, "alerts")
-    yield from _settings_table("## `alerts.webhooks`: one entry each", WebhookSettings, None)
+    yield from _BEGINNING.splitlines()
+    for title, model, group in _TABLES:
+        yield from _settings_table(title, model, group)
 
 
 def _settings_table(title: str, model: type[BaseModel], group: str | None) -> Iterator[str]:
     """One row a setting; `group` is its part of the variable's name, None where no variable reaches it."""
     yield ""
-    yield title
+    yield f"## {title}"
     yield ""
     variable = group is not None
     yield "| setting | default | what it does |" + (" variable |" if variable else "")
