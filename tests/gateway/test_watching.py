@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ from lmaas_gateway.watching.delivery import Pacing
 from lmaas_gateway.watching.keeping import Keeping
 from lmaas_gateway.watching.plan import derived_from, plan_of
 from lmaas_gateway.watching.sending import Answer
-from lmaas_gateway.watching.watch import Watch
+from lmaas_gateway.watching.watch import Sights, Watch
 from support.serving import ASK, CHAT, run_gateway, settings_for
 from support.webhooks import SECRET, Receiver, receiver
 
@@ -187,8 +188,7 @@ class Fixture:
         return Watch(
             self.keeping,
             plan_of(self.settings, None),
-            pools=lambda: [self.pool],
-            totals=lambda: self.totals,
+            Sights(pools=lambda: [self.pool], totals=lambda: self.totals),
             metrics=self.metrics,
             send=self._send,
             gateway="here",
@@ -248,7 +248,7 @@ async def test_failure_while_looking_is_not_the_end_of_watching(tmp_path: Path, 
     def fail() -> Tallies:
         raise RuntimeError("broken")
 
-    one.watch._totals = fail
+    one.watch._sights = replace(one.watch._sights, totals=fail)
     task = asyncio.create_task(one.watch.run())
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -9,6 +9,7 @@ from lmaas_gateway.live import Live
 from lmaas_gateway.quality.canaries import Canaries
 from lmaas_gateway.watching.desk import AlertDesk, Place
 from lmaas_gateway.watching.plan import derived_from, plan_of
+from lmaas_gateway.watching.watch import Sights
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -78,10 +79,8 @@ def open_watching(
     desk = AlertDesk(
         _place_of(settings, seat, has_store=tenancy is not None),
         plan_of(settings, derive),
-        pools=current.directory,
-        totals=lambda: live.totals,
+        Sights(pools=current.directory, totals=lambda: live.totals, canaries=canaries.state),
         metrics=metrics,
-        canaries=canaries.state,
     )
     return Watching(live=live, canaries=canaries, desk=desk, derive=derive)
 

@@ -19,14 +19,12 @@ from lmaas_gateway.watching.sending import Sender
 from lmaas_gateway.watching.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from lmaas_gateway.metrics import Metrics
-    from lmaas_gateway.replicas.pool import Pool
-    from lmaas_gateway.tallies import Tallies
     from lmaas_gateway.watching.alerts import Alert
-    from lmaas_gateway.watching.conditions import Canary
     from lmaas_gateway.watching.plan import Plan
+    from lmaas_gateway.watching.watch import Sights
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +48,8 @@ class AlertDesk:
     Args:
         place: Where they are kept.
         plan: What is watched.
-        pools: Gives the models that are served.
-        totals: Gives the sums of all workers.
-        metrics: Shows what comes of them.
-        canaries: Gives how canary prompts fared last, in the process that watches.
+        sights: What is looked at, in the process that watches.
+        metrics: Shows what comes of it.
         clock: Unix seconds.
     """
 
@@ -61,18 +57,14 @@ class AlertDesk:
         self,
         place: Place,
         plan: Plan,
+        sights: Sights,
         *,
-        pools: Callable[[], Iterable[Pool]],
-        totals: Callable[[], Tallies],
         metrics: Metrics,
-        canaries: Callable[[], Iterable[Canary]] = tuple,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._canaries = canaries
         self._place = place
         self._plan = plan
-        self._pools = pools
-        self._totals = totals
+        self._sights = sights
         self._metrics = metrics
         self._clock = clock
         self._sender = Sender()
@@ -92,13 +84,11 @@ class AlertDesk:
         self._watch = Watch(
             self._keeping,
             self._plan,
-            pools=self._pools,
-            totals=self._totals,
+            self._sights,
             metrics=self._metrics,
             send=self._sender,
             gateway=f"{socket.gethostname()}:{self._place.name}",
             pacing=Pacing(now=self._clock),
-            canaries=self._canaries,
         )
         self._task = asyncio.create_task(self._watch.run())
 

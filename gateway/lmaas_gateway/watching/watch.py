@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,38 +40,48 @@ _KEEP_EVERY_S = 60.0
 _MAX_STEP_S = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sights:
+    """What is looked at.
+
+    Attributes:
+        pools: Gives the models that are served.
+        totals: Gives the sums of all workers.
+        canaries: Gives how canary prompts fared last.
+    """
+
+    pools: Callable[[], Iterable[Pool]]
+    totals: Callable[[], Tallies]
+    canaries: Callable[[], Iterable[Canary]] = tuple
+
+
 class Watch:
     """Watches models and replicas, and tells webhooks.
 
     Args:
         keeping: Where it is kept.
-        pools: Gives the models that are served.
-        totals: Gives the sums of all workers.
-        metrics: Shows what comes of them.
+        plan: What is wanted.
+        sights: What it looks at.
+        metrics: Shows what comes of it.
         send: Makes an attempt to tell a webhook.
         gateway: How messages call this one.
         pacing: Time and luck.
-        canaries: Gives how canary prompts fared last.
     """
 
-    def __init__(  # noqa: PLR0913  # what it looks at, and what it tells
+    def __init__(
         self,
         keeping: Keeping,
         plan: Plan,
+        sights: Sights,
         *,
-        pools: Callable[[], Iterable[Pool]],
-        totals: Callable[[], Tallies],
         metrics: Metrics,
         send: Send,
         gateway: str,
         pacing: Pacing,
-        canaries: Callable[[], Iterable[Canary]] = tuple,
     ) -> None:
         self._keeping = keeping
-        self._canaries = canaries
         self._plan = plan
-        self._pools = pools
-        self._totals = totals
+        self._sights = sights
         self._metrics = metrics
         self._gateway = gateway
         self._pacing = pacing
@@ -132,13 +143,13 @@ class Watch:
             _LOG.exception("watching failed once; it goes on")
 
     def _conditions(self, at_s: float) -> Iterator[Condition]:
-        pools = tuple(self._pools())
+        pools = tuple(self._sights.pools())
         yield from failing(pools, self._plan.rules)
         restarted = self._restarts.look(pools, at_s)
         for place in self._restarts.known:
             self._metrics.count(names.ENGINE_RESTARTS, place, restarted.count(place))
         yield from self._restarts.conditions(at_s, self._plan.rules)
-        yield from unexpected(self._canaries())
+        yield from unexpected(self._sights.canaries())
         for objective in self._plan.objectives:
             yield from burning(objective, partial(self._history(objective).counts, at_s=at_s))
 
@@ -151,7 +162,7 @@ class Watch:
 
     def _count(self, at_s: float) -> None:
         """Take in what has been counted since the last time, by all workers."""
-        totals = self._totals()
+        totals = self._sights.totals()
         for objective in self._plan.objectives:
             self._add(objective, self._growth.since_last(_key(objective), counts_of(objective, totals)), at_s)
 
@@ -159,7 +170,7 @@ class Watch:
         """Take in the time since the last look, for what is promised of time."""
         lasted_s = min(max(at_s - self._looked_at_s, 0.0), _MAX_STEP_S)
         self._looked_at_s = at_s
-        pools = {pool.name: pool for pool in self._pools()}
+        pools = {pool.name: pool for pool in self._sights.pools()}
         for objective in self._plan.objectives:
             if objective.name == "availability" and (pool := pools.get(objective.model)):
                 self._add(objective, availability(pool, lasted_s), at_s)
