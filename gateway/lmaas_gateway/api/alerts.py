@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-from starlette.responses import Response
 from starlette.routing import Route
 
 from lmaas_gateway.administration.alerts import Alert, AlertList, SilenceAlert
 from lmaas_gateway.administration.operations import Operation
 from lmaas_gateway.administration.requests import Nothing
+from lmaas_gateway.api.answering import answer
 from lmaas_gateway.api.reading import read_body, read_query
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from lmaas_gateway.administration.alerts import Alerts
     from lmaas_gateway.api.fleet import Admittance
@@ -59,15 +59,11 @@ class AlertRoutes:
         """Answer with all alerts."""
         await self._admittance.require_sight(request)
         read_query(request, Nothing)
-        return _answer(self._alerts.list())
+        return answer(self._alerts.list())
 
     async def silence(self, request: Request) -> Response:
         """Silence one."""
         actor = await self._admittance.require_fleet(request)
         read_query(request, Nothing)
         wanted = await read_body(request, SilenceAlert)
-        return _answer(await self._alerts.silence(actor, request.path_params["id"], wanted))
-
-
-def _answer(shown: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(shown), 200, {"cache-control": "no-store"}, "application/json")
+        return answer(await self._alerts.silence(actor, request.path_params["id"], wanted))

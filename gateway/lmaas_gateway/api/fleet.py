@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-from starlette.responses import Response
 from starlette.routing import Route
 
 from lmaas_gateway.administration.fleet import EngineLog, LogQuery, Scale, ServedModel, ServedModels
 from lmaas_gateway.administration.operations import Operation
 from lmaas_gateway.administration.requests import Nothing
+from lmaas_gateway.api.answering import answer
 from lmaas_gateway.api.reading import read_body, read_query
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.administration.fleet import Fleet
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     Change = Callable[[Request, Actor], Awaitable[Response]]
 
 _MODEL = "/models/{model:path}"
-_ENCODER = msgspec.json.Encoder()
 
 
 class Admittance(Protocol):
@@ -131,12 +130,12 @@ class FleetRoutes:
     async def list(self, request: Request) -> Response:
         """Answer with all models."""
         read_query(request, Nothing)
-        return _answer(ServedModels(self._fleet.models()))
+        return answer(ServedModels(self._fleet.models()))
 
     async def show(self, request: Request) -> Response:
         """Answer with one model."""
         read_query(request, Nothing)
-        return _answer(self._fleet.show(_model(request)))
+        return answer(self._fleet.show(_model(request)))
 
     async def start(self, request: Request, actor: Actor) -> Response:
         """Launch as many engines as the configuration wants."""
@@ -157,7 +156,7 @@ class FleetRoutes:
         """Answer with the end of an engine's log."""
         del actor
         query = read_query(request, LogQuery)
-        return _answer(await self._fleet.log(_model(request), query.replica, lines=query.lines))
+        return answer(await self._fleet.log(_model(request), query.replica, lines=query.lines))
 
     async def _serve(self, operation: Operation, request: Request) -> Response:
         if operation.needs == "fleet":
@@ -167,14 +166,9 @@ class FleetRoutes:
         return await self._views[operation.name](request)
 
     async def _scale(self, request: Request, actor: Actor, replicas: int | None) -> Response:
-        return _answer(await self._fleet.scale(actor, _model(request), replicas))
+        return answer(await self._fleet.scale(actor, _model(request), replicas))
 
 
 def _model(request: Request) -> str:
     name: str = request.path_params["model"]
     return name
-
-
-def _answer(shown: msgspec.Struct) -> Response:
-    # What is stopped now may be shown as running from a cache.
-    return Response(_ENCODER.encode(shown), 200, {"cache-control": "no-store"}, "application/json")

@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from lmaas_gateway.administration.operations import Operation
+from lmaas_gateway.api.answering import NO_STORE, answer
 from lmaas_gateway.api.reading import read_query
 from lmaas_gateway.errors import NotFoundError, RateLimitError
 from lmaas_gateway.logs.files import older_files
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from lmaas_gateway.api.operators import OperatorKey
     from lmaas_gateway.settings import LogFileSettings
 
-_HEADERS = {"cache-control": "no-store"}
 _EVENTS = "text/event-stream"
 _MAX_FOLLOWERS = 16
 # A comment now and then shows that nobody reads any more.
@@ -94,9 +95,8 @@ class LogRoutes:
         if _EVENTS in request.headers.get("accept", ""):
             if self._followers >= _MAX_FOLLOWERS:
                 raise RateLimitError(f"{_MAX_FOLLOWERS} follow the log already; end one of them.")
-            return StreamingResponse(self._events(path, wanted), media_type=_EVENTS, headers=_HEADERS)
-        found = await self._last(path, wanted)
-        return Response(_ENCODE(found), headers=_HEADERS, media_type="application/json")
+            return StreamingResponse(self._events(path, wanted), media_type=_EVENTS, headers=NO_STORE)
+        return answer(await self._last(path, wanted))
 
     async def _last(self, path: Path, wanted: LogQuery, end: int | None = None) -> LogLines:
         files = [path, *older_files(path, self._rules.keep)]

@@ -9,13 +9,13 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from lmaas_gateway.administration.actor import no_such
 from lmaas_gateway.administration.files import File
 from lmaas_gateway.administration.operations import OPERATIONS
+from lmaas_gateway.api.answering import NO_STORE, answer
 from lmaas_gateway.api.reading import read_body, read_query
 from lmaas_gateway.errors import InvalidIdempotencyKeyError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from lmaas_gateway.administration.open_services import Served
     from lmaas_gateway.administration.operations import Operation
@@ -31,11 +32,8 @@ if TYPE_CHECKING:
 
 PREFIX = "/admin/v1"
 
-# Answers hold secrets, and what others must not find in a cache.
-_HEADERS = {"cache-control": "no-store"}
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_ENCODER = msgspec.json.Encoder()
 
 
 class TenantRoutes:
@@ -76,16 +74,16 @@ class TenantRoutes:
             arguments.append(query)
         if operation.body is not None:
             arguments.append(await read_body(request, operation.body))
-        answer = await self._services.method(operation)(actor, *arguments)
-        if isinstance(answer, File):
-            return await _send(answer)
-        return Response(_ENCODER.encode(answer), operation.status, _HEADERS, "application/json")
+        done = await self._services.method(operation)(actor, *arguments)
+        if isinstance(done, File):
+            return await _send(done)
+        return answer(done, operation.status)
 
 
 async def _send(file: File) -> Response:
     # With the first piece it is known that there will be a file, and a status can say so.
     first = await anext(file.pieces, b"")
-    headers = {**_HEADERS, "content-disposition": f'attachment; filename="{file.name}"'}
+    headers = {**NO_STORE, "content-disposition": f'attachment; filename="{file.name}"'}
     return StreamingResponse(_from(first, file), media_type=file.media_type, headers=headers)
 
 
