@@ -351,3 +351,12 @@ def test_schema_with_references_and_hostile_patterns_is_used_in_no_time() -> Non
     assert fits('["' + "a" * 50 + '"]', schema)
     assert not fits('["' + "a" * 50 + 'b"]', schema)
     assert not fits("[" * 100_000)
+
+
+def test_passages_that_come_again_between_others_are_repeating() -> None:
+    passage = " ".join(f"word{number}" for number in range(30))
+    others = [" ".join(f"{name}{number}" for number in range(5)) for name in ("one", "two")]
+    assert is_repeating(" ".join([passage, others[0], passage, others[1], passage]))
+    assert not is_repeating(
+        " ".join([passage, others[0], passage[:40], others[1], *"abcdefghijklmnopqrstuvwxyz"])
+    )

@@ -24,6 +24,7 @@ from lmaas_gateway.watching.keeping import Keeping
 from lmaas_gateway.watching.plan import derived_from, plan_of
 from lmaas_gateway.watching.sending import Answer
 from lmaas_gateway.watching.watch import Sights, Watch
+from support.pages import Browser, text_of
 from support.serving import ASK, CHAT, run_gateway, settings_for
 from support.webhooks import SECRET, Receiver, receiver
 
@@ -150,6 +151,13 @@ async def test_silenced_alert_is_not_told_and_only_the_operator_silences() -> No
         nobody = "/admin/v1/alerts/alrt_0/silence"
         assert (await running.post(nobody, wanted, OPERATOR)).status == 404
         assert (await running.post(path, {"duration_s": -1}, OPERATOR)).status == 400
+        browser = Browser(running)
+        assert (await browser.sign_in(OPERATOR.rpartition(" ")[2])).status == 303
+        assert "on its page" in text_of(
+            await browser.follow(
+                "/ui/alerts/silence", {"id": id_, "duration_s": "60", "comment": "on its page"}
+            )
+        )
 
 
 async def test_only_the_first_of_several_workers_tells_and_all_of_them_show_it(tmp_path: Path) -> None:
