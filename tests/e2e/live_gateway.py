@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -107,7 +108,10 @@ class LiveGateway:
 
 @contextmanager
 def running_gateway(
-    folder: Path, engine_python: str, arguments: Sequence[str] = (CHAT, EMBEDDING)
+    folder: Path,
+    engine_python: str,
+    arguments: Sequence[str] = (CHAT, EMBEDDING),
+    environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[LiveGateway]:
     """Start a gateway, with both embedded models; wait until it is ready; stop it and see all gone."""
     # Sockets have short paths, and pytest's folders long ones.
@@ -117,7 +121,11 @@ def running_gateway(
     command = [lmaas_command(), "serve", *arguments, "--open", "--port", str(port)]
     with stdout.open("wb") as out, stderr.open("wb") as err:
         process = subprocess.Popen(
-            command, stdout=out, stderr=err, env=_environment(engine_python, runtime_dir), cwd=folder
+            command,
+            stdout=out,
+            stderr=err,
+            env={**_environment(engine_python, runtime_dir), **environ},
+            cwd=folder,
         )
     gateway = LiveGateway(f"http://127.0.0.1:{port}", process.pid, stdout, stderr, runtime_dir)
     try:
