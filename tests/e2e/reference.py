@@ -1,10 +1,10 @@
 """What transformers itself computes from the same folders; run with the engine's interpreter.
 
-    python -P reference.py embeddings FOLDER < texts.json
-    python -P reference.py generate FOLDER < {"prompts": […], "max_tokens": N}
-    python -P reference.py gaps FOLDER < [{"token_ids": […], "ours": ID, "theirs": ID}]
+Reads questions from standard input, a line of JSON each, and answers each with a line of JSON:
 
-Reads JSON from standard input and writes JSON to standard output.
+    ["embeddings", FOLDER, [TEXT, …]]
+    ["generate", FOLDER, {"prompts": […], "max_tokens": N}]
+    ["gaps", FOLDER, [{"token_ids": […], "ours": ID, "theirs": ID}, …]]
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ TASKS: dict[str, Callable[[str, Any], object]] = {
 }
 
 if __name__ == "__main__":
-    task, folder_name = sys.argv[1:]
     torch.manual_seed(0)
     with torch.inference_mode():
-        result = TASKS[task](folder_name, json.load(sys.stdin))
-    json.dump(result, sys.stdout)
+        for line in sys.stdin:
+            task, folder_name, asked = json.loads(line)
+            sys.stdout.write(json.dumps(TASKS[task](folder_name, asked)) + "\n")
+            sys.stdout.flush()

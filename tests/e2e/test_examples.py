@@ -3,11 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.at_once import AtOnce
 from e2e.live_gateway import LiveGateway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
@@ -18,10 +24,9 @@ def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_example_runs_and_says_something(gateway: LiveGateway, path: Path) -> None:
+def run(gateway: LiveGateway, path: Path) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "LMAAS_BASE_URL": gateway.base_url, "OPENAI_BASE_URL": gateway.base_url}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-W", "error", str(path)],
         capture_output=True,
         text=True,
@@ -30,5 +35,18 @@ def test_example_runs_and_says_something(gateway: LiveGateway, path: Path) -> No
         stdin=subprocess.DEVNULL,
         env=environ,
     )
+
+
+@pytest.fixture(scope="module")
+def ran(gateway: LiveGateway) -> Iterator[AtOnce[Path, subprocess.CompletedProcess[str]]]:
+    with AtOnce(partial(run, gateway), EXAMPLES, width=4) as done:
+        yield done
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_runs_and_says_something(
+    ran: AtOnce[Path, subprocess.CompletedProcess[str]], path: Path
+) -> None:
+    done = ran[path]
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

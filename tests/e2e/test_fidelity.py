@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import pytest
@@ -19,6 +19,8 @@ from lmaas_gateway.replicas import catalog
 from lmaas_gateway.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from e2e.live_gateway import LiveGateway
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -71,20 +73,47 @@ def folder_of(name: str, engine_python: str) -> str:
     return prepared.path_or_id
 
 
-def reference(engine_python: str, task: str, model: str, question: object) -> Any:
-    script = Path(__file__).with_name("reference.py")
-    command = [engine_python, "-P", str(script), task, folder_of(model, engine_python)]
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    done = subprocess.run(
-        command,
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | offline,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+class Reference:
+    """transformers in a process of its own: it loads once, for many seconds, while the engine answers."""
+
+    def __init__(self, engine_python: str, errors: Path) -> None:
+        self._engine_python = engine_python
+        self._errors = errors
+        with errors.open("wb") as err:
+            self._process = subprocess.Popen(
+                [engine_python, "-P", str(Path(__file__).with_name("reference.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=err,
+                text=True,
+                env=os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"},
+            )
+
+    def ask(self, task: str, model: str, question: object) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([task, folder_of(model, self._engine_python), question]) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, self._errors.read_text("utf-8")
+        return json.loads(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._process:
+            self._process.kill()
+
+
+@pytest.fixture(scope="module")
+def reference(
+    gateway: LiveGateway, engine_python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Reference]:
+    """After the gateway, which has prepared the models."""
+    del gateway
+    with Reference(engine_python, tmp_path_factory.mktemp("reference") / "errors") as one:
+        yield one
 
 
 def ask(gateway: LiveGateway, route: str, body: object) -> Any:
@@ -98,9 +127,9 @@ def cosine(left: list[float], right: list[float]) -> float:
     return product / math.sqrt(sum(a * a for a in left) * sum(b * b for b in right))
 
 
-def test_embeddings_are_those_of_transformers(gateway: LiveGateway, engine_python: str) -> None:
+def test_embeddings_are_those_of_transformers(gateway: LiveGateway, reference: Reference) -> None:
     served = ask(gateway, "embeddings", {"model": EMBEDDING, "input": TEXTS})["data"]
-    expected = reference(engine_python, "embeddings", EMBEDDING, TEXTS)
+    expected = reference.ask("embeddings", EMBEDDING, TEXTS)
     assert [len(item["embedding"]) for item in served] == [384] * len(TEXTS)
     for item, vector in zip(served, expected, strict=True):
         assert cosine(item["embedding"], vector) >= 0.999, TEXTS[item["index"]]
@@ -135,10 +164,10 @@ def fork_of(ours: dict[str, list[int]], theirs: dict[str, list[int]]) -> dict[st
     return None
 
 
-def test_greedy_text_is_that_of_transformers(gateway: LiveGateway, engine_python: str) -> None:
-    with ThreadPoolExecutor(4) as pool:
+def test_greedy_text_is_that_of_transformers(gateway: LiveGateway, reference: Reference) -> None:
+    with ThreadPoolExecutor(10) as pool:
         served = list(pool.map(partial(answer, gateway), PROMPTS))
-    expected = reference(engine_python, "generate", CHAT, {"prompts": PROMPTS, "max_tokens": MAX_TOKENS})
+    expected = reference.ask("generate", CHAT, {"prompts": PROMPTS, "max_tokens": MAX_TOKENS})
     # Equal prompts show that tokenizer and chat template are right too.
     assert [ours["prompt"] for ours in served] == [theirs["prompt"] for theirs in expected]
     forks = [
@@ -146,7 +175,7 @@ def test_greedy_text_is_that_of_transformers(gateway: LiveGateway, engine_python
         for ours, theirs in zip(served, expected, strict=True)
         if (fork := fork_of(ours, theirs)) is not None
     ]
-    gaps = reference(engine_python, "gaps", CHAT, forks) if forks else []
+    gaps = reference.ask("gaps", CHAT, forks) if forks else []
     sys.stdout.write(
         f"{len(PROMPTS) - len(forks)} of {len(PROMPTS)} texts are equal; logit gaps of others: {gaps}\n"
     )

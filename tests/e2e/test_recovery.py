@@ -106,14 +106,17 @@ def assert_ends_in_an_error(events: list[bytes]) -> None:
 
 
 def test_killed_engine_core_and_killed_api_server_come_back(gateway: LiveGateway) -> None:
+    """A killed API server in the middle of streams is `faults/test_real_engines.py`."""
     story = Listener(gateway)
     core = gateway.engine_core_of(CHAT)
     chat_group, server = gateway.api_server_of(CHAT), gateway.api_server_of(EMBEDDING)
     assert all(len(group_members(group)) >= 2 for group in (chat_group, server))
     with httpx.Client(base_url=gateway.base_url, timeout=30) as http, ThreadPoolExecutor() as threads:
         os.kill(core, signal.SIGKILL)
+        chat_gone = threads.submit(gone_after, chat_group)
+        assert http.post("/embeddings", json=TEXT).status_code == 200, "the other model is not touched"
         os.kill(server, signal.SIGKILL)
-        chat_gone, embedding_gone = (threads.submit(gone_after, group) for group in (chat_group, server))
+        embedding_gone = threads.submit(gone_after, server)
         chat = threads.submit(outlast, lambda: http.post("/chat/completions", json=SHORT))
         embedding = threads.submit(outlast, lambda: http.post("/embeddings", json=TEXT))
         assert_told_the_truth(embedding.result())
@@ -121,15 +124,4 @@ def test_killed_engine_core_and_killed_api_server_come_back(gateway: LiveGateway
         assert embedding_gone.result() < GONE_WITHIN_S, "the core of a killed API server holds its memory"
         assert chat_gone.result() < GONE_AFTER_CORE_WITHIN_S
     assert_ends_in_an_error(story.events())
-
-
-def test_killed_api_server_of_a_stream_ends_it_in_an_error(gateway: LiveGateway) -> None:
-    until(gateway.is_ready, timeout_s=RECOVERY_S)
-    story = Listener(gateway)
-    with httpx.Client(base_url=gateway.base_url, timeout=30) as http:
-        os.kill(gateway.api_server_of(CHAT), signal.SIGKILL)
-        assert http.post("/embeddings", json=TEXT).status_code == 200, "the other model is not touched"
-        chat = outlast(lambda: http.post("/chat/completions", json=SHORT))
-    assert_ends_in_an_error(story.events())
-    assert_told_the_truth(chat)
     until(gateway.is_ready)

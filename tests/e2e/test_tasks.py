@@ -9,18 +9,20 @@ import math
 import re
 from collections import Counter
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+from e2e.at_once import AtOnce
 from e2e.live_gateway import CHAT, EMBEDDING, LiveGateway
 from lmaas import AsyncLMaaS, LMaaS
 from lmaas.tasks import AsyncTasks, Outcome, Tasks
 from lmaas.tasks._text import length
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
@@ -30,10 +32,59 @@ RIVER = (
     "leave their houses. Schools stayed closed for two days. Nobody was hurt. "
 )
 
+CHOICES = (("bug", "praise", "question"), ("表扬", "投诉"))
+FEELINGS = ("太好了，我很喜欢。", "这家酒店太糟糕了。")  # noqa: RUF001 - Chinese
+ENTITIES = (
+    ("Alice Smith flew from Paris to New York. Alice likes Paris.", ("person", "city")),
+    ("李明昨天从北京飞到上海。", ("人名", "地名")),
+)
+SENTENCES = ("Mary gave the book to John. He read it.", "小明把书送给了小红。")
+TEXTS = (RIVER, "河水在夜里上涨。许多街道被淹。学校停课两天。")
+QUESTIONS = (
+    ("The tower was built in 1889. It is in Paris.", "When was the tower built?"),
+    ("这座塔建于1889年。它在巴黎。", "塔建于哪一年？"),  # noqa: RUF001 - Chinese
+)
+LIMITS: tuple[tuple[str, Any, int], ...] = (
+    ("max_sentences", "sentences", 1),
+    ("max_words", "words", 12),
+    ("max_characters", "characters", 60),
+)
+
+Asked: TypeAlias = AtOnce[tuple[Any, ...], Any]
+"""What tasks found, by the name of each and what it was given."""
+
+
+def questions() -> Iterator[tuple[tuple[Any, ...], Callable[[Tasks], Any]]]:
+    """Everything that more than one case asks."""
+    for labels in CHOICES:
+        choose = methodcaller("classify", "It crashes when I press save.", list(labels), method="choice")
+        yield ("classify", labels), choose
+    for text in FEELINGS:
+        yield ("sentiment", text), methodcaller("sentiment", text)
+    for text, types in ENTITIES:
+        yield ("entities", text), methodcaller("entities", text, list(types), max_tokens=160)
+    for text in SENTENCES:
+        yield ("semantic_roles", text), methodcaller("semantic_roles", text, max_tokens=128)
+    for text in TEXTS:
+        yield ("keywords", text), methodcaller("keywords", text, 3)
+    for text, question in QUESTIONS:
+        yield ("answer", text), methodcaller("answer", text, question)
+    for limit, _, number in LIMITS:
+        yield ("summarize", limit), methodcaller("summarize", RIVER, max_tokens=64, **{limit: number})
+
 
 @pytest.fixture
 def tasks(client: LMaaS) -> Tasks:
     return Tasks(client, model=CHAT, embedding_model=EMBEDDING)
+
+
+@pytest.fixture(scope="module")
+def asked(gateway: LiveGateway) -> Iterator[Asked]:
+    calls = dict(questions())
+    with LMaaS(base_url=gateway.base_url, max_retries=0) as client:
+        tasks = Tasks(client, model=CHAT, embedding_model=EMBEDDING)
+        with AtOnce(lambda name: calls[name](tasks), calls) as found:
+            yield found
 
 
 def softmax(logprobs: Mapping[str, float]) -> dict[str, float]:
@@ -86,9 +137,9 @@ def test_calibration_divides_the_prior_out(tasks: Tasks) -> None:
     assert found.probabilities == pytest.approx(softmax(odds))
 
 
-@pytest.mark.parametrize("labels", [["bug", "praise", "question"], ["表扬", "投诉"]])
-def test_choice_is_one_of_the_labels(tasks: Tasks, labels: list[str]) -> None:
-    assert tasks.classify("It crashes when I press save.", labels, method="choice").label in labels
+@pytest.mark.parametrize("labels", CHOICES)
+def test_choice_is_one_of_the_labels(asked: Asked, labels: tuple[str, ...]) -> None:
+    assert asked["classify", labels].label in labels
 
 
 def test_sentiment_beside_the_majority_baseline(tasks: Tasks, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,32 +159,26 @@ def test_sentiment_beside_the_majority_baseline(tasks: Tasks, capsys: pytest.Cap
         )
 
 
-@pytest.mark.parametrize("text", ["太好了，我很喜欢。", "这家酒店太糟糕了。"])  # noqa: RUF001 - Chinese
-def test_sentiment_of_chinese_text_is_a_distribution_too(tasks: Tasks, text: str) -> None:
-    found = tasks.sentiment(text)
+@pytest.mark.parametrize("text", FEELINGS)
+def test_sentiment_of_chinese_text_is_a_distribution_too(asked: Asked, text: str) -> None:
+    found = asked["sentiment", text]
     assert math.fsum(found.probabilities.values()) == pytest.approx(1)
     assert -1 <= found.score <= 1
 
 
-@pytest.mark.parametrize(
-    ("text", "types"),
-    [
-        ("Alice Smith flew from Paris to New York. Alice likes Paris.", ["person", "city"]),
-        ("李明昨天从北京飞到上海。", ["人名", "地名"]),
-    ],
-)
-def test_entities_stand_in_the_text_where_they_say(tasks: Tasks, text: str, types: list[str]) -> None:
-    found = tasks.entities(text, types, max_tokens=160)
+@pytest.mark.parametrize(("text", "types"), ENTITIES)
+def test_entities_stand_in_the_text_where_they_say(asked: Asked, text: str, types: tuple[str, ...]) -> None:
+    found = asked["entities", text]
     assert found.entities or found.dropped
     assert all(text[one.start : one.end] == one.text and one.type in types for one in found.entities)
     places = [(one.start, one.end) for one in found.entities]
     assert places == sorted(set(places))
 
 
-@pytest.mark.parametrize("text", ["Mary gave the book to John. He read it.", "小明把书送给了小红。"])
-def test_semantic_roles_stand_in_their_sentence(tasks: Tasks, text: str) -> None:
+@pytest.mark.parametrize("text", SENTENCES)
+def test_semantic_roles_stand_in_their_sentence(asked: Asked, text: str) -> None:
     # Whether a model this small finds any is its quality; that each sentence was asked about is the contract.
-    found = tasks.semantic_roles(text, max_tokens=128)
+    found = asked["semantic_roles", text]
     parts: list[Any] = [
         *found.predicates,
         *(one for predicate in found.predicates for one in predicate.arguments),
@@ -144,35 +189,25 @@ def test_semantic_roles_stand_in_their_sentence(tasks: Tasks, text: str) -> None
     assert found.usage.completion_tokens > 0
 
 
-@pytest.mark.parametrize("text", [RIVER, "河水在夜里上涨。许多街道被淹。学校停课两天。"])
-def test_keywords_stand_in_the_text(tasks: Tasks, text: str) -> None:
-    found = tasks.keywords(text, 3)
+@pytest.mark.parametrize("text", TEXTS)
+def test_keywords_stand_in_the_text(asked: Asked, text: str) -> None:
+    found = asked["keywords", text]
     assert len(found.keywords) <= 3
     assert all(text[place.start : place.end] == place.text for one in found.keywords for place in one.places)
     assert found.keywords or found.dropped
 
 
-@pytest.mark.parametrize(
-    ("text", "question"),
-    [
-        ("The tower was built in 1889. It is in Paris.", "When was the tower built?"),
-        ("这座塔建于1889年。它在巴黎。", "塔建于哪一年？"),  # noqa: RUF001 - Chinese
-    ],
-)
-def test_quote_of_an_answer_stands_in_the_text(tasks: Tasks, text: str, question: str) -> None:
-    found = tasks.answer(text, question)
+@pytest.mark.parametrize("text", [text for text, _ in QUESTIONS])
+def test_quote_of_an_answer_stands_in_the_text(asked: Asked, text: str) -> None:
+    found = asked["answer", text]
     assert found.outcome in {Outcome.ANSWERED, Outcome.NOT_IN_TEXT}  # the engine allows no other quote
     if found.quote is not None:
         assert text[found.quote.start : found.quote.end] == found.quote.text
 
 
-@pytest.mark.parametrize(
-    ("limit", "unit", "number"),
-    [("max_sentences", "sentences", 1), ("max_words", "words", 12), ("max_characters", "characters", 60)],
-)
-def test_summary_keeps_its_length(tasks: Tasks, limit: str, unit: Any, number: int) -> None:
-    options: Any = {limit: number}
-    found = tasks.summarize(RIVER, max_tokens=64, **options)
+@pytest.mark.parametrize(("limit", "unit", "number"), LIMITS)
+def test_summary_keeps_its_length(asked: Asked, limit: str, unit: Any, number: int) -> None:
+    found = asked["summarize", limit]
     assert 0 < found.length == length(found.text, unit) <= number
 
 

@@ -3,10 +3,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.at_once import AtOnce
 from e2e.live_gateway import LiveGateway, lmaas_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
@@ -25,28 +30,37 @@ def lmaas(gateway: LiveGateway, *arguments: str, stdin: str = "") -> subprocess.
     )
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["complete", "--max-tokens", "8"],
-        ["classify", "--labels", "travel,cooking"],
-        ["classify", "--labels", "travel,cooking", "--fast"],
-        ["sentiment"],
-        ["summarize", "--sentences", "1", "--max-tokens", "48"],
-        ["translate", "--to", "French", "--max-tokens", "48"],
-        ["entities", "--types", "person,city", "--max-tokens", "128"],
-        ["answer", "-q", "When was the tower built?"],
-        ["keywords", "-k", "2"],
-        ["similarity", "--to", "a building"],
-    ],
-    ids=lambda arguments: arguments[0],
+COMMANDS = (
+    ("complete", "--max-tokens", "8"),
+    ("classify", "--labels", "travel,cooking"),
+    ("classify", "--labels", "travel,cooking", "--fast"),
+    ("sentiment",),
+    ("summarize", "--sentences", "1", "--max-tokens", "48"),
+    ("translate", "--to", "French", "--max-tokens", "48"),
+    ("entities", "--types", "person,city", "--max-tokens", "128"),
+    ("answer", "-q", "When was the tower built?"),
+    ("keywords", "-k", "2"),
+    ("similarity", "--to", "a building"),
 )
-def test_each_command_reads_a_pipe_and_answers(gateway: LiveGateway, arguments: list[str]) -> None:
-    done = lmaas(gateway, *arguments, stdin=TEXT)
+
+
+@pytest.fixture(scope="module")
+def ran(gateway: LiveGateway) -> Iterator[AtOnce[tuple[str, ...], subprocess.CompletedProcess[str]]]:
+    """Each command with the text on its standard input, for people and as JSON."""
+    lines = [(*command, *form) for command in COMMANDS for form in ((), ("--json",))]
+    with AtOnce(lambda line: lmaas(gateway, *line, stdin=TEXT), lines, width=6) as done:
+        yield done
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_each_command_reads_a_pipe_and_answers(
+    ran: AtOnce[tuple[str, ...], subprocess.CompletedProcess[str]], command: tuple[str, ...]
+) -> None:
+    done = ran[command]
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("\n")
     assert "Traceback" not in done.stderr
-    result = json.loads(lmaas(gateway, *arguments, "--json", stdin=TEXT).stdout)
+    result = json.loads(ran[(*command, "--json")].stdout)
     assert result["usage"]["prompt_tokens"] > 0
     assert result["latency_s"] > 0
 
