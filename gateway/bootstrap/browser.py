@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "LMAAS_TEST_BROWSER"
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FONT = "fonts-wqy-microhei"
+"""A small one with Chinese in it: pictures of Chinese pages are boxes without."""
 
 _LACK = "the tests drive a real browser and PATH has no Chromium or Chrome that runs"
 _NAME_ONE = f"name one: {VARIABLE}=/path/to/chrome make test"
@@ -139,7 +141,7 @@ class BrowserSetup:
         command: list[str] = [*prefix, "env", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
         command += ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3", action]
         if action == "install":
-            command += ["--yes", "--no-install-recommends", "chromium"]
+            command += ["--yes", "--no-install-recommends", "chromium", FONT]
         title = "updating the list of packages" if action == "update" else "installing chromium"
         self._runner.run(Command(title, command, held_fd=held_fd), observer)
 

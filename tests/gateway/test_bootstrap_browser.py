@@ -89,13 +89,13 @@ def test_a_named_browser_that_does_not_run_is_told(broken: tuple[str, ...], tmp_
     assert machine.ran == []
 
 
-def test_root_installs_chromium_from_a_fresh_list_of_packages(tmp_path: Path) -> None:
+def test_root_installs_chromium_and_a_chinese_font_from_a_fresh_list_of_packages(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "apt-get")
     assert machine.setup().ensure() == Path("/usr/bin/chromium")
     update, install = machine.ran
     assert update.startswith("env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get ")
     assert update.endswith(" update")
-    assert install.endswith(" install --yes --no-install-recommends chromium")
+    assert install.endswith(" install --yes --no-install-recommends chromium fonts-wqy-microhei")
     assert machine.setup().ensure() == Path("/usr/bin/chromium")
     assert len(machine.ran) == 2
 
