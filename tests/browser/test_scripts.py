@@ -245,6 +245,10 @@ def test_similarities_are_cosines_in_the_order_of_the_lines(scripts: Scripts) ->
     ]
     steps = [scripts.call("playground/matrix.js", "stepOf", value) for value in (-1, 0, 0.5, 1, 1.0000001)]
     assert steps == [0, 0, 5, 10, 10]
+    figures = [
+        scripts.call("playground/matrix.js", "figureOf", value) for value in (-0.001, 0.004, -0.006, 1)
+    ]
+    assert figures == ["0.00", "0.00", "-0.01", "1.00"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import { CodeDialog } from "./code_dialog.js";
 import { at, element } from "./element.js";
 import { Gateway } from "./gateway.js";
-import { similarities, stepOf } from "./matrix.js";
+import { figureOf, similarities, stepOf } from "./matrix.js";
 import { embeddingBody, linesOf } from "./request.js";
 import { wordsOf } from "./side.js";
 import { requestElement } from "./turns.js";
@@ -68,7 +68,7 @@ function table(lines, matrix) {
   const head = element("tr", {}, element("td", {}), ...numbers);
   const rows = matrix.map((row, index) =>
     element("tr", {}, element("th", { scope: "row", title: lines[index] }, `${index + 1}  ${lines[index]}`),
-      ...row.map((value) => element("td", { className: `s${stepOf(value)}` }, value.toFixed(2)))));
+      ...row.map((value) => element("td", { className: `s${stepOf(value)}` }, figureOf(value)))));
   return element("table", { className: "similarity" },
     element("caption", {}, say("similarity")), element("thead", {}, head), element("tbody", {}, ...rows));
 }

@@ -16,3 +16,8 @@ function dot(one, other) {
 export function stepOf(similarity, steps = 10) {
   return Math.round(Math.min(Math.max(similarity, 0), 1) * steps);
 }
+
+// Two digits; what rounds to nothing is nothing, on either side of it.
+export function figureOf(similarity) {
+  return similarity.toFixed(2).replace("-0.00", "0.00");
+}
