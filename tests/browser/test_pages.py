@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from playwright.sync_api import expect
 
 from browser.axe import serious_findings
 from browser.site import ECHO
-from browser.visiting import PAGES, PHONE, WIDE, Visit, visiting
+from browser.visiting import PAGES, PHONE, WIDE, Visit, picture, visiting
 from e2e.live_gateway import CHAT
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
-PICTURES = Path("build/pictures")
-"""Of all pages, for people to look at; not kept in the repository."""
 MAX_SCRIPT_BYTES = 150_000
+CALL = "call-of-the-tour"
+DETAILS = {"call": f"/ui/calls/{CALL}", "call-failed": f"/ui/calls/{CALL}-failed"}
+"""Pages of what the tour did before."""
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -38,16 +39,18 @@ def tour(browser: Browser, site: Site) -> Iterator[Visit]:
 
 def make_calls(site: Site) -> None:
     messages = [{"role": "user", "content": "What is the capital of France?"}]
+    named = {CHAT: CALL, "none": f"{CALL}-failed"}
     with site.api() as client:
         for model, tokens in ((CHAT, 8), (ECHO, 4), (ECHO, 400), ("none", 1)):
             body = {"model": model, "messages": messages, "max_tokens": tokens}
-            client.post("/v1/chat/completions", json=body)
+            headers = {"x-request-id": named[model]} if model in named else {}
+            client.post("/v1/chat/completions", json=body, headers=headers)
         client.post("/v1/embeddings", json={"model": CHAT, "input": "x"})
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, *DETAILS])
 def test_page_is_accessible_fits_its_window_and_is_pictured(tour: Visit, name: str) -> None:
-    tour.go(PAGES[name])
+    tour.go((PAGES | DETAILS)[name])
     settle(tour.page)
     findings = []
     for scheme in SCHEMES:
@@ -55,10 +58,24 @@ def test_page_is_accessible_fits_its_window_and_is_pictured(tour: Visit, name: s
         for size in (WIDE, PHONE):
             tour.page.set_viewport_size(size)
             picture(tour.page, f"{name}-{size['width']}-{scheme}")
-            width = tour.page.evaluate("document.documentElement.scrollWidth")
-            assert width <= size["width"], "it has to be moved sideways"
+            assert width_of(tour.page) <= size["width"], "it has to be moved sideways"
         findings += serious_findings(tour.page)
     assert findings == []
+
+
+def test_pages_in_chinese_fit_their_windows_and_are_pictured(browser: Browser, tour: Visit) -> None:
+    """Wide and light, narrow and dark: the rest is as in English."""
+    session = tour.context.storage_state()
+    with visiting(browser, tour.site, locale="zh-CN", storage_state=session) as visit:
+        for name, path in (PAGES | DETAILS).items():
+            visit.go(path)
+            settle(visit.page)
+            expect(visit.page.locator("html")).to_have_attribute("lang", "zh-Hans")
+            for scheme, size in zip(SCHEMES, (WIDE, PHONE), strict=True):
+                visit.page.emulate_media(color_scheme=scheme)
+                visit.page.set_viewport_size(size)
+                picture(visit.page, f"zh-{name}-{size['width']}-{scheme}")
+            assert width_of(visit.page) <= PHONE["width"], "it has to be moved sideways"
 
 
 def test_the_way_in_is_accessible_and_pictured(browser: Browser, site: Site) -> None:
@@ -94,5 +111,7 @@ def settle(page: Page) -> None:
     page.wait_for_function("document.querySelector('select:empty') === null")
 
 
-def picture(page: Page, name: str) -> None:
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=True, animations="disabled")
+def width_of(page: Page) -> int:
+    """How wide all of it is, in pixels."""
+    width: int = page.evaluate("document.documentElement.scrollWidth")
+    return width

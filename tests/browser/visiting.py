@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from browser.talking import ChatPage, unfold
@@ -37,6 +38,10 @@ PAGES = {
     "embeddings": "/ui/embeddings",
 }
 """All pages of who is signed in, by their names in pictures."""
+
+
+PICTURES = Path("build/pictures")
+"""Of all pages, for people to look at; not kept in the repository."""
 
 
 class Visit:
@@ -113,3 +118,8 @@ def visiting(browser: Browser, site: Site, **options: Any) -> Iterator[Visit]:
     finally:
         context.close()
     assert visit.amiss == []
+
+
+def picture(page: Page, name: str) -> None:
+    """Leave a picture of all of a page, at the width that its window has."""
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True, animations="disabled")
