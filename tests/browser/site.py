@@ -17,7 +17,7 @@ import httpx
 from e2e.live_gateway import CHAT, EMBEDDING, free_port, lmaas_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from e2e.live_gateway import LiveGateway
@@ -71,12 +71,12 @@ def model(name: str, kind: str, url: str, **fields: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def running_site(folder: Path, models: Sequence[dict[str, Any]] = ()) -> Iterator[Site]:
+def running_site(folder: Path, models: Sequence[dict[str, Any]] = (), **settings: Any) -> Iterator[Site]:
     """Start it with these models and the fake ones, wait until it is ready, stop it."""
-    with _fake_model(folder) as echo_url:
+    with fake_model(folder) as (echo_url, _):
         port = free_port()
         config = folder / "site.yaml"
-        config.write_text(json.dumps(_settings(folder, port, models, echo_url)))
+        config.write_text(json.dumps(_settings(folder, port, models, echo_url) | settings))
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             command = [lmaas_command(), "serve", "--config", str(config)]
             process = subprocess.Popen(command, stdout=out, stderr=err, env=_environment(), cwd=folder)
@@ -88,19 +88,20 @@ def running_site(folder: Path, models: Sequence[dict[str, Any]] = ()) -> Iterato
             _stop(process)
 
 
-def _settings(folder: Path, port: int, models: Sequence[dict[str, Any]], echo_url: str) -> Mapping[str, Any]:
+def _settings(folder: Path, port: int, models: Sequence[dict[str, Any]], echo_url: str) -> dict[str, Any]:
     """JSON is YAML, too."""
     fakes = [model(name, "chat", echo_url) for name in (ECHO, HOSTILE)]
     return {"port": port, "data_dir": str(folder / "data"), "models": [*models, *fakes]}
 
 
 @contextmanager
-def _fake_model(folder: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "lmaas_gateway.testing", "--model", ECHO]
+def fake_model(folder: Path, name: str = ECHO) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a fake replica; give its address and its process."""
+    command = [sys.executable, "-m", "lmaas_gateway.testing", "--model", name]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), process
     finally:
         _stop(process)
 
