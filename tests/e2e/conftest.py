@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from e2e.live_gateway import LiveGateway
 
+_LAST = {"test_recovery.py": 1, "test_steering.py": 2}
+
 
 @pytest.fixture
 def client(gateway: LiveGateway) -> Iterator[LMaaS]:
@@ -22,5 +24,5 @@ def client(gateway: LiveGateway) -> Iterator[LMaaS]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the quick tests first, and those that kill engines last: what comes after would have to wait."""
-    items.sort(key=lambda item: (item.path.parent.name == "e2e", item.path.name == "test_recovery.py"))
+    """Run the quick tests first, and those that end engines last: what comes after would have to wait."""
+    items.sort(key=lambda item: (_LAST.get(item.path.name, 0), item.path.parent.name == "e2e"))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.processes import is_alive, until
+from gateway.processes import group_members, is_alive, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,13 +86,16 @@ class LiveGateway:
             yield client
 
     def api_server_of(self, model: str) -> int:
-        """The process that vLLM serves HTTP with: the child of the guardian that was told the socket."""
-        path = str(self.socket_of(model)).encode()
-        for pid in descendants(self.pid):
-            words = command_line(pid)
-            if path in words and b"guardian.py" not in b" ".join(words):
-                return pid
-        raise AssertionError(f"no engine of {model} runs")
+        """The process that vLLM serves HTTP with."""
+        found = self.api_servers_of(model)
+        assert found, f"no engine of {model} runs"
+        return found[0]
+
+    def api_servers_of(self, model: str) -> list[int]:
+        """These processes of all its replicas, each the leader of its group, below a guardian of its own."""
+        start = f"{self.runtime_dir}/{model}-".encode()
+        found = [pid for pid in descendants(self.pid) if _serves_at(command_line(pid), start)]
+        return [pid for pid in found if pid in group_members(pid)]
 
     def engine_core_of(self, model: str) -> int:
         """The process that vLLM computes in."""
@@ -180,6 +183,12 @@ def command_line(pid: int) -> list[bytes]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return [b""]
+
+
+def _serves_at(words: Sequence[bytes], start: bytes) -> bool:
+    """Tell whether a command line is that of a server on such a socket, and not of its guardian."""
+    is_told = any(word.startswith(start) and word.endswith(b".sock") for word in words)
+    return is_told and b"guardian.py" not in b" ".join(words)
 
 
 def _environment(engine_python: str, runtime_dir: Path) -> dict[str, str]:
