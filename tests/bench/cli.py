@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import contest, engine, open_streams, overload, prefix, records, report, tenancy
+from bench import contest, engine, open_streams, overload, prefix, records, report, seeing, tenancy
 from bench.gateways import ROOT
 from bench.section import Section
 
@@ -25,6 +25,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     engine.SECTION,
     prefix.SECTION,
     tenancy.SECTION,
+    seeing.SECTION,
 )
 SCRIPTS: Mapping[str, Sequence[str]] = {"sdk": ("sdk.py", "sdk_behaviour.py")}
 """Benchmarks with pages of their own."""

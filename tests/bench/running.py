@@ -11,12 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from bench.arrivals import Account, Arrivals
 from bench.configuration import KEY
 from bench.loadgen import Figures, Load
 from bench.processes import Process, ServerError, free_port, on_core, serving, wait_until
 
 GATEWAY_CORE, LOAD_CORE = 0, 1
 LOADGEN = Path(__file__).with_name("loadgen.py")
+ARRIVALS = Path(__file__).with_name("arrivals.py")
 
 
 @contextmanager
@@ -45,12 +47,28 @@ def run_load(load: Load, *, core: int | None = LOAD_CORE) -> Figures:
     Raises:
         ServerError: the load generator itself failed.
     """
-    command = on_core(core, [sys.executable, str(LOADGEN), msgspec.json.encode(load).decode()])
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=load.timeout_s + 30)
+    return msgspec.json.decode(_generate(LOADGEN, load, core, load.timeout_s + 30), type=Figures)
+
+
+def run_arrivals(arrivals: Arrivals) -> Account:
+    """Let calls come, from a process of their own.
+
+    Raises:
+        ServerError: the generator itself failed.
+    """
+    patience_s = sum(phase.seconds for phase in arrivals.phases) + 2 * arrivals.patience_s
+    told = _generate(ARRIVALS, arrivals, LOAD_CORE, patience_s)
+    return msgspec.json.decode(told.splitlines()[-1], type=Account)
+
+
+def _generate(program: Path, wanted: Load | Arrivals, core: int | None, within_s: float) -> str:
+    """Run a generator of load, and give what it prints."""
+    command = on_core(core, [sys.executable, str(program), msgspec.json.encode(wanted).decode()])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=within_s)
     if done.returncode:
         message = f"the load generator failed: {done.stderr.strip()[-500:]}"
         raise ServerError(message)
-    return msgspec.json.decode(done.stdout, type=Figures)
+    return done.stdout
 
 
 def open_streams_rss(address: str, process: Process, count: int, *, key: str = KEY) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,7 +20,7 @@ from bench.section import Say, Section, Verdict, spread, table
 from bench.seen_site import PageTimes, seen_site, time_pages
 from bench.side_by_side import Round, Size, in_rounds
 from bench.viewer_turns import Turn, take_turn
-from support.collector import collecting
+from support.collecting import Collector
 from support.store_servers import running_postgres
 
 ON, OFF = "lmaas, seen", "lmaas, unseen"
@@ -157,7 +157,7 @@ def measure_extent(extent: Extent, say: Say) -> Seen:
 
 
 def _compare(size: Size, folder: Path, say: Say) -> tuple[tuple[Round, ...], tuple[Round, ...], int]:
-    with collecting() as collector:
+    with closing(Collector()) as collector:
         tracing = {"endpoint": collector.url, "ratio": _TRACED_RATIO}
         gateways = [
             SeenGateway(name=name, package="lmaas", python=Path(sys.executable), settings=settings)
@@ -184,7 +184,9 @@ def _pages(extent: Extent, folder: Path, say: Say) -> tuple[PageTimes, ...]:
     with ExitStack() as stack:
         postgres = stack.enter_context(running_postgres("seen"))
         replica = stack.enter_context(mock_replica())
-        site = stack.enter_context(seen_site(folder, [replica], storage={"url": postgres.url("seen")}))
+        # A database that is slow makes a slow page, which counts, and no refusal.
+        storage = {"url": postgres.url("seen"), "deadline_s": 30}
+        site = stack.enter_context(seen_site(folder, [replica], storage=storage))
         say(f"{extent.rows:,} rows of the ledger")
         big_ledger.fill(lambda statement: postgres.run(statement, "seen"), extent.rows, site.organization())
         # The page of calls shows records of the last ones: all that are kept.

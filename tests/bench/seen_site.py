@@ -58,7 +58,9 @@ def seen_site(folder: Path, replicas: Sequence[str], **settings: Any) -> Iterato
     models = [
         {"name": name, "kind": "chat", "replicas": [{"url": url} for url in replicas]} for name in MODELS
     ]
-    write_config(config, replicas, open=False, keys=[], data_dir=str(data), models=models, **settings)
+    # The first start makes a key where there is no other: neither an operator's nor one of the configuration.
+    keyless = {"open": False, "keys": [], "admin_key": None}
+    write_config(config, replicas, models=models, data_dir=str(data), **keyless, **settings)
     command = lmaas_command(str(Path(sys.executable).with_name("lmaas")), port, config)
     with (
         serving("lmaas", command, core=GATEWAY_CORE) as process,

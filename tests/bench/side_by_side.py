@@ -123,7 +123,7 @@ def compare(gateways: Sequence[Gateway], size: Size, say: Say) -> list[Contest]:
     """
     installed = [gateway for gateway in gateways if gateway.python is not None]
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        rounds = _all_rounds(installed, size, Path(name), say)
+        rounds = in_rounds(installed, size, Path(name), say)
         present = [gateway for gateway in installed if gateway.name in rounds[0]]
         memories = [_memory(gateway, size.open_streams, Path(name), say) for gateway in present]
     return [
@@ -139,7 +139,12 @@ def compare(gateways: Sequence[Gateway], size: Size, say: Say) -> list[Contest]:
     ]
 
 
-def _all_rounds(gateways: Sequence[Gateway], size: Size, folder: Path, say: Say) -> list[dict[str, Round]]:
+def in_rounds(gateways: Sequence[Gateway], size: Size, folder: Path, say: Say) -> list[dict[str, Round]]:
+    """Measure gateways that are installed in rounds; each round has the figures by their names.
+
+    Raises:
+        ServerError: lmaas or a replica did not start.
+    """
     done = []
     with ExitStack() as stack:
         # Two, so that routing has a choice to make.

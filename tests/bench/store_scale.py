@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from lmaas_gateway.storage import holders, ledger
 from lmaas_gateway.storage.database import Database
 from lmaas_gateway.storage.records import LedgerEntry
 from lmaas_gateway.storage.tables import usage_days
-from support.store_servers import PostgresServer, init_postgres, private_folder
+from support.store_servers import PostgresServer, running_postgres
 from support.stores import migrated
 
 if TYPE_CHECKING:
@@ -158,18 +157,10 @@ async def measure(url: str, *, keys: int, rows: int) -> StoreScale:
 
 def run(*, keys: int, rows: int) -> StoreScale:
     """Start a server, fill it and measure."""
-    folder = private_folder("scale")
-    server = PostgresServer(folder)
-    try:
-        init_postgres(folder)
-        server.start()
-        server.run("CREATE DATABASE scale")
+    with running_postgres("scale") as server:
         migrated(server.url("scale"))
         fill(server, "scale", keys=keys, rows=rows)
         return asyncio.run(measure(server.url("scale"), keys=keys, rows=rows))
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _count_sums(database: Database) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,7 +17,7 @@ from bench.gateways import contestants
 from bench.section import Say, Section, Verdict, spread, table
 from bench.side_by_side import Contest, Size, compare
 from bench.tenants import Store, TenantGateway
-from support.store_servers import PostgresServer, init_postgres, private_folder
+from support.store_servers import running_postgres
 
 OURS, ROUTER, LITELLM = "lmaas, tenants", "vllm-router", "litellm"
 _SIZE = Size(rounds=5, calls=20_000, single_calls=1_000, streams=600, open_streams=100)
@@ -59,7 +57,7 @@ def measure(is_quick: bool, say: Say) -> Tenants:
     keys, rows = (_QUICK_KEYS, _QUICK_ROWS) if is_quick else (_KEYS, _ROWS)
     asked = min(_ASKED, keys // 2)
     peers = contestants(os.environ, names=(ROUTER, LITELLM))
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, _postgres() as postgres:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, running_postgres("keys", "ledger") as postgres:
         contests = _compare(Path(name) / "one", _QUICK if is_quick else _SIZE, say)
         say(f"{keys:,} keys")
         authentications = []
@@ -87,21 +85,6 @@ def _compare(folder: Path, size: Size, say: Say) -> list[Contest]:
     (key,) = asyncio.run(store.furnish(1))
     ours = TenantGateway(name=OURS, package="lmaas", python=Path(sys.executable), key=key, store=store)
     return compare([ours, *contestants(os.environ, names=(ROUTER, LITELLM))], size, say)
-
-
-@contextlib.contextmanager
-def _postgres() -> Iterator[PostgresServer]:
-    folder = private_folder("bench")
-    init_postgres(folder)
-    server = PostgresServer(folder)
-    try:
-        server.start()
-        for name in ("keys", "ledger"):
-            server.run(f"CREATE DATABASE {name}")
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def judge(result: Tenants | None) -> Sequence[Verdict]:

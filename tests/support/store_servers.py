@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _START_S = 30.0
 # Ends when the pipe to the test run does, and ends with it the server, and its folder.
@@ -213,6 +213,22 @@ def private_folder(name: str) -> Path:
     if os.geteuid() == 0:
         shutil.chown(folder, "nobody")
     return folder
+
+
+@contextlib.contextmanager
+def running_postgres(*databases: str) -> Iterator[PostgresServer]:
+    """Run a new server with these databases, which are empty; at the end nothing is left of it."""
+    folder = private_folder("postgres")
+    init_postgres(folder)
+    server = PostgresServer(folder)
+    try:
+        server.start()
+        for name in databases:
+            server.run(f"CREATE DATABASE {name}")
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def init_postgres(folder: Path) -> None:
