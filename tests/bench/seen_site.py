@@ -59,7 +59,7 @@ def seen_site(folder: Path, replicas: Sequence[str], **settings: Any) -> Iterato
         {"name": name, "kind": "chat", "replicas": [{"url": url} for url in replicas]} for name in MODELS
     ]
     # The first start makes a key where there is no other: neither an operator's nor one of the configuration.
-    keyless = {"open": False, "keys": [], "admin_key": None}
+    keyless: dict[str, Any] = {"open": False, "keys": [], "admin_key": None}
     write_config(config, replicas, models=models, data_dir=str(data), **keyless, **settings)
     command = lmaas_command(str(Path(sys.executable).with_name("lmaas")), port, config)
     with (
