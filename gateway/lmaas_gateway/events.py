@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 _MAX_EVENT_BYTES = 4 * 2**20
 # Of a chunk that holds one event: the empty line and its own line end.
-_CHUNK_END = len(b"\n\n\r\n")
+_CHUNK_END = b"\n\n\r\n"
+_QUOTE, _LINE_FEED = b'"\n'
+# What stands around the text changes seldom, as from reasoning to content, or with each event.
+_MAX_LESSONS = 8
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
 _AFTER_VALUE = frozenset({b"", b" ", b"\n", b"\r"})
@@ -85,12 +89,17 @@ class EventTap:
         "_finishes",
         "_first_usage",
         "_grammar",
+        "_head",
+        "_head_bytes",
         "_is_spacing_known",
         "_is_usage_hidden",
         "_last_usage",
+        "_lessons",
         "_max_tokens",
         "_most_tokens",
         "_pending",
+        "_tail",
+        "_tail_bytes",
         "_token",
         "finished",
         "is_broken",
@@ -112,6 +121,10 @@ class EventTap:
         self._finishes = 0
         self._pending = b""
         self._is_spacing_known = False
+        # Around the text of the events that come alone; not known yet.
+        self._head = self._tail = b""
+        self._head_bytes, self._tail_bytes = sys.maxsize, 0
+        self._lessons = 0
         self._first_usage = b""
         self._last_usage = b""
         self.finished: set[int] = set()
@@ -140,25 +153,50 @@ class EventTap:
                 data = self._close(data, terminal)
         return data
 
-    def pass_on(self, chunk: bytes) -> bool:
+    def pass_on(self, chunk: bytes, begin: int) -> bool:
         """Count an event with text that came alone, and may pass; tell whether it is that.
 
         Args:
             chunk: The event as one chunk of HTTP: between its size and a line end.
+            begin: Where the event begins.
         """
-        # An event with text ends no stream and reports no error; it can finish a choice, and bring usage.
-        if (
-            chunk.rfind(self._token) < 0
-            or chunk.find(b"\n\n") != len(chunk) - _CHUNK_END
-            or (self._finish is not None and chunk.rfind(self._finish) >= 0)
-            or chunk.rfind(b'"usage"') >= 0
-            or self.tokens >= self._most_tokens
-            or self._pending
-            or not self._is_spacing_known
-        ):
+        if self._pending or self.tokens >= self._most_tokens:
             return False
+        text_at, text_ends = begin + self._head_bytes, len(chunk) - self._tail_bytes
+        if text_at <= text_ends and chunk[begin:text_at] == self._head and chunk[text_ends:] == self._tail:
+            # The same event as one that was looked into, but for its text: nothing else can be in it.
+            text = chunk[text_at:text_ends]
+            if _QUOTE not in text and _LINE_FEED not in text:
+                self.tokens += 1
+                return True
+        if not self._is_lone_token(chunk):
+            return False
+        if self._lessons < _MAX_LESSONS:
+            self._learn(chunk, begin)
         self.tokens += 1
         return True
+
+    def _is_lone_token(self, chunk: bytes) -> bool:
+        """Look into an event. One with text ends no stream, and reports no error; it can finish a choice."""
+        return (
+            chunk.rfind(self._token) >= 0
+            and chunk.find(_CHUNK_END[:2]) == len(chunk) - len(_CHUNK_END)
+            and chunk.endswith(_CHUNK_END)
+            and (self._finish is None or chunk.rfind(self._finish) < 0)
+            and chunk.rfind(b'"usage"') < 0
+            and self._is_spacing_known
+        )
+
+    def _learn(self, chunk: bytes, begin: int) -> None:
+        """Take note of what stands before and behind the last string of an event, which is its text."""
+        self._lessons += 1
+        mark = b'":"' if chunk.rfind(b'": "') < 0 else b'": "'
+        text_at = chunk.rfind(mark) + len(mark)
+        text_ends = chunk.find(b'"', text_at)
+        head = chunk[begin:text_at]
+        if head.rfind(self._token) >= 0:
+            self._head, self._tail = head, chunk[text_ends:]
+            self._head_bytes, self._tail_bytes = len(head), len(self._tail)
 
     def pass_up_to(self, tokens: float) -> bytes:
         """Let so many events with text through in all; give those that were held and may go."""

@@ -171,10 +171,10 @@ class StreamReply:
             outlet.write(data)
         return not (self.is_over or self.is_held)
 
-    def pass_on(self, chunk: bytes) -> bool:
+    def pass_on(self, chunk: bytes, begin: int) -> bool:
         """Write a chunk to the outlet as it came, if it holds one event with text and nothing else."""
         outlet, tap = self._outlet, self._tap
-        if outlet is None or not outlet.is_free() or not tap.pass_on(chunk):
+        if outlet is None or not outlet.is_free() or not tap.pass_on(chunk, begin):
             return False
         if self._open_call is not None:
             self._open_call.note_tokens(tap.tokens)

@@ -63,7 +63,7 @@ def watch_chunks(pieces: Sequence[bytes], dialect: Dialect = "chat") -> tuple[Ve
     tap = EventTap(dialect, choices=1, is_usage_hidden=True)
     forwarded, passed = b"", 0
     for piece in pieces:
-        if tap.pass_on(b"%x\r\n%b\r\n" % (len(piece), piece)):
+        if pass_on(tap, piece):
             forwarded += piece
             passed += 1
         else:
@@ -304,6 +304,20 @@ def test_only_events_that_bring_text_count_as_tokens(ending: str) -> None:
     assert tap.tokens == 2
 
 
+# Events, each of which may come alone.
+ALONE = (
+    *map(token, ("a", "", "\n", ":", "null", "usage", "finish_reason", *FOOLING)),
+    token("of another choice", index=1),
+    token("end", end="stop"),
+    chunk(choices=[{"index": 0, "delta": {"reasoning_content": "so"}, "finish_reason": None}]),
+    chunk(choices=[{"index": 0, "delta": {"content": "a"}}], usage={"completion_tokens": 1}),
+    usage_event(),
+    DONE,
+    'data: {"error":{"message":"dead"}}\n\n',
+    ": ping\n\n",
+)
+
+
 class TestEventsThatComeAlone:
     def tap_of(self, first: str, dialect: Dialect = "chat") -> EventTap:
         tap = EventTap(dialect, choices=1, is_usage_hidden=True)
@@ -314,7 +328,7 @@ class TestEventsThatComeAlone:
     @pytest.mark.parametrize("separators", [COMPACT, SPACED])
     def test_pass_as_they_are_and_count(self, text: str, separators: tuple[str, str]) -> None:
         tap = self.tap_of(token("first", separators=separators))
-        assert tap.pass_on(framed(token(text, separators=separators)))
+        assert pass_on(tap, token(text, separators=separators).encode())
         assert tap.tokens == 2
 
     @pytest.mark.parametrize(
@@ -333,19 +347,60 @@ class TestEventsThatComeAlone:
     )
     def test_all_else_is_looked_into(self, data: str) -> None:
         tap = self.tap_of(token("first"))
-        assert not tap.pass_on(framed(data))
+        assert not pass_on(tap, data.encode())
         assert tap.tokens == 1
 
     def test_do_not_overtake_what_is_held_back(self) -> None:
         tap = self.tap_of(token("first") + token("half")[:20])
-        assert not tap.pass_on(framed(token("a")))
+        assert not pass_on(tap, token("a").encode())
 
     def test_wait_where_no_more_may_pass(self) -> None:
         tap = self.tap_of(token("first"))
         tap.pass_up_to(2)
-        assert tap.pass_on(framed(token("a")))
-        assert not tap.pass_on(framed(token("b")))
+        assert pass_on(tap, token("a").encode())
+        assert not pass_on(tap, token("b").encode())
+
+    def test_a_text_that_looks_like_an_event_passes_as_text(self) -> None:
+        tap = self.tap_of(token("first"))
+        assert all(pass_on(tap, token(text).encode()) for text in ("a", *FOOLING, "b", ":", "c", "d"))
+        assert tap.tokens == len(FOOLING) + 6
+        assert not tap.is_complete
+        assert not tap.is_broken
+
+    @pytest.mark.parametrize("raw", ["\n\ndata: [DONE]\n\n", '"},"finish_reason":"stop"}]}\n\n'])
+    def test_what_no_text_can_hold_is_no_text(self, raw: str) -> None:
+        tap = self.tap_of(token("first"))
+        assert pass_on(tap, token("a").encode())
+        assert not pass_on(tap, token("TEXT").replace("TEXT", raw).encode())
+
+    def test_a_chunk_that_does_not_end_as_one_is_left(self) -> None:
+        tap = self.tap_of(token("first"))
+        chunk, begin = framed(token("a").encode())
+        assert not tap.pass_on(chunk[:-2] + b"xx", begin)
+        assert tap.pass_on(chunk, begin)
+        assert not tap.pass_on(chunk[:-2] + b"xx", begin)
+
+    @given(st.lists(st.sampled_from(ALONE), max_size=12))
+    def test_passing_comes_to_the_same_as_looking_into_all(self, events: list[str]) -> None:
+        passing, looking = self.tap_of(token("first")), self.tap_of(token("first"))
+        for one in events:
+            data = one.encode()
+            if pass_on(passing, data):
+                assert looking.feed(data) == data
+            else:
+                assert passing.feed(data) == looking.feed(data)
+            for told in ("tokens", "is_complete", "is_broken"):
+                assert getattr(passing, told) == getattr(looking, told)
+            if looking.is_broken or looking.is_complete:
+                break
+        assert passing.usage() == looking.usage()
 
 
-def framed(data: str) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data.encode()), data.encode())
+def framed(data: bytes) -> tuple[bytes, int]:
+    """Make one chunk of HTTP of it; tell where in it the data begin."""
+    line = b"%x\r\n" % len(data)
+    return line + data + b"\r\n", len(line)
+
+
+def pass_on(tap: EventTap, data: bytes) -> bool:
+    return tap.pass_on(*framed(data))

@@ -33,6 +33,7 @@ class ClientConnection:
             cost every call a task.
         refusal: Why the request whose body is being read cannot be served any more.
         is_lost: It has ended; watchers that come now are not called.
+        is_free: What is written goes out without waiting: the client is there, and reads.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class ClientConnection:
         "_transport",
         "get_extra_info",
         "is_closing",
+        "is_free",
         "is_lost",
         "pause_reading",
         "refusal",
@@ -55,6 +57,7 @@ class ClientConnection:
         self._parts: list[bytes] = []
         self.refusal: GatewayError | None = None
         self.is_lost = False
+        self.is_free = True
         self.watchers: set[Callable[[], object]] = set()
         # The transport's own method while nothing is held, so that streams pay nothing.
         self.write: Callable[[bytes], object] = transport.write

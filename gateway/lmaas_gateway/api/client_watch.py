@@ -43,26 +43,24 @@ class ClientWatch:
     Attributes:
         is_gone: It has closed its connection; the call's task is cancelled.
         has_head: The head of its reply is on its way.
-        pieces: How many pieces of a reply it was sent; the endpoint counts them.
+        is_heard: It was sent a piece of a reply since the last look; the endpoint says so.
     """
 
     __slots__ = (
         "_meter",
-        "_pieces_seen",
         "_send",
         "_silent_since_s",
         "has_head",
         "is_gone",
-        "pieces",
+        "is_heard",
     )
 
     def __init__(self, meter: Meter, send: Send) -> None:
         self._meter = meter
         self._send = send
         self._silent_since_s = 0.0
-        self._pieces_seen = -1
         self.is_gone = self.has_head = False
-        self.pieces = 0
+        self.is_heard = True
 
     def __call__(self) -> None:
         """Take note that it has left."""
@@ -71,8 +69,8 @@ class ClientWatch:
 
     def listen(self, now_s: float, longest_s: float) -> None:
         """Break its silence if it has lasted for `longest_s`."""
-        if self.pieces != self._pieces_seen or not self._meter.is_sent:
-            self._pieces_seen = self.pieces
+        if self.is_heard or not self._meter.is_sent:
+            self.is_heard = False
             self._silent_since_s = now_s
         elif now_s - self._silent_since_s >= longest_s:
             self._silent_since_s = now_s

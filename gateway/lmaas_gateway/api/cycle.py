@@ -1,8 +1,7 @@
 """One request and its response on a client's connection, with short cuts for what almost every call is.
 
 ASGI hands a body over and takes a response piece by piece, checked piece by piece. A body that has come whole
-by the time its endpoint begins, a reply that is whole when its head is written, and a
-piece of a stream, need none of that.
+by the time its endpoint begins, and a reply that is whole when its head is written, need none of that.
 """
 
 from __future__ import annotations
@@ -90,14 +89,6 @@ class Cycle(RequestResponseCycle):
         body = bytes(self.body)
         self.body = bytearray()
         return body
-
-    def is_free(self) -> bool:
-        """Tell whether a piece of a response can be written without waiting."""
-        return not (self.flow.write_paused or self.disconnected)
-
-    def write(self, data: bytes) -> None:
-        """Write a piece of a response that has begun and whose length is not known; only while it is free."""
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def send_whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
         """Write a whole response in one piece; tell whether that could be done without waiting.

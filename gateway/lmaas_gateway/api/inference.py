@@ -280,20 +280,21 @@ class _Outlet:
     Who stands between, as CORS does, sees the head and the end, and changes nothing of what is between them.
     """
 
-    __slots__ = ("_cycle", "_watch", "is_free")
+    __slots__ = ("_connection", "_watch")
 
-    def __init__(self, cycle: Cycle, watch: ClientWatch) -> None:
-        self._cycle = cycle
+    def __init__(self, connection: ClientConnection, watch: ClientWatch) -> None:
+        self._connection = connection
         self._watch = watch
-        self.is_free = cycle.is_free
+
+    def is_free(self) -> bool:
+        return self._connection.is_free
 
     def write(self, data: bytes) -> None:
-        self._watch.pieces += 1
-        self._cycle.write(data)
+        self.write_chunk(b"%x\r\n%b\r\n" % (len(data), data))
 
     def write_chunk(self, chunk: bytes) -> None:
-        self._watch.pieces += 1
-        self._cycle.transport.write(chunk)
+        self._watch.is_heard = True
+        self._connection.write(chunk)
 
 
 async def _send_reply(reply: Reply, meter: Meter, scope: Scope, send: Send, watch: ClientWatch) -> None:
@@ -322,11 +323,11 @@ async def _send_pieces(
         if reply.content_length is not None:
             headers.append((b"content-length", reply.content_length))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    outlet = _Outlet(scope[CYCLE], watch) if reply.is_stream else None
+    outlet = _Outlet(connection, watch) if reply.is_stream else None
     while not reply.is_over:
         await send({"type": "http.response.body", "body": data, "more_body": True})
         connection.uncork()
-        watch.pieces += 1
+        watch.is_heard = True
         data = await reply.read(outlet)
     await send({"type": "http.response.body", "body": data})
     connection.uncork()

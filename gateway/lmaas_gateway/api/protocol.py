@@ -135,6 +135,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """Tell every watcher, those of pipelined requests too."""
         self._phase = _ENDING
         self._client_connection.is_lost = True
+        self._client_connection.is_free = False
         self._connections.leave(self, was_admitted=self._turn_away is None)
         super().connection_lost(exc)
         for watcher in tuple(self._client_connection.watchers):
@@ -168,12 +169,14 @@ class GatewayProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Begin to watch how fast the client reads."""
         super().pause_writing()
+        self._client_connection.is_free = False
         self._stalled_bytes = self._raw.get_write_buffer_size()
         self.write_deadline_s = self.loop.time() + self._settings.write_stall_s
 
     def resume_writing(self) -> None:
         """The client has read enough."""
         super().resume_writing()
+        self._client_connection.is_free = self._phase != _ENDING
         self.write_deadline_s = NEVER
 
     # httptools callbacks
@@ -432,6 +435,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._raw.get_write_buffer_size():
             within_s = self._settings.write_stall_s
         self._phase = _ENDING
+        self._client_connection.is_free = False
         self.deadline_s = self.loop.time() + within_s
 
     def _ignore_upgrade(self, rest: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
@@ -46,10 +46,14 @@ class Sink(Protocol):
         """Take what has come, or leave it; tell whether that was all that is to be done for now."""
         ...
 
-    def pass_on(self, chunk: bytes) -> bool:
-        """Take one whole chunk as it stands on the wire, or leave it; tell whether it was taken.
+    def pass_on(self, chunk: bytes, begin: int) -> bool:
+        """Take one chunk as it stands on the wire, or leave it; tell whether it was taken.
 
         Nothing that came earlier waits to be taken.
+
+        Args:
+            chunk: As long as its first line tells. How it ends has not been looked at.
+            begin: Where its data begin, behind that line.
         """
         ...
 
@@ -202,11 +206,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand what has come to the parser, or straight to the sink."""
-        self.received_bytes += len(data)
+        size = len(data)
+        self.received_bytes += size
         sink = self._sink
-        if self._is_between_chunks and sink is not None and is_chunk(data) and sink.pass_on(data):
-            return
-        self._waiting_bytes += len(data)
+        if sink is not None and self._is_between_chunks:
+            line = SIZE_LINES[size]
+            begin = len(line)
+            if data[:begin] == line and sink.pass_on(data, begin):
+                return
+        self._waiting_bytes += size
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -262,12 +270,21 @@ class Connection(asyncio.Protocol):
             waiter.set_result(None)
 
 
-def is_chunk(data: bytes) -> bool:
-    """Tell whether this is one whole chunk as servers write it, its data ending in a line end."""
-    return data.endswith(b"\n\r\n") and data.startswith(_size_line(len(data)))
+class _SizeLines(dict[int, bytes]):
+    """The first lines of chunks as servers write them, by how many bytes a chunk has as a whole."""
+
+    _MOST = 4096
+
+    def __missing__(self, chunk_bytes: int) -> bytes:
+        line = _size_line(chunk_bytes)
+        if len(self) < self._MOST:
+            self[chunk_bytes] = line
+        return line
 
 
-@lru_cache(maxsize=4096)
+SIZE_LINES = _SizeLines()
+
+
 def _size_line(chunk_bytes: int) -> bytes:
     """Write the first line of a chunk that is so long as a whole, and not the last one, which is empty.
 
