@@ -145,10 +145,10 @@ async def test_sweep_ends_with_the_last_stream() -> None:
     silences = Silences(0.01)
     remove = silences.add(ClientWatch(Meter("req", CHAT, lambda: 0.0), send))
     await asyncio.sleep(0.02)
-    assert silences._sweeper is not None
+    assert silences._open.is_turning
     remove()
     await asyncio.sleep(0.02)
-    assert silences._sweeper is None
+    assert not silences._open.is_turning
 
 
 async def test_stream_that_cannot_be_written_to_takes_no_comment_from_the_others() -> None:

@@ -8,13 +8,13 @@ comment is nothing of the model's, but a failure can only be told as an error ev
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from lmaas_gateway.api.timing import add_timing
+from lmaas_gateway.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 
     from lmaas_gateway.meter import Meter
 
@@ -110,25 +110,16 @@ class Silences:
 
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s
-        self._interval_s = min(longest_s / _SWEEPS, _LONGEST_SWEEP_S)
-        self._open: set[ClientWatch] = set()
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._open = Rounds(self._listen, min(longest_s / _SWEEPS, _LONGEST_SWEEP_S))
 
     def add(self, watch: ClientWatch) -> Callable[[], object]:
         """Look after one more stream; call what is given when it ends."""
         self._open.add(watch)
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(self._interval_s, self._sweep)
         return lambda: self._open.discard(watch)
 
-    def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        try:
-            for watch in tuple(self._open):
-                watch.listen(now_s, self._longest_s)
-        finally:
-            self._sweeper = loop.call_later(self._interval_s, self._sweep) if self._open else None
+    def _listen(self, watches: Iterable[ClientWatch], now_s: float) -> None:
+        for watch in watches:
+            watch.listen(now_s, self._longest_s)
 
 
 def stream_head(meter: Meter) -> list[tuple[bytes, bytes]]:

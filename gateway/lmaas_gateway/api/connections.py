@@ -5,7 +5,6 @@ One sweep looks at them; no connection and no request has a timer of its own.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import math
@@ -16,8 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 from lmaas_gateway.api.heads import HeadRules
 from lmaas_gateway.errors import TooManyConnectionsError
 from lmaas_gateway.metrics.names import CONNECTIONS_ENDED
+from lmaas_gateway.rounds import Rounds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lmaas_gateway.errors import GatewayError
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.settings import ConnectionSettings
@@ -67,11 +69,10 @@ class Connections:
     ) -> None:
         self._metrics = metrics
         self._most = max(_FEWEST, (max_files - _OTHER_FILES) // 2)
-        self._open: set[Swept] = set()
+        self._open = Rounds(self._look, _MAX_SWEEP_INTERVAL_S)
         self._by_address: dict[str, int] = {}
         self._admitted = 0
         self._turned_away = 0
-        self._sweeper: asyncio.TimerHandle | None = None
         self.follow(settings)
 
     def follow(self, settings: ConnectionSettings) -> None:
@@ -87,7 +88,7 @@ class Connections:
             settings.write_stall_s,
             settings.keep_alive_s,
         )
-        self._interval_s = min(_MAX_SWEEP_INTERVAL_S, shortest_s / 8)
+        self._open.interval_s = min(_MAX_SWEEP_INTERVAL_S, shortest_s / 8)
 
     def __len__(self) -> int:
         """How many are open, those that are being turned away included."""
@@ -110,7 +111,7 @@ class Connections:
             self._by_address[group] = count + 1
         connection.group = group
         self._admitted += 1
-        self._watch(connection)
+        self._open.add(connection)
         return None
 
     def leave(self, connection: Swept, *, was_admitted: bool) -> None:
@@ -138,7 +139,7 @@ class Connections:
     def _turn_away(self, connection: Swept, cap: str) -> GatewayError:
         self._turned_away += 1
         self.count_ended(f"too_many_{cap}")
-        self._watch(connection)
+        self._open.add(connection)
         whose = "from this address" if cap == "address" else "to this gateway"
         return TooManyConnectionsError(
             f"Too many open connections {whose}; use fewer, or retry later.", retry_after_s=_RETRY_AFTER_S
@@ -157,17 +158,10 @@ class Connections:
             return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
         return str(parsed)
 
-    def _watch(self, connection: Swept) -> None:
-        self._open.add(connection)
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(self._interval_s, self._sweep)
-
-    def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+    def _look(self, connections: Iterable[Swept], now_s: float) -> None:
         late = [
             connection
-            for connection in self._open
+            for connection in connections
             if now_s >= connection.deadline_s or now_s >= connection.write_deadline_s
         ]
         for connection in late:
@@ -176,4 +170,3 @@ class Connections:
             except Exception:
                 # One that cannot be ended must not keep all others from it.
                 _LOG.exception("a connection that was late could not be ended")
-        self._sweeper = loop.call_later(self._interval_s, self._sweep) if self._open else None

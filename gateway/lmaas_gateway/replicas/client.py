@@ -22,9 +22,10 @@ from lmaas_gateway.replicas.faults import (
     ReplicaError,
     ReplicaProtocolError,
 )
+from lmaas_gateway.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from lmaas_gateway.replicas.address import Address
     from lmaas_gateway.replicas.connection import Sink
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _MAX_REPLY_BYTES = 256 * 2**20
 _SWEEP_INTERVAL_S = 0.25
-_READ_FIRST_S = 0.01
 _RESENT = b"x-lmaas-resent: true\r\n\r\n"
 # uvicorn, which vLLM runs on, closes idle connections after 5 s: leave them a little earlier.
 _KEEP_ALIVE_S = 4.0
@@ -128,9 +128,8 @@ class ReplicaClient:
         self._max_connections = max_connections
         # Ordered, last in first out: the warmest connection is used first.
         self._idle: dict[Connection, None] = {}
-        self._busy: set[Connection] = set()
+        self._busy = Rounds(self._check_deadlines, _SWEEP_INTERVAL_S)
         self._connecting = 0
-        self._sweeper: asyncio.TimerHandle | None = None
         host = f"[{address.host}]" if ":" in address.host else address.host
         if address.port not in {0, 80, 443}:
             host += f":{address.port}"
@@ -210,9 +209,7 @@ class ReplicaClient:
         self._on_loss = None
         for connection in (*self._idle, *self._busy):
             connection.fail(ReplicaClosedError("the gateway closed the connection"))
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        self._busy.stop()
 
     async def _exchange(self, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
         connection = self._take_idle()
@@ -237,8 +234,6 @@ class ReplicaClient:
 
     async def _run(self, connection: Connection, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
         self._busy.add(connection)
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
         try:
             connection.begin(request, deadline_s)
             while not connection.is_head_complete:
@@ -293,18 +288,8 @@ class ReplicaClient:
             notice_silence(transport.get_extra_info("socket"))
         return connection
 
-    def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._sweeper is not None and loop.time() - self._sweeper.when() > _SWEEP_INTERVAL_S:
-            # The loop stood still: what came meanwhile is still to be read, and may be what is waited for.
-            self._sweeper = loop.call_later(_READ_FIRST_S, self._check_deadlines)
-        else:
-            self._check_deadlines()
-
-    def _check_deadlines(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for connection in tuple(self._busy):
+    def _check_deadlines(self, connections: Sequence[Connection], now: float) -> None:
+        for connection in connections:
             if connection.is_complete:
                 continue
             connection.note_progress(now)
@@ -314,4 +299,3 @@ class ReplicaClient:
                 connection.fail(ReplicaDeadlineError("total"))
             elif now > connection.deadline_s and not connection.is_reading_paused:
                 connection.fail(ReplicaDeadlineError("idle" if connection.has_data else "first_byte"))
-        self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep) if self._busy else None
