@@ -189,8 +189,9 @@ class TestBlame:
             run_gateway(by_load(ill, slow, **SLOW_PROBES)) as running,
         ):
             ill.script = Script(status=500)
-            slow.script = Script(headers_delay_s=0.5)
-            calls = [asyncio.create_task(running.post(CHAT, ASK)) for _ in range(8)]
+            slow.script = Script(headers_delay_s=2.0)
+            # So many that its half of them is enough to doubt it.
+            calls = [asyncio.create_task(running.post(CHAT, ASK)) for _ in range(12)]
             await running.until(lambda: running.pool.replicas[0].breaker.consecutive_failures > 0)
             assert not any(call.done() for call in calls)
             calls += [asyncio.create_task(running.post(CHAT, ASK)) for _ in range(8)]

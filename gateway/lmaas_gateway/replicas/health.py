@@ -125,7 +125,9 @@ class Prober:
         while True:
             # Asked for each time: after a change of the configuration it is another pool's.
             await self.probe(self._pool_of[replica], replica)
-            replica.alarm.clear()
+            if not (replica.is_ready and replica.breaker.is_trial_due):
+                # A doubt that came while it was asked is looked into next, not forgotten.
+                replica.alarm.clear()
             await self._pause(replica.alarm, self._interval_of(replica))
 
     async def _listen_on(self, replica: Replica) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement
+    from sqlalchemy import Connection as SyncConnection
 
     from lmaas_gateway.storage.engines import Dialect
     from lmaas_gateway.storage.loan import Connection
@@ -256,7 +258,10 @@ def _add_days(dialect: Dialect) -> Insert:
 # A busy gateway books thousands of calls a second, on the loop that serves them: rows go to the driver as
 # they are, since SQLAlchemy's own way of inserting many costs several times what the database does.
 _COLUMNS = LedgerEntry.__struct_fields__
-_SQLITE = f"INSERT INTO ledger ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+# Between two statements the driver's thread must have the interpreter's lock, which the loop gives away only
+# every few milliseconds while it is busy: row by row, a batch would take seconds. The fewer sizes there are,
+# the fewer statements are compiled; SQLite takes up to 32,766 parameters.
+_ROWS_AT_ONCE = (500, 50, 5, 1)
 _SQLITE_KNOWN = text("SELECT id FROM ledger WHERE id IN (SELECT value FROM json_each(:ids))")
 _POSTGRESQL = text(
     f"INSERT INTO ledger ({', '.join(_COLUMNS)}) "  # noqa: S608
@@ -271,9 +276,23 @@ async def _insert_sqlite(connection: Connection, by_id: _Calls) -> _Calls:
     known = set((await connection.execute(_SQLITE_KNOWN, {"ids": ids})).scalars())
     new = {entry_id: by_id[entry_id] for entry_id in by_id if entry_id not in known} if known else by_id
     if new:
-        values = list(map(astuple, new.values()))
-        await connection.run_sync(lambda inner: inner.exec_driver_sql(_SQLITE, values))
+        await connection.run_sync(partial(_write_sqlite, entries=list(new.values())))
     return new
+
+
+def _write_sqlite(connection: SyncConnection, entries: Sequence[LedgerEntry]) -> None:
+    begin = 0
+    for size in _ROWS_AT_ONCE:
+        while begin + size <= len(entries):
+            values = tuple(chain.from_iterable(map(astuple, entries[begin : begin + size])))
+            connection.exec_driver_sql(_insert_many(size), values)
+            begin += size
+
+
+@cache
+def _insert_many(rows: int) -> str:
+    row = f"({', '.join('?' * len(_COLUMNS))})"
+    return f"INSERT INTO ledger ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
 
 
 async def _insert_postgresql(connection: Connection, by_id: _Calls) -> _Calls:
