@@ -1,8 +1,9 @@
 """Runs every check and the whole suite: lanes side by side, then alone what measures time or capacity.
 
 Two lanes of pytest do most of the work: real engines compute while other tests wait, and the other way round.
-Two more have what the two leave idle, as they give way (`nice`): the checks, and tests that only compute. A
-test with the mark `alone` states what a busy neighbour would falsify: it runs when the lanes have ended.
+A third has ended after two minutes. Two more have what these leave idle, as they give way (`nice`): the
+checks, and tests that only compute. A test with the mark `alone` states what a busy neighbour would falsify:
+it runs when the lanes have ended.
 
 Coverage is of the tests that mirror the code. What drives whole systems runs without it: a gateway under
 load or under faults is judged at its own speed, and coverage makes it half as fast. So does what attacks and
@@ -27,8 +28,11 @@ from pathlib import Path
 
 from support import outcomes
 
-ENGINES = ("tests/bench", "tests/drill", "tests/faults", "tests/browser", "tests/e2e")
+ENGINES = ("tests/faults", "tests/browser", "tests/e2e")
 """What drives whole systems: real vLLM, and gateways under faults and load."""
+
+DRILLS = ("tests/bench", "tests/drill")
+"""Likewise, without an engine: it has ended before the engines' lane is under way."""
 
 COMPUTING = ("tests/security", "tests/sdk/test_selection_honesty.py")
 """What attacks and simulates: it computes much, and states nothing about time.
@@ -79,9 +83,10 @@ class Lane:
 
 SIDE_BY_SIDE = (
     Lane("engines", (*ENGINES, "-m", "not alone")),
+    Lane("drills", (*DRILLS, "-m", "not alone")),
     Lane(
         "others",
-        ("tests", *(f"--ignore={path}" for path in (*ENGINES, *COMPUTING)), "-m", "not alone"),
+        ("tests", *(f"--ignore={path}" for path in (*ENGINES, *DRILLS, *COMPUTING)), "-m", "not alone"),
         is_covered=True,
     ),
     Lane("attacks", (*COMPUTING, "-m", "not alone"), gives_way=True),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lanes import AT_THE_END, CHECK, COMPUTING, ENGINES, INTERRUPTED, SIDE_BY_SIDE, run, summary
+from lanes import AT_THE_END, CHECK, COMPUTING, DRILLS, ENGINES, INTERRUPTED, SIDE_BY_SIDE, run, summary
 
 ROOT = Path(__file__).parents[2]
 WAITS = "import time\ntry:\n    print('waiting', flush=True); time.sleep(60)\nfinally:\n    print('ended')"
@@ -24,11 +24,13 @@ def python(code: str) -> list[str]:
 
 
 def test_each_test_is_in_one_lane_and_real_engines_are_in_theirs() -> None:
-    engines, others, attacks = (lane.arguments[:-2] for lane in SIDE_BY_SIDE)
+    engines, drills, others, attacks = (lane.arguments[:-2] for lane in SIDE_BY_SIDE)
     assert engines == ENGINES
+    assert drills == DRILLS
     assert attacks == COMPUTING
-    assert others == ("tests", *(f"--ignore={path}" for path in (*ENGINES, *COMPUTING)))
-    assert all((ROOT / path).exists() for path in (*ENGINES, *COMPUTING))
+    elsewhere = (*ENGINES, *DRILLS, *COMPUTING)
+    assert others == ("tests", *(f"--ignore={path}" for path in elsewhere))
+    assert all((ROOT / path).exists() for path in elsewhere)
     marked = [
         path for path in (ROOT / "tests").rglob("test_*.py") if "mark.engine" in path.read_text("utf-8")
     ]
@@ -122,9 +124,9 @@ def test_summary_ends_with_each_failure_and_the_first_line_of_its_error(tmp_path
 
 
 def test_coverage_is_of_the_lane_that_mirrors_the_code() -> None:
-    engines, others, attacks = (lane.command for lane in SIDE_BY_SIDE)
+    engines, drills, others, attacks = (lane.command for lane in SIDE_BY_SIDE)
     assert "coverage" in others
-    assert "coverage" not in [*engines, *attacks, *AT_THE_END.command]
+    assert "coverage" not in [*engines, *drills, *attacks, *AT_THE_END.command]
 
 
 def test_only_what_states_nothing_about_time_gives_way() -> None:
