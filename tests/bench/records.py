@@ -6,7 +6,7 @@ import datetime
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -69,22 +69,28 @@ def machine() -> Machine:
 
 def measured(command: str, measure: Callable[[bool], Result], *, is_quick: bool) -> tuple[Setting, Result]:
     """Run a measurement and note what it ran under."""
-    load_before, times_before, begun_s = os.getloadavg()[0], _cpu_times(), time.monotonic()
+    load_before, times_before, begun_s = os.getloadavg()[0], cpu_times(), time.monotonic()
     result = measure(is_quick)
-    spent = [after - before for after, before in zip(_cpu_times(), times_before, strict=True)]
     setting = Setting(
         command=command,
         date=datetime.datetime.now(tz=datetime.UTC).date(),
         seconds=time.monotonic() - begun_s,
         machine=machine(),
         load_before=load_before,
-        stolen_share=spent[7] / max(sum(spent[:8]), 1),
+        stolen_share=stolen_share(times_before, cpu_times()),
         is_quick=is_quick,
     )
     return setting, result
 
 
-def _cpu_times() -> list[int]:
+def stolen_share(before: Sequence[int], after: Sequence[int]) -> float:
+    """Tell which part of the CPU time between two readings of `cpu_times` the host gave to others."""
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    return spent[7] / max(sum(spent[:8]), 1)
+
+
+def cpu_times() -> list[int]:
+    """Read what all cores together have spent, in ticks by kind."""
     # user nice system idle iowait irq softirq steal; guest times are in user already.
     return [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
 
