@@ -244,9 +244,9 @@ def describe(result: Rows) -> str:
     """Tell how it was measured, and every figure."""
     method = (
         "Gateway on core 0, load and replica on core 1; lmaas with everything on. The point of the goal is "
-        "measured in five rounds: its figures are medians of the three in which the host took least CPU time "
-        "away (*stolen*), whatever came out of them, but for silences and streams that do not end whole, of "
-        "which the worst of all five counts. All streams are open at "
+        "measured in several rounds: its figures are medians of the calmest, in which the host took least "
+        "CPU time away (*stolen*), whatever came out of them, but for silences and streams that do not end "
+        "whole, of which the worst of all counts. All streams are open at "
         "once; in a window after the last one has begun, every event's gap to the one before and its time "
         "on the way from the replica's write (its text is that moment) to the client are noted. *Added* is "
         "the percentile through the gateway less the direct one. Where streams stand *in groups*, the "
@@ -301,7 +301,7 @@ def _shown(result: Rows, row: Row) -> list[str]:
             ours.first_event_p99_ms - direct.first_event_p99_ms,
         ),
         "" if is_direct else f"{row.cpu_share:.0%}",
-        f"{row.stolen_share:.1%}",
+        f"{row.stolen_share:.1%}" if row.stolen_share else "-",
         "" if is_direct else f"{row.events_per_core_s:,.0f}",
         "" if is_direct else f"{row.rss_bytes / 1e6:.0f}",
         str(ours.unfinished + row.streams - ours.opened),

@@ -169,7 +169,7 @@ class TestSection:
     def test_page_tells_what_one_core_carries(self) -> None:
         text = open_streams.describe(open_streams.Rows((row("direct", 52, 1), row("lmaas", 54, 4))))
         assert "| 1,000 of 20/s | lmaas |" in text
-        assert "| 50% | 0.0% | 40,000 | 70 |" in text
+        assert "| 50% | - | 40,000 | 70 |" in text
 
     def test_quantiles_of_nothing_are_nothing(self) -> None:
         assert quantile([], 0.5) == 0
