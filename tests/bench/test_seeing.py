@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bench import seeing
+from bench.made_rounds import round_of
 from bench.seen_site import PageTimes
-from bench.side_by_side import Round, Size
+from bench.side_by_side import Size
 from bench.viewer_turns import Turn
 
 TINY = seeing.Extent(
@@ -19,20 +20,6 @@ TINY = seeing.Extent(
     rows=10_000,
     times=2,
 )
-
-
-def round_of(cpu_us: float, *, errors: int = 0) -> Round:
-    return Round(
-        cpu_us_per_call=cpu_us,
-        cpu_us_per_event=cpu_us / 10,
-        calls_per_s=1,
-        events_per_s=1,
-        p50_ms=0.2,
-        p99_ms=0.9,
-        added_p50_ms=0.1,
-        added_p99_ms=0.5,
-        errors=errors,
-    )
 
 
 def turn_of(viewers: int, cpu_share: float, *, failed_calls: int = 0) -> Turn:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from bench import tenancy
 from bench.authentication import Authentication, authenticate
 from bench.big_ledger import Month, ask_for_month
-from bench.side_by_side import Contest, Round
+from bench.made_rounds import round_of
+from bench.side_by_side import Contest
 from bench.tenants import Store, TenantGateway
 
 if TYPE_CHECKING:
@@ -19,19 +20,13 @@ if TYPE_CHECKING:
 
 
 def contest_of(name: str, cpu_us: float) -> Contest:
-    one = Round(
-        cpu_us_per_call=cpu_us,
-        cpu_us_per_event=1,
-        calls_per_s=1,
-        events_per_s=1,
-        p50_ms=0.2,
-        p99_ms=0.9,
-        added_p50_ms=0.1,
-        added_p99_ms=0.5,
-        errors=0,
-    )
     return Contest(
-        gateway=name, version="1", rounds=(one,), idle_rss_bytes=1, open_streams_rss_bytes=1, open_streams=1
+        gateway=name,
+        version="1",
+        rounds=(round_of(cpu_us),),
+        idle_rss_bytes=1,
+        open_streams_rss_bytes=1,
+        open_streams=1,
     )
 
 
