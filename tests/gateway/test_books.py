@@ -376,7 +376,8 @@ def die(keeper: Keeper) -> Keeper:
     """Leave the files of a process as they are, and read a copy of them in another one's place."""
     other = Keeper(keeper.folder.with_name(keeper.folder.name + "-copy"), **keeper.fields)
     (folder,) = (keeper.folder / "books").iterdir()
-    shutil.copytree(folder, other.folder / "books" / folder.name)
+    # A segment still being made takes its name while the folder is read: it is not of the files yet.
+    shutil.copytree(folder, other.folder / "books" / folder.name, ignore=shutil.ignore_patterns("*.draft"))
     return other
 
 
