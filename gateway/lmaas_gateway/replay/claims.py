@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.replay.replies import Recorded
 
 Scope = tuple[str, str, bytes]
-"""Principal, route and key: the same key of another principal, or on another route, is another key."""
+"""Tenant, route and key: the same key of another tenant, or on another route, is another key."""
 
 
 class Claim(Protocol):

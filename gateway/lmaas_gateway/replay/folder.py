@@ -4,7 +4,7 @@
     claims/NAME     a symbolic link that names its holder and the call's fingerprint: made in one step
     replies/NAME    a kept reply: written aside, then renamed
 
-NAME is a digest of principal, route and key. A claim whose owner's lock is free belongs to a dead process,
+NAME is a digest of tenant, route and key. A claim whose owner's lock is free belongs to a dead process,
 and the next call takes it over.
 """
 

@@ -28,7 +28,7 @@ class CanarySettings(BaseModel):
     percent: float = Field(
         ge=0,
         le=100,
-        description="How much of the calls, from 0 to 100; a session stays on its side, as does a principal.",
+        description="How much of the calls, from 0 to 100; a session stays on its side, as does a tenant.",
     )
 
 

@@ -25,6 +25,6 @@ class QueueSettings(BaseModel):
         default=0.1,
         ge=0,
         le=0.5,
-        description="Part of a pool's places that is kept for keys with few calls in flight; "
-        "it matters only where there is more than one key.",
+        description="Part of a pool's places that is kept for tenants with few calls in flight; "
+        "it matters only where there is more than one.",
     )
