@@ -1,7 +1,8 @@
-"""Every setting, metric and error code stands in docs/."""
+"""Every setting, metric and error code stands in docs/, and every page in its index."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from lmaas_gateway.errors import GatewayError
 from lmaas_gateway.metrics.names import ALL, Spec
 from lmaas_gateway.settings import ModelSettings, ReplicaSettings, Settings
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "tests" / "README.md"]
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 
 
 def text_of(name: str) -> str:
@@ -63,6 +67,24 @@ def test_settings_of_the_page_on_queueing_work() -> None:
 def test_every_refusal_of_the_queue_stands_on_its_page() -> None:
     queueing = {code for code in codes() if code.startswith("queue_")} | {"call_shed", "deadline_exceeded"}
     assert all(f"`{code}`" in text_of("queueing.md") for code in queueing)
+
+
+def test_index_names_every_page_and_every_decision() -> None:
+    named = {DOCS / link for link in _LINK.findall(text_of("README.md"))}
+    assert {page for page in DOCS.rglob("*.md") if page.name != "README.md"} <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_what_is_there(page: Path) -> None:
+    links = _LINK.findall(re.sub(r"`[^`\n]*`", "", page.read_text("utf-8")))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_decisions_have_their_number_and_one_form() -> None:
+    for page in (DOCS / "decisions").iterdir():
+        title, *headings = [line for line in page.read_text("utf-8").splitlines() if line.startswith("#")]
+        assert title.startswith(f"# {page.name[:4]}: ")
+        assert {"## Context", "## Decision", "## Consequences"} <= set(headings), page.name
 
 
 def test_generated_pages_are_up_to_date() -> None:
