@@ -219,12 +219,11 @@ class Call(msgspec.Struct, frozen=True):
     deadline_s: float = math.inf
     is_deadline_given: bool = False
     max_tokens: int = 0
+    priority: int | None = None
 
     def is_over(self) -> bool:
         """Tell whether its deadline has passed."""
         return self.deadline_s != math.inf and asyncio.get_running_loop().time() >= self.deadline_s
-
-    priority: int | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

@@ -40,7 +40,6 @@ from lmaas_gateway.workers import SAME_SIGNAL_S, Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from lmaas_gateway.app import Gateway
     from lmaas_gateway.board import Seat
     from lmaas_gateway.replicas.directory import Launches
     from lmaas_gateway.settings import Settings
