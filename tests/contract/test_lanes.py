@@ -13,7 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from lanes import AT_THE_END, CHECK, COMPUTING, DRILLS, ENGINES, INTERRUPTED, SIDE_BY_SIDE, run, summary
+from lanes import (
+    AT_THE_END,
+    CHECK,
+    COMPUTING,
+    DRILLS,
+    ENGINES,
+    INTERRUPTED,
+    REAL_FAULTS,
+    SIDE_BY_SIDE,
+    run,
+    summary,
+)
 
 ROOT = Path(__file__).parents[2]
 WAITS = "import time\ntry:\n    print('waiting', flush=True); time.sleep(60)\nfinally:\n    print('ended')"
@@ -26,7 +37,8 @@ def python(code: str) -> list[str]:
 def test_each_test_is_in_one_lane_and_real_engines_are_in_theirs() -> None:
     engines, drills, others, attacks = (lane.arguments[:-2] for lane in SIDE_BY_SIDE)
     assert engines == ENGINES
-    assert drills == DRILLS
+    assert REAL_FAULTS in ENGINES
+    assert drills == (*DRILLS, f"--ignore={REAL_FAULTS}")
     assert attacks == COMPUTING
     elsewhere = (*ENGINES, *DRILLS, *COMPUTING)
     assert others == ("tests", *(f"--ignore={path}" for path in elsewhere))
