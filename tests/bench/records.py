@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from bench.awake import awake_cores
 from bench.section import Section
 
 FOLDER = Path(__file__).with_name("records")
@@ -39,6 +40,7 @@ class Setting:
         load_before: One-minute load average when it began; other work than the benchmark's own.
         stolen_share: Of the machine's CPU time, what its host gave to others meanwhile.
         is_quick: Whether it was a short run, whose figures mean little.
+        is_awake: Whether idle cores were kept from sleeping.
     """
 
     command: str
@@ -48,6 +50,7 @@ class Setting:
     load_before: float
     stolen_share: float
     is_quick: bool
+    is_awake: bool = False
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -70,7 +73,8 @@ def machine() -> Machine:
 def measured(command: str, measure: Callable[[bool], Result], *, is_quick: bool) -> tuple[Setting, Result]:
     """Run a measurement and note what it ran under."""
     load_before, times_before, begun_s = os.getloadavg()[0], cpu_times(), time.monotonic()
-    result = measure(is_quick)
+    with awake_cores() as is_awake:
+        result = measure(is_quick)
     setting = Setting(
         command=command,
         date=datetime.datetime.now(tz=datetime.UTC).date(),
@@ -79,6 +83,7 @@ def measured(command: str, measure: Callable[[bool], Result], *, is_quick: bool)
         load_before=load_before,
         stolen_share=stolen_share(times_before, cpu_times()),
         is_quick=is_quick,
+        is_awake=is_awake,
     )
     return setting, result
 

@@ -15,7 +15,9 @@ _HEAD = (
     "# Benchmarks\n\n"
     "Written by `make bench`; do not edit by hand. Each section can be measured again alone, with the "
     "command that it names; the others keep their last figures. Compare figures of one section only: "
-    "absolute ones depend on the machine and on what else it does.\n\n"
+    "absolute ones depend on the machine and on what else it does. Idle cores are kept awake where the "
+    "kernel lets us (`/dev/cpu_dma_latency`, as root), for everybody measured: how soon the host of a "
+    "virtual machine wakes a sleeping core depends on its other guests.\n\n"
     f"lmaas runs with everything on that it can do for a call: {ALWAYS_ON}; before mock replicas also "
     "an alias, a fallback model and the reply cache, which finds nothing to keep there."
 )
@@ -43,10 +45,11 @@ def page(sections: Sequence[Section[Any]], folder: Path = records.FOLDER) -> str
 
 def _setting(setting: Setting) -> str:
     host = setting.machine
+    awake = " · idle cores kept awake" if setting.is_awake else ""
     quick = " A short run, whose figures mean little." if setting.is_quick else ""
     return (
         f"`{setting.command}` · {setting.date.isoformat()} · {setting.seconds:.0f} s · {host.cores} cores of "
         f"{host.cpu}, {host.memory_bytes / 2**30:.0f} GiB, {host.system}, Python {host.python} · load "
         f"average before it {setting.load_before:.1f} · CPU time that the host gave to others "
-        f"{setting.stolen_share:.1%}.{quick}"
+        f"{setting.stolen_share:.1%}{awake}.{quick}"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import gateways, side_by_side
+from bench.awake import awake_cores
 from bench.processes import Process, ServerError, serving, wait_until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -35,6 +36,19 @@ class TestProcesses:
     def test_server_that_is_never_ready_is_given_up(self) -> None:
         with pytest.raises(ServerError, match="not ready after 0 s"), serving("idle", SLEEPER) as process:
             wait_until(lambda: False, process, within_s=0.1)
+
+
+class TestAwakeCores:
+    def test_no_wake_up_may_take_time_while_it_lasts(self, tmp_path: Path) -> None:
+        (tmp_path / "latency").write_bytes(b"")
+        with awake_cores(tmp_path / "latency") as is_awake:
+            assert is_awake
+            assert (tmp_path / "latency").read_bytes() == b"\0\0\0\0"
+
+    def test_machine_without_it_is_measured_as_it_is(self, tmp_path: Path) -> None:
+        with awake_cores(tmp_path / "latency") as is_awake:
+            assert not is_awake
+        assert not (tmp_path / "latency").exists()
 
 
 class TestContestants:
