@@ -40,7 +40,6 @@ class Point:
         groups: In how many batches the replica sends; 0 spreads the streams out.
         names: Who is measured there, besides the replica itself.
         rounds: How often each is measured; an odd number.
-        calmest: Of so many rounds the figures are medians: those in which the host took least CPU time away.
     """
 
     streams: int
@@ -48,13 +47,12 @@ class Point:
     groups: int = 0
     names: Sequence[str] = CONTESTANTS
     rounds: int = 1
-    calmest: int = 1
 
 
 POINTS = (
     Point(streams=100, tokens_per_s=20),
-    # One pause of the machine is all of a p99 of seconds: only several calm windows tell gateways apart.
-    Point(streams=1_000, tokens_per_s=20, rounds=5, calmest=3),
+    # One pause of the machine is all of a p99 of seconds: only several windows tell gateways apart.
+    Point(streams=1_000, tokens_per_s=20, rounds=5),
     Point(streams=1_000, tokens_per_s=20, groups=4, names=("lmaas",)),
     # 20 tokens/s each would be 100,000 single events a second: more than replica and load can do on one core.
     Point(streams=5_000, tokens_per_s=5),
@@ -125,25 +123,24 @@ def measure(is_quick: bool, say: Say) -> Rows:
                 row for _ in range(point.rounds) for row in _at(point, gateways, crowd, Path(name), say)
             ]
             names = dict.fromkeys(row.gateway for row in rounds)
-            rows += [together([row for row in rounds if row.gateway == one], point.calmest) for one in names]
+            rows += [together([row for row in rounds if row.gateway == one]) for one in names]
     return Rows(tuple(rows))
 
 
-def together(rounds: Sequence[Row], calmest: int) -> Row:
-    """Make one row of a gateway's rounds: medians of the calmest, but the worst of what must never happen."""
-    calm = sorted(rounds, key=lambda row: row.stolen_share)[:calmest]
+def together(rounds: Sequence[Row]) -> Row:
+    """Make one row of a gateway's rounds: their medians, but the worst of what must never happen."""
     worst = {"longest_silence_ms": max, "unfinished": max, "failed_probes": max, "opened": min, "events": min}
     found: dict[str, Any] = {
         field.name: worst[field.name]([getattr(row.figures, field.name) for row in rounds])
         if field.name in worst
-        else median(getattr(row.figures, field.name) for row in calm)
+        else median(getattr(row.figures, field.name) for row in rounds)
         for field in fields(CrowdFigures)
     }
     return replace(
         rounds[0],
         figures=CrowdFigures(**found),
-        cpu_share=median(row.cpu_share for row in calm),
-        stolen_share=median(row.stolen_share for row in calm),
+        cpu_share=median(row.cpu_share for row in rounds),
+        stolen_share=median(row.stolen_share for row in rounds),
         rss_bytes=round(median(row.rss_bytes for row in rounds)),
     )
 
@@ -244,10 +241,9 @@ def describe(result: Rows) -> str:
     """Tell how it was measured, and every figure."""
     method = (
         "Gateway on core 0, load and replica on core 1; lmaas with everything on. The point of the goal is "
-        "measured in several rounds: its figures are medians of the calmest, in which the host took least "
-        "CPU time away (*stolen*), whatever came out of them, but for silences and streams that do not end "
-        "whole, of which the worst of all counts. All streams are open at "
-        "once; in a window after the last one has begun, every event's gap to the one before and its time "
+        "measured in several rounds: its figures are their medians, but for silences and streams that do not "
+        "end whole, of which the worst counts. *Stolen* is CPU time that the host gave to others. All streams "
+        "are open at once; in a window after the last one has begun, every event's gap to the one before and its time "
         "on the way from the replica's write (its text is that moment) to the client are noted. *Added* is "
         "the percentile through the gateway less the direct one. Where streams stand *in groups*, the "
         "replica sends a whole group's events at once, as the batches of so many engines do; else they are "
