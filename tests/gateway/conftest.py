@@ -33,6 +33,8 @@ _ON_UVLOOP = {
     "test_health",
     "test_hostile_bytes",
     "test_inference",
+    "test_inference_bodies",
+    "test_inference_ends",
     "test_limits",
     "test_limits_valkey",
     "test_engine_counts",
