@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -238,12 +237,33 @@ class TestSpans:
 
 
 class TestOpening:
-    """When the library is needed."""
+    """What is loaded, and read of the environment."""
 
     def test_nothing_is_opened_where_nothing_is_configured(self) -> None:
         assert open_tracing(TracingSettings()) is None
 
-    def test_missing_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "lmaas_gateway.tracing.export", None)
-        with pytest.raises(SettingsError, match=r"pip install 'lmaas\[tracing\]'"):
-            open_tracing(TracingSettings(endpoint="http://127.0.0.1:4318/v1/traces"))
+    def test_variable_that_cannot_be_is_named(self) -> None:
+        settings = TracingSettings(endpoint="http://127.0.0.1:9/")
+        with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_HEADERS"):
+            open_tracing(settings, {"OTEL_EXPORTER_OTLP_HEADERS": "nonsense"})
+
+    async def test_headers_and_resource_of_the_environment_reach_the_collector(
+        self, collector: Collector
+    ) -> None:
+        environ = {
+            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20of-a-collector",
+            "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test,service.name=another",
+        }
+        tracing = open_tracing(TracingSettings(endpoint=collector.url, ratio=1), environ)
+        assert tracing is not None
+        meter = Meter("req_1", CHAT, lambda: 0.0)
+        tracing.carry({}, b"", meter, WANTED)
+        tracing.close(meter, 1000.0, 5.0)
+        tracing.stop()
+        (headers,) = collector.headers
+        assert headers["authorization"] == "Bearer of-a-collector"
+        assert headers["content-type"] == "application/x-protobuf"
+        (span,) = collector.all_spans()
+        assert span["resource deployment.environment.name"] == "test"
+        assert span["resource service.name"] == "lmaas-gateway"
+        assert span["took_ns"] == 5 * 10**9

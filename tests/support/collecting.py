@@ -10,20 +10,31 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Collector:
-    """An OTLP/HTTP receiver on loopback."""
+    """An OTLP/HTTP receiver on loopback.
 
-    def __init__(self) -> None:
+    Args:
+        refusals: Statuses of its first answers; bodies that it answers with them are not kept.
+    """
+
+    def __init__(self, *refusals: int) -> None:
         self.bodies: list[bytes] = []
         self.paths: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.refusals = list(refusals)
+        self.asked = threading.Semaphore(0)
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 collector.paths.append(self.path)
-                collector.bodies.append(self.rfile.read(int(self.headers["content-length"])))
-                self.send_response(200)
+                collector.headers.append({name.lower(): value for name, value in self.headers.items()})
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if not collector.refusals:
+                    collector.bodies.append(body)
+                self.send_response(collector.refusals.pop(0) if collector.refusals else 200)
                 self.send_header("content-length", "0")
                 self.end_headers()
+                collector.asked.release()
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -8,7 +8,7 @@ from lmaas_gateway.settings.fields import FROZEN
 
 
 class TracingSettings(BaseModel):
-    """Spans of a part of the calls, sent to an OpenTelemetry collector; needs the extra `tracing`."""
+    """Spans of a part of the calls, sent to an OpenTelemetry collector."""
 
     model_config = FROZEN
 

@@ -9,8 +9,9 @@ release 1.38; `gen_ai.latency.*` as vLLM names them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,11 +28,12 @@ _OPERATIONS = {
 }
 _MAX_CONTENT_BYTES = 64 * 1024
 
-Attributes = dict[str, Any]
+Kind: TypeAlias = Literal["server", "internal", "client"]
+Value: TypeAlias = str | bool | int | float
+Attributes = dict[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class SpanFacts:
+class SpanFacts(msgspec.Struct, frozen=True):
     """One span. Times in Unix seconds.
 
     Attributes:
@@ -42,7 +44,7 @@ class SpanFacts:
     """
 
     name: str
-    kind: Literal["server", "internal", "client"]
+    kind: Kind
     trace_id: int
     span_id: int
     parent_id: int | None
@@ -51,7 +53,7 @@ class SpanFacts:
     attributes: Attributes
     error: str = ""
     is_remote: bool = False
-    events: tuple[tuple[str, float, Mapping[str, Any]], ...] = field(default_factory=tuple)
+    events: tuple[tuple[str, float, Attributes], ...] = ()
 
 
 def spans_of(meter: Meter, ended_s: float, duration_s: float) -> Iterator[SpanFacts]:
@@ -109,10 +111,10 @@ def _client_span(meter: Meter, trace: Trace, times: tuple[float, float, float], 
     )
 
 
-def _failures(meter: Meter, at_s: float) -> Iterator[tuple[str, float, Mapping[str, Any]]]:
+def _failures(meter: Meter, at_s: float) -> Iterator[tuple[str, float, Attributes]]:
     for failure in meter.failures or ():
         at_s += failure.took_us / 1e6
-        told = {"lmaas.replica.name": failure.replica, "error.type": failure.reason}
+        told: Attributes = {"lmaas.replica.name": failure.replica, "error.type": failure.reason}
         yield "attempt failed", at_s, told
 
 
@@ -134,7 +136,7 @@ def _of_server(meter: Meter, error: str) -> Attributes:
 def _of_client(meter: Meter, trace: Trace, asked_after_s: float, error: str) -> Attributes:
     wanted, usage = trace.wanted, meter.usage
     first_s = meter.first_byte_s() - asked_after_s if meter.is_stream and meter.first_byte_s() else 0.0
-    attributes: Attributes = {
+    attributes: dict[str, Value | None] = {
         "gen_ai.provider.name": "vllm",
         "gen_ai.request.model": meter.model,
         "gen_ai.request.stream": meter.is_stream,
@@ -164,6 +166,6 @@ def _error_of(meter: Meter) -> str:
     return meter.code or meter.outcome
 
 
-def _told(attributes: Attributes) -> Attributes:
+def _told(attributes: Mapping[str, Value | None]) -> Attributes:
     """Leave out what there is nothing to say of."""
-    return {name: value for name, value in attributes.items() if value not in (None, "", 0.0)}
+    return {name: value for name, value in attributes.items() if value}

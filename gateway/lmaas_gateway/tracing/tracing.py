@@ -6,15 +6,16 @@ meter, and becomes spans when it has ended: nothing else on its way knows of tra
 
 from __future__ import annotations
 
+import os
 import random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from lmaas_gateway import envelope
-from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.notes import TRACED
 from lmaas_gateway.trace_context import Trace, read_parent, write_parent
 from lmaas_gateway.tracing.spans import spans_of
+from lmaas_gateway.tracing.variables import read_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -114,17 +115,20 @@ class Tracing:
         return self._chance.getrandbits(bits) or 1
 
 
-def open_tracing(settings: TracingSettings) -> Tracing | None:
-    """Begin to trace; None where it is not configured, and then nothing of OpenTelemetry is imported.
+def open_tracing(settings: TracingSettings, environ: Mapping[str, str] = os.environ) -> Tracing | None:
+    """Begin to trace; None where it is not configured.
+
+    Args:
+        settings: Where to, and what.
+        environ: The environment, of which OpenTelemetry's own variables are read.
 
     Raises:
-        SettingsError: OpenTelemetry is not installed.
+        SettingsError: one of these is not what it must be.
     """
     if settings.endpoint is None:
         return None
-    try:
-        from lmaas_gateway.tracing.export import OtlpExporter  # noqa: PLC0415 - heavy, and an extra
-    except ImportError:
-        message = "tracing.endpoint needs OpenTelemetry: run `pip install 'lmaas[tracing]'`, or leave it out"
-        raise SettingsError(message) from None
-    return Tracing(settings, OtlpExporter(settings.endpoint, settings.service_name))
+    # HTTP's client is loaded only where there is a collector.
+    from lmaas_gateway.tracing.export import OtlpExporter  # noqa: PLC0415
+
+    exporter = OtlpExporter(settings.endpoint, settings.service_name, read_variables(environ))
+    return Tracing(settings, exporter)
