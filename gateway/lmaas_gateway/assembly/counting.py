@@ -123,7 +123,7 @@ def _open_stored(tenancy: Tenancy, prices: PriceList, metrics: Metrics, records:
 def _open_quality(settings: Settings, metrics: Metrics, tenancy: Tenancy | None) -> QualityWatch | None:
     if not settings.quality.sample_rate:
         return None
-    # It takes a database's libraries, and one for JSON schemas.
+    # It takes a database's libraries.
     from lmaas_gateway.quality.watch import QualityWatch  # noqa: PLC0415
 
     return QualityWatch(settings.quality, metrics, None if tenancy is None else tenancy.database)

@@ -7,13 +7,17 @@ no end, is not held against anything.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jsonschema_rs import Draft202012Validator
+
 _MAX_NODES = 5000
-_PATTERNS = jsonschema_rs.RegexOptions(size_limit=2**20, dfa_size_limit=2**20)
 
 
 class UnusableSchemaError(Exception):
@@ -33,14 +37,23 @@ def fits(text: str, schema: object = None) -> bool:
     return schema is None or _validator(schema).is_valid(value)
 
 
-def _validator(schema: object) -> jsonschema_rs.Draft202012Validator:
+def _validator(schema: object) -> Draft202012Validator:
     if not isinstance(schema, dict):
         raise UnusableSchemaError
     _count(schema, schema, (), [0])
     try:
-        return jsonschema_rs.Draft202012Validator(schema, pattern_options=_PATTERNS, offline=True)
-    except (ValueError, jsonschema_rs.ValidationError) as error:
+        return _compiler()(schema)
+    except ValueError as error:
         raise UnusableSchemaError from error
+
+
+@cache
+def _compiler() -> Callable[[dict[str, Any]], Draft202012Validator]:
+    """Load what compiles schemas, which most gateways never meet one of."""
+    from jsonschema_rs import Draft202012Validator, RegexOptions  # noqa: PLC0415 - heavy
+
+    patterns = RegexOptions(size_limit=2**20, dfa_size_limit=2**20)
+    return partial(Draft202012Validator, pattern_options=patterns, offline=True)
 
 
 def _count(node: object, root: dict[str, Any], path: tuple[str, ...], nodes: list[int]) -> None:
