@@ -4,7 +4,8 @@
     python tests/bench/instructions.py --python      # bytecodes a plain call, by Python function
     python tests/bench/instructions.py --streams     # the same of events that come one by one; or --python
 
-With `--bare` the gateway is as it comes, with `--tenants` it also has keys in a store, limits and books.
+With `--bare` the gateway is as it comes, with `--tenants` it also has keys in a store, limits and books. With
+`--seen` it is as it comes and traces 1 % of calls, with `--unseen` it has none of what is seen of a call.
 
 The first runs the gateway under valgrind's callgrind (Debian: `valgrind`), the second under a trace function.
 Run it before and after a change and compare; counts repeat to about one per cent.
@@ -22,10 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 if __package__ in {None, ""}:  # run as a file
@@ -36,14 +38,24 @@ from bench.gateways import lmaas_command
 from bench.loadgen import Load
 from bench.processes import Process, ServerError, free_port, serving, wait_until
 from bench.running import answers, mock_replica, run_load
+from bench.seen_calls import seen_gateways
 from bench.tenants import Store, TenantGateway
+from support.collecting import Collector
 
 _TRACED = Path(__file__).with_name("traced.py")
 _COUNTS = "counts.json"
 _IDLE_S = 4.0
 # So few and so slow that a gateway under valgrind keeps up, and no two events of a stream come together.
 _STREAMS, _SHORT, _LONG, _PACE_MS = 8, 8, 136, 40.0
-_Kind = Literal["bare", "full", "tenants"]
+_Kind = Literal["bare", "full", "tenants", "seen", "unseen"]
+_KINDS: Mapping[_Kind, str] = MappingProxyType(
+    {
+        "bare": "with every feature as it comes",
+        "tenants": "with keys, limits and books too",
+        "seen": "as it comes, and with traces of 1 %% of calls",
+        "unseen": "without records, traces, timings and samples of replies",
+    }
+)
 _LINE = re.compile(r"^\s*([\d,]+)\s+\(\s*([\d.]+)%\)\s+(.*)$")
 
 
@@ -53,18 +65,19 @@ def main() -> None:
     parser.add_argument("--python", action="store_true", help="by Python function, in bytecodes")
     parser.add_argument("--streams", action="store_true", help="of streamed events that come one by one")
     kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument("--bare", action="store_true", help="with every feature as it comes")
-    kinds.add_argument("--tenants", action="store_true", help="with keys, limits and books too")
+    for kind, what in _KINDS.items():
+        kinds.add_argument(
+            f"--{kind}", action="store_const", dest="kind", const=kind, default="full", help=what
+        )
     parser.add_argument("--calls", type=int, default=400, help="how many calls are counted")
     parser.add_argument("--rows", type=int, default=40, help="how many functions are listed")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        kind: _Kind = "bare" if options.bare else "tenants" if options.tenants else "full"
         if options.streams:
-            _of_lone_events(Path(name), options.rows, kind, is_python=options.python)
+            _of_lone_events(Path(name), options.rows, options.kind, is_python=options.python)
             return
         count = _by_python_function if options.python else _by_c_function
-        count(Path(name), options.calls, options.rows, kind)
+        count(Path(name), options.calls, options.rows, options.kind)
 
 
 @contextmanager
@@ -73,8 +86,10 @@ def _gateway(
 ) -> Iterator[tuple[Load, Process]]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with mock_replica(*pace) as replica, mock_replica(*pace) as other:
-        command, key = _command(folder, port, [replica, other], kind)
+    with ExitStack() as stack:
+        replicas = [stack.enter_context(mock_replica(*pace)) for _ in range(2)]
+        collector = stack.enter_context(closing(Collector()))
+        command, key = _command(folder, port, replicas, kind, collector.url)
         env = {"LMAAS_TRACED_COUNTS": str(folder / _COUNTS)}
         with serving("lmaas-counted", [*prefix, *command], env=env) as process:
             wait_until(lambda: answers(f"{address}/readyz"), process, within_s=180)
@@ -85,8 +100,14 @@ def _gateway(
             yield load, process
 
 
-def _command(folder: Path, port: int, replicas: Sequence[str], kind: _Kind) -> tuple[list[str], str]:
+def _command(
+    folder: Path, port: int, replicas: Sequence[str], kind: _Kind, collector: str
+) -> tuple[list[str], str]:
     """Give what serves on `port`, and a key that it takes."""
+    if kind in {"seen", "unseen"}:
+        seen, unseen = seen_gateways(collector)
+        one = seen if kind == "seen" else unseen
+        return one.command(port=port, replicas=replicas, folder=folder), KEY
     if kind == "tenants":
         store = Store.in_folder(folder / "store")
         (key,) = asyncio.run(store.furnish(1))

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from bench import big_ledger
-from bench.configuration import write_config
-from bench.gateways import Gateway, lmaas_command
 from bench.loadgen import Load
 from bench.running import mock_replica, run_load
 from bench.section import Say, Section, Verdict, spread, table
+from bench.seen_calls import SeenCalls, Turns, compare
 from bench.seen_site import PageTimes, seen_site, time_pages
-from bench.side_by_side import Round, Size, in_rounds
 from bench.viewer_turns import Turn, take_turn
-from support.collecting import Collector
 from support.store_servers import running_postgres
 
-ON, OFF = "lmaas, seen", "lmaas, unseen"
-_UNSEEN: Mapping[str, Any] = {
-    "records": {"calls": 0, "server_timing": False},
-    "quality": {"sample_rate": 0},
-    "dashboard": {"enabled": False},
-}
-_TRACED_RATIO = 0.01
 _VIEWERS, _CALLS_PER_S = 50, 20.0
 _KEPT_RECORDS = 8192
 
@@ -39,14 +27,14 @@ class Extent:
     """How much is measured.
 
     Attributes:
-        rounds: Of the two gateways.
+        calls: Of the two gateways.
         turn_s: How long a turn with or without viewers takes.
         turns: How many of both kinds.
         rows: Of the ledger.
         times: How often each page is asked for.
     """
 
-    rounds: Size
+    calls: Turns
     turn_s: float
     turns: int
     viewers: int
@@ -55,7 +43,7 @@ class Extent:
 
 
 FULL = Extent(
-    rounds=Size(rounds=8, calls=10_000, single_calls=50, streams=200),
+    calls=Turns(starts=6, comparisons=5, calls=1000, stream_comparisons=1, streams=100, warm_calls=5000),
     turn_s=20.0,
     turns=2,
     viewers=_VIEWERS,
@@ -63,7 +51,7 @@ FULL = Extent(
     times=20,
 )
 QUICK = Extent(
-    rounds=Size(rounds=1, calls=400, single_calls=50, streams=32),
+    calls=Turns(starts=1, comparisons=1, calls=200, stream_comparisons=1, streams=16, warm_calls=64),
     turn_s=2.0,
     turns=1,
     viewers=5,
@@ -73,45 +61,20 @@ QUICK = Extent(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenGateway(Gateway):
-    """lmaas as it comes, but for what is seen of its calls.
-
-    Attributes:
-        settings: Which say what that is.
-    """
-
-    settings: Mapping[str, Any]
-
-    def command(self, *, port: int, replicas: Sequence[str], folder: Path) -> list[str]:
-        """Write its configuration into `folder`, and return what serves on `port`."""
-        assert self.python is not None
-        config = write_config(folder / f"seen-{port}.yaml", replicas, is_bare=True, **self.settings)
-        return lmaas_command(str(self.python.with_name(self.package)), port, config)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What being seen came to.
 
     Attributes:
-        on: Rounds of the gateway that is seen.
-        off: The same rounds of the other.
-        traces: Messages with spans that the collector got.
+        calls: To a call.
         turns: Without and with viewers, in pairs.
         pages: Over the ledger.
         rows: Of the ledger.
     """
 
-    on: tuple[Round, ...]
-    off: tuple[Round, ...]
-    traces: int
+    calls: SeenCalls
     turns: tuple[Turn, ...]
     pages: tuple[PageTimes, ...]
     rows: int
-
-    def ratios(self, figure: str) -> list[float]:
-        """Give a figure of the gateway that is seen as a share of the other's, round by round."""
-        return [getattr(on, figure) / getattr(off, figure) for on, off in zip(self.on, self.off, strict=True)]
 
     def viewers_cpu(self) -> list[float]:
         """Give the share of a core that viewers take, pair by pair of turns."""
@@ -133,8 +96,7 @@ class Seen:
     @property
     def failed_calls(self) -> int:
         """Calls that failed while it was measured."""
-        of_rounds = sum(one.errors for one in (*self.on, *self.off))
-        return of_rounds + sum(turn.failed_calls for turn in self.turns)
+        return self.calls.errors + sum(turn.failed_calls for turn in self.turns)
 
 
 def measure(is_quick: bool, say: Say) -> Seen:
@@ -150,21 +112,10 @@ def measure_extent(extent: Extent, say: Say) -> Seen:
     """Do as `measure`, to this extent."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        on, off, traces = _compare(extent.rounds, folder, say)
+        calls = compare(extent.calls, folder, say)
         turns = _turns(extent, folder / "watched", say)
         pages = _pages(extent, folder / "ledger", say)
-    return Seen(on=on, off=off, traces=traces, turns=turns, pages=pages, rows=extent.rows)
-
-
-def _compare(size: Size, folder: Path, say: Say) -> tuple[tuple[Round, ...], tuple[Round, ...], int]:
-    with closing(Collector()) as collector:
-        tracing = {"endpoint": collector.url, "ratio": _TRACED_RATIO}
-        gateways = [
-            SeenGateway(name=name, package="lmaas", python=Path(sys.executable), settings=settings)
-            for name, settings in ((ON, {"tracing": tracing}), (OFF, _UNSEEN))
-        ]
-        rounds = in_rounds(gateways, size, folder, say)
-    return tuple(one[ON] for one in rounds), tuple(one[OFF] for one in rounds), len(collector.bodies)
+    return Seen(calls=calls, turns=turns, pages=pages, rows=extent.rows)
 
 
 def _turns(extent: Extent, folder: Path, say: Say) -> tuple[Turn, ...]:
@@ -216,7 +167,7 @@ def judge(result: Seen | None) -> Sequence[Verdict]:
     """Hold the figures against the goals."""
     grown = viewers = slowest = failed = None
     if result is not None:
-        grown = (median(result.ratios("cpu_us_per_call")) - 1) * 100
+        grown = result.calls.grown() * 100
         viewers = median(result.viewers_cpu()) * 100
         slowest = max(page.worst_s for page in result.pages)
         failed = float(result.failed_calls)
@@ -234,24 +185,32 @@ def describe(result: Seen) -> str:
 
 
 def _describe_calls(result: Seen) -> str:
-    figures = (("CPU µs per plain call", "cpu_us_per_call", 1), ("CPU µs per event", "cpu_us_per_event", 2))
+    calls = result.calls
+    figures = (("CPU µs per plain call", calls.calls, 1), ("CPU µs per event", calls.events, 2))
     rows = [
         [
             title,
-            spread([getattr(one, name) for one in result.on], digits),
-            spread([getattr(one, name) for one in result.off], digits),
-            spread(result.ratios(name), 3),
+            spread([one.seen_us for one in compared], digits),
+            spread([one.unseen_us for one in compared], digits),
+            spread([one.ratio for one in compared], 3),
+            str(len(compared)),
         ]
-        for title, name, digits in figures
+        for title, compared, digits in figures
     ]
+    low, high = calls.grown_between()
     method = (
-        "Two gateways as they come, before the same mock replicas, in rounds as in *Gateways before mock "
-        "replicas*. *Seen* is what is on by default, and traces of 1 % of calls for a collector beside it "
-        f"({result.traces} messages came). *Unseen* has `records.calls: 0`, `records.server_timing: false`, "
+        "Two gateways as they come, before the same mock replicas. *Seen* is what is on by default, and "
+        f"traces of 1 % of calls for a collector beside it ({calls.spans} spans came, in {calls.traces} "
+        "messages). *Unseen* has `records.calls: 0`, `records.server_timing: false`, "
         "`quality.sample_rate: 0`, `dashboard.enabled: false` and no traces. Metrics are counted in both, as "
-        "there is no switch: limits, alerts and routing go by the same counts. The access log is on in both."
+        "there is no switch: limits, alerts and routing go by the same counts. The access log is on in both. "
+        "Both are started several times, serve more calls than there are records, and then take turns: the "
+        "one, the other twice, the one again, all within some seconds. That is one comparison; the median of "
+        f"all counts. For plain calls it is {calls.grown():+.1%}, and the true one lies between {low:+.1%} "
+        f"and {high:+.1%} with 95 % certainty."
     )
-    return f"{method}\n\n{table(('', 'seen', 'unseen', 'seen / unseen, same round'), rows)}"
+    header = ("", "seen", "unseen", "seen / unseen", "comparisons")
+    return f"{method}\n\n{table(header, rows)}"
 
 
 def _describe_viewers(result: Seen) -> str:

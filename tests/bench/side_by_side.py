@@ -81,23 +81,25 @@ class Contest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class Standing:
+    """A gateway that runs."""
+
     gateway: Gateway
     process: Process
     address: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What some turns of one gateway came to."""
+class Work:
+    """What some turns of one gateway came to; units are calls, or events of streams."""
 
     units: int = 0
     cpu_s: float = 0.0
     seconds: float = 0.0
     errors: int = 0
 
-    def __add__(self, other: _Work) -> _Work:
-        return _Work(
+    def __add__(self, other: Work) -> Work:
+        return Work(
             self.units + other.units,
             self.cpu_s + other.cpu_s,
             self.seconds + other.seconds,
@@ -168,30 +170,36 @@ def in_rounds(gateways: Sequence[Gateway], size: Size, folder: Path, say: Say) -
     return done
 
 
-def _round(order: Sequence[_Standing], replica: str, size: Size) -> dict[str, Round]:
+def _round(order: Sequence[Standing], replica: str, size: Size) -> dict[str, Round]:
     plain = Load(address="", requests=size.calls // 2)
     streamed = replace(plain, stream=True, requests=size.streams // 2)
-    calls, streams = _turns(order, plain, least=32), _turns(order, streamed, least=16)
+    calls, streams = in_turns(order, plain, least=32), in_turns(order, streamed, least=16)
     return {
         one.gateway.name: _figures(one, replica, size, calls[one.gateway.name], streams[one.gateway.name])
         for one in order
     }
 
 
-def _turns(order: Sequence[_Standing], load: Load, *, least: int) -> Mapping[str, _Work]:
-    """Let each gateway work off `load`, in order and then in reverse."""
-    done: dict[str, _Work] = {}
+def in_turns(order: Sequence[Standing], load: Load, *, least: int = 1) -> Mapping[str, Work]:
+    """Let each gateway work off `load`, in order and then in reverse; give what both turns of each came to.
+
+    Args:
+        order: The gateways; those of less weight get less of the load.
+        load: For one turn, whatever its address.
+        least: How many calls a turn has at least.
+    """
+    done: dict[str, Work] = {}
     for one in (*order, *reversed(order)):
         requests = max(round(load.requests * one.gateway.weight), least)
         before_s = one.process.cpu_s()
         run = run_load(replace(load, address=one.address, key=one.gateway.key, requests=requests))
         units = run.events if load.stream else requests
-        work = _Work(units, one.process.cpu_s() - before_s, run.seconds, run.errors)
-        done[one.gateway.name] = done.get(one.gateway.name, _Work()) + work
+        work = Work(units, one.process.cpu_s() - before_s, run.seconds, run.errors)
+        done[one.gateway.name] = done.get(one.gateway.name, Work()) + work
     return done
 
 
-def _figures(one: _Standing, replica: str, size: Size, calls: _Work, streams: _Work) -> Round:
+def _figures(one: Standing, replica: str, size: Size, calls: Work, streams: Work) -> Round:
     requests = max(round(size.single_calls * one.gateway.weight), 50)
     single = Load(address=one.address, key=one.gateway.key, connections=1, requests=requests)
     direct, alone = run_load(replace(single, address=replica)), run_load(single)
@@ -218,7 +226,7 @@ def _memory(gateway: Gateway, count: int, folder: Path, say: Say) -> tuple[int, 
 
 
 @contextmanager
-def stand(gateway: Gateway, replicas: Sequence[str], folder: Path) -> Iterator[_Standing]:
+def stand(gateway: Gateway, replicas: Sequence[str], folder: Path) -> Iterator[Standing]:
     """Run a gateway before `replicas`, once it answers."""
     port = free_port()
     command = gateway.command(port=port, replicas=replicas, folder=folder)
@@ -227,4 +235,4 @@ def stand(gateway: Gateway, replicas: Sequence[str], folder: Path) -> Iterator[_
         probe = Load(address=address, key=gateway.key, connections=1, requests=1, tokens=4, timeout_s=10)
         is_ready: Callable[[], bool] = lambda: run_load(probe).errors == 0  # noqa: E731
         wait_until(is_ready, process, within_s=120)
-        yield _Standing(gateway, process, address)
+        yield Standing(gateway, process, address)
