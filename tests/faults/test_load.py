@@ -75,12 +75,12 @@ async def test_sdk_waits_as_it_is_told_and_not_longer_than_it_may() -> None:
         async with world.sdk(max_retries=2) as client:
             started = time.monotonic()
             assert (await client.chat.completions.create(**ASK)).choices
-            assert 1 <= time.monotonic() - started < 4
+            assert 1 <= time.monotonic() - started < 10
             replica.fake.scripts.append(Script(status=503, headers=(("retry-after", "500"),)))
             started = time.monotonic()
             with pytest.raises((ServiceUnavailableError, RateLimitError)) as caught:
                 await client.with_options(timeout=5).chat.completions.create(**ASK)
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 4, "it does not even wait out its own timeout"
             assert (caught.value.retry_after_s or 0) > 5
 
 

@@ -21,7 +21,7 @@ HERE = "192.0.2.1"
 class Rig:
     """One process's knowledge of a store that is a fake, at a time that is given."""
 
-    def __init__(self, **rules: object) -> None:
+    def __init__(self, *, poll_s: float = 1, **rules: object) -> None:
         self.now_s = 1000.0
         self.store = FakeKeys()
         self.warm = Warm(self.clock)
@@ -40,7 +40,7 @@ class Rig:
             self.keys,
             self.warm,
             running=self.running,
-            poll_s=1,
+            poll_s=poll_s,
             clock=self.clock,
             wall_clock=self.wall_clock,
         )

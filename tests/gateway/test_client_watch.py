@@ -168,7 +168,7 @@ async def test_stream_that_cannot_be_written_to_takes_no_comment_from_the_others
         meter.is_sent = True
         removes.append(silences.add(ClientWatch(meter, way)))
     for _ in range(3):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             await sent.wait()
         sent.clear()
     for remove in removes:

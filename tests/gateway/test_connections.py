@@ -211,7 +211,7 @@ class TestSlowReaders:
             size = 0
             with contextlib.suppress(TimeoutError):
                 while True:
-                    async with asyncio.timeout(0.5):
+                    async with asyncio.timeout(10):
                         data = await client.reader.read(40_000)
                     if not data:
                         break
@@ -363,7 +363,7 @@ async def test_last_bytes_that_nobody_reads_do_not_keep_a_closed_connection() ->
     transport = StuckTransport()
     protocol.connection_made(cast("asyncio.Transport", transport))
     protocol.data_received(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         while not transport.is_aborted:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
     assert transport.written.endswith(b"unread\r\n0\r\n\r\n")
@@ -393,7 +393,7 @@ async def test_one_that_cannot_be_ended_keeps_no_other_from_it(caplog: pytest.Lo
     late = [Late(2), Late(0), Late(2)]
     for connection in late:
         connections.admit(connection, None)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         for connection in late:
             await connection.is_expired.wait()
     assert caplog.text.count("could not be ended") == 4

@@ -150,7 +150,7 @@ class TestOutage:
             await running.until(lambda: running.pool.state == "unavailable")
             begun = time.perf_counter()
             reply = await running.post(CHAT, ASK)
-            assert time.perf_counter() - begun < 0.05
+            assert time.perf_counter() - begun < 1, "it waits for nobody: that would be for seconds"
             assert (reply.status, reply.error["code"]) == (503, "replica_unavailable")
             assert 1 <= int(reply.headers["retry-after"]) <= 30
             assert (await running.get("/readyz")).status == 503
@@ -338,7 +338,7 @@ class TestDeadlines:
             async with run_gateway(settings_for(first, second)) as running:
                 begun = time.perf_counter()
                 reply = await running.post(CHAT, fields, "x-request-deadline-ms: 200")
-                assert time.perf_counter() - begun < 1
+                assert time.perf_counter() - begun < 5, "none but its own deadline is as short"
                 assert running.pool.replicas[0].breaker.consecutive_failures == 0
             assert (reply.status, reply.error["code"]) == (504, "deadline_exceeded")
             assert reply.headers["x-should-retry"] == "false"

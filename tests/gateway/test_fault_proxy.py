@@ -83,11 +83,11 @@ async def test_latency_delays_and_does_not_add_up() -> None:
     async with proxied() as proxy, client_of(proxy) as client:
         proxy.to_client.append(Latency(0.2))
         started = time.monotonic()
-        for _ in range(5):
+        for _ in range(20):
             client.writer.write(b"x")
-            await asyncio.sleep(0.02)
-        assert await client.receive(5) == b"xxxxx"
-        assert 0.2 <= time.monotonic() - started < 0.6
+            await asyncio.sleep(0.005)
+        assert await client.receive(20) == b"x" * 20
+        assert 0.2 <= time.monotonic() - started < 20 * 0.2
 
 
 async def test_bandwidth_is_not_exceeded() -> None:

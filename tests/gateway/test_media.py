@@ -278,7 +278,7 @@ class TestFetcher:
         ]
         await asyncio.sleep(0.1)
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             assert await loop.run_in_executor(None, names, "127.0.0.1", 80)
         assert sum(thread.name == "media-name" for thread in threading.enumerate()) == 16
         for task in held:

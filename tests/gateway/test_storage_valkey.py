@@ -95,7 +95,7 @@ async def test_what_hangs_is_waited_for_no_longer_than_the_deadline_and_then_not
         for _ in range(5):
             began_s = time.monotonic()
             await _failed(client)
-            assert time.monotonic() - began_s < 0.9
+            assert time.monotonic() - began_s < 3
         for _ in range(1000):
             _is_refused_without_waiting(client)
         server.resume()

@@ -55,7 +55,7 @@ class Slow:
     def __call__(self, connection: Connection) -> None:
         connection.receive()
         if connection.number == 0:
-            if connection.is_left(within_s=5):
+            if connection.is_left(within_s=10):
                 self.left.set()
         else:
             connection.send(self.answer)
@@ -66,8 +66,8 @@ def test_slow_call_is_answered_by_its_twin_and_the_loser_is_left(chat: Chat) -> 
     with serving(script) as server:
         started = time.monotonic()
         assert chat(server.url).choices[0].message.content == "Hi."
-        assert time.monotonic() - started < 2
-        assert script.left.wait(2)
+        assert time.monotonic() - started < 5
+        assert script.left.wait(10)
     first, second = (request.headers["idempotency-key"] for request in server.requests)
     assert second == f"{first}-hedge"
     assert server.requests[0].body == server.requests[1].body
@@ -78,7 +78,7 @@ def test_slow_stream_is_hedged_before_its_head(chat: Chat) -> None:
     script = Slow(STREAM_HEAD + b"".join(map(chunked, events)))
     with serving(script) as server:
         assert chat(server.url, stream=True) == 2
-        assert script.left.wait(2)
+        assert script.left.wait(10)
 
 
 def test_stream_that_has_begun_is_never_sent_again(chat: Chat) -> None:
@@ -154,7 +154,7 @@ async def test_cancelling_the_call_leaves_both() -> None:
     def script(connection: Connection) -> None:
         connection.receive()
         begun.release()
-        left.append(connection.is_left(within_s=5))
+        left.append(connection.is_left(within_s=10))
 
     with serving(script) as server:
         async with AsyncLMaaS(base_url=server.url, hedge_after_s=0.01) as client:
