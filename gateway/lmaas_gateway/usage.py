@@ -12,6 +12,8 @@ from lmaas_gateway.call import Usage
 # Every quote inside a JSON string is escaped, so text that a model or a client wrote can never match.
 _NAME = b'"usage":'
 _USAGE = re.compile(rb'"usage":\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
+# Of objects in it there are two at most: details of the prompt, and of the completion.
+_MOST_OBJECTS = 3
 
 
 # No call has more; a column of the ledger must hold it, and its price.
@@ -64,14 +66,28 @@ def find(data: bytes) -> Usage | None:
     """Find the last usage object in `data`."""
     end = len(data)
     while (start := data.rfind(_NAME, 0, end)) >= 0:
-        # Almost every one is flat, and cut out several times faster than it is matched.
-        flat = data[start + len(_NAME) : data.find(b"}", start) + 1]
-        if flat.startswith(b"{") and flat.rfind(b"{") == 0:
-            return _read(flat)
+        # As vLLM writes it, it is cut out several times faster than it is matched.
+        cut = _cut(data, start + len(_NAME))
+        if cut is not None:
+            return _read(cut)
         match = _USAGE.match(data, start)
         if match is not None:
             return _read(match[1])
         end = start
+    return None
+
+
+def _cut(data: bytes, begin: int) -> bytes | None:
+    """Give the object that begins there, by its braces: no text is in it. None if it must be matched."""
+    if not data.startswith(b"{", begin):
+        return None
+    end = begin
+    for closed in range(1, _MOST_OBJECTS + 1):
+        end = data.find(b"}", end) + 1
+        if not end:
+            return None
+        if data.count(b"{", begin, end) == closed:
+            return data[begin:end]
     return None
 
 

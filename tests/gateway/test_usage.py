@@ -20,6 +20,16 @@ COUNTS = st.integers(0, 10**9)
         ({"prompt_tokens": 3, "total_tokens": 5, "completion_tokens": 2}, Usage(3, 2, 0)),
         ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}, Usage(3, 0, 2)),
         ({"prompt_tokens": 3, "prompt_tokens_details": None}, Usage(3, 0, 0)),
+        (
+            {
+                "completion_tokens_details": {"reasoning_tokens": 1},
+                "prompt_tokens_details": {"cached_tokens": 2, "multimodal_tokens": None},
+                "prompt_tokens": 3,
+                "completion_tokens": 4,
+            },
+            Usage(3, 4, 2, reasoning_tokens=1),
+        ),
+        ({"a": {}, "b": {}, "c": {}, "d": {}, "prompt_tokens": 3}, Usage(3, 0, 0)),
         ({"prompt_tokens": 3, "completion_tokens_details": {"x": 1}, "completion_tokens": 1}, Usage(3, 1, 0)),
         (
             {"input_tokens": 3, "input_tokens_details": {"cached_tokens": 1}, "output_tokens": 4},
@@ -49,6 +59,7 @@ def test_every_spelling_is_read(wire: dict[str, object], expected: Usage, indent
         b"",
         b'{"usage":null}',
         b'{"usage":{"prompt_tokens":',
+        b'{"usage":{"prompt_tokens_details":{"cached_tokens":2}',
         b'{"usage":{"prompt_tokens":"three"}}',
         b'{"usage":{"prompt_tokens":1.5}}',
         b'{"usage":{"prompt_tokens":-5}}',
