@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
+    from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
@@ -80,7 +81,32 @@ class Cycle(RequestResponseCycle):
         self.default_headers = protocol.server_state.default_headers
         self.message_event = Bell()  # type: ignore[assignment]  # does the same
         self.on_response = protocol.on_response_complete
+        self._tasks = protocol.tasks
         self.body = bytearray()
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """Serve the request; one that `app` does not answer to its end is broken off.
+
+        As uvicorn does, but it forgets the task itself: a callback would go through the event loop.
+        """
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            self.logger.error("an application failed", exc_info=error)
+            await self._break_off()
+        else:
+            if not (self.response_complete or self.disconnected):
+                self.logger.error("an application did not complete its response")
+                await self._break_off()
+        finally:
+            self.on_response = _nothing
+            self._tasks.discard(self.task)
+
+    async def _break_off(self) -> None:
+        if self.response_started:
+            self.transport.close()
+        else:
+            await self.send_500_response()
 
     def take_body(self) -> bytes | None:
         """Give the request's body if all of it is here; None if it must be received."""
@@ -112,3 +138,7 @@ class Cycle(RequestResponseCycle):
             self.transport.close()
         self.on_response()
         return True
+
+
+def _nothing() -> None:
+    """Nobody is to be told any more: what would be told holds the cycle, and so would it that."""

@@ -11,6 +11,7 @@ An endpoint finds its `ClientConnection` under `scope[CONNECTION]`, its request'
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -223,14 +224,9 @@ class GatewayProtocol(HttpToolsProtocol):
         """Hand a request to the application, or keep it until those before it are answered."""
         parser = self.parser
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # a scope may hold more
-        url = httptools.parse_url(self.url)
-        raw_path = url.path
-        path = raw_path.decode("ascii")
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = url.query or b""
+        scope["path"], scope["raw_path"], scope["query_string"] = _read_target(self.url)
         scope[FIELDS] = fields
         earlier = self._newest
         expect = fields.get(b"expect")
@@ -247,7 +243,6 @@ class GatewayProtocol(HttpToolsProtocol):
         """Begin to serve a request, and let its endpoint find the task."""
         task = self.loop.create_task(cycle.run_asgi(app))
         cycle.task = task  # type: ignore[attr-defined]  # all of them are ours
-        task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
@@ -456,6 +451,20 @@ class GatewayProtocol(HttpToolsProtocol):
     @property
     def _address(self) -> str | None:
         return None if self.client is None else self.client[0]
+
+
+# Almost all requests are for one of few; one that its sender made up drives out what is read anew in no time.
+@lru_cache(maxsize=128)
+def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
+    """Take a request's target apart: its path as text and as it came, and its query.
+
+    Raises:
+        HttpParserInvalidURLError: it is none.
+    """
+    parts = httptools.parse_url(url)
+    raw_path: bytes = parts.path
+    path = raw_path.decode("ascii")
+    return unquote(path) if "%" in path else path, raw_path, parts.query or b""
 
 
 def _malformed() -> GatewayError:
