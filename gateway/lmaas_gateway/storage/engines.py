@@ -97,9 +97,12 @@ def open_sqlite(url: URL, *, size: int, is_writer: bool) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
+        if not is_writer:  # a reader waits for nobody, and each statement is a way to a thread and back
+            connection.exec_driver_sql("BEGIN")
+            return
         wait_ms = connection.get_execution_options().get("busy_ms", 1000)
         connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
