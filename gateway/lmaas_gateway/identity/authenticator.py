@@ -114,7 +114,7 @@ class Authenticator:
                 held.append(header)  # noqa: PERF401  # a comprehension makes a function first
         principal = None
         if len(held) == 1:
-            principal = self._warm.recall(held[0]) or self._known.get(held[0])
+            principal = self._known.get(held[0]) or self._warm.recall(held[0])
         if principal is None:
             principal = self._match(held)
         if principal is not None and principal.scopes.addresses:

@@ -87,6 +87,8 @@ class Limiter:
         self._configured: tuple[Limit, ...] = ()
         self._chores: asyncio.Task[None] | None = None
         self._book = RuleBook()
+        # As most gateways have none, each call asks for that first.
+        self._has_limits = False
         self._known: dict[tuple[str, str, str], Rules | None] = {}
 
     def follow(self, limits: Iterable[Limit]) -> None:
@@ -109,6 +111,7 @@ class Limiter:
 
     def _go_by(self, limits: Iterable[Limit]) -> None:
         self._book.replace((*self._configured, *limits))
+        self._has_limits = bool(self._book)
         self._known = {}
 
     def open(
@@ -119,7 +122,7 @@ class Limiter:
         Raises:
             LimitsFullError: there is no room for one more counter.
         """
-        if not self._book:
+        if not self._has_limits:
             return None
         # A key of the configuration may be named as another's id is spelled.
         key = (principal.id, principal.project, pool.name)

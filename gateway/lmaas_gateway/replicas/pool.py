@@ -129,22 +129,26 @@ class Replica:
         Returns:
             The reading of its busy clock; that of `leave` tells how much of its time the call had.
         """
-        share_ns = 0 if self.busy is None else self.look()
-        self.in_flight += 1
-        self.outstanding_tokens += tokens
-        if self.shared is not None:
+        if self.shared is None:
+            share_ns = 0 if self.busy is None else self.busy.advance(self.in_flight)
+        else:
+            share_ns = self.look()
             self.shared.calls.add(1)
             self.shared.tokens.add(tokens)
+        self.in_flight += 1
+        self.outstanding_tokens += tokens
         return share_ns
 
     def leave(self, tokens: int) -> int:
         """Take note of a call that has ended; give the reading of its busy clock."""
-        share_ns = 0 if self.busy is None else self.look()
-        self.in_flight -= 1
-        self.outstanding_tokens -= tokens
-        if self.shared is not None:
+        if self.shared is None:
+            share_ns = 0 if self.busy is None else self.busy.advance(self.in_flight)
+        else:
+            share_ns = self.look()
             self.shared.calls.add(-1)
             self.shared.tokens.add(-tokens)
+        self.in_flight -= 1
+        self.outstanding_tokens -= tokens
         return share_ns
 
     def look(self) -> int:

@@ -79,6 +79,10 @@ class Chain:
     def has_earlier_turns(self) -> bool:
         """Tell whether the conversation may have had a turn before: a question and its answer."""
         text = self._text
+        # That makes three messages; most prompts have fewer braces, and single bytes are found fastest.
+        second = text.find(b"}", text.find(b"}") + 1)
+        if second < 0 or text.find(b"}", second + 1) < 0:
+            return False
         return text.count(_SEAMS[0]) > 1 or text.count(_SEAMS[1]) > 1
 
     def earlier_ends(self) -> Iterator[tuple[int, int, int]]:
