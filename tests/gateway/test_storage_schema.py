@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.storage.database import Database
-from lmaas_gateway.storage.schema import migrate
+from lmaas_gateway.storage.schema import NEWEST, alembic_config, migrate
 from lmaas_gateway.storage.tables import METADATA
 
 if TYPE_CHECKING:
@@ -32,6 +34,16 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
     await migrate(database)
     async with database.writing() as connection:
         assert await connection.run_sync(_differences) == []
+
+
+async def test_tables_that_are_up_to_date_are_found_so_without_alembic(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == NEWEST
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    database = Database(sqlite_url)
+    await migrate(database)
+    await database.close()
 
 
 async def test_of_several_that_migrate_at_once_one_does_and_the_others_wait(
