@@ -36,7 +36,7 @@ from lmaas_gateway.routing.verdicts import explain
 from lmaas_gateway.settings import Settings, TimeoutSettings
 from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Point, Script
 from support.calls import make_call
-from support.serving import ASK, CHAT, STREAM, run_gateway, settings_for
+from support.serving import ASK, CHAT, STREAM, Running, run_gateway, settings_for
 from support.stub import raw_client, request_bytes
 
 if TYPE_CHECKING:
@@ -58,6 +58,30 @@ def test_only_ready_replicas_that_were_not_tried_are_candidates() -> None:
     down.mark_failed("gone")
     draining.is_draining = True
     assert Pool("mock", "chat", (down, draining, tried, ready), 0).candidates({tried}) == [ready]
+
+
+def test_suspect_is_a_candidate_only_where_no_other_is() -> None:
+    suspect, other, well = replica("suspect"), replica("other"), replica("well")
+    for late in (suspect, other):
+        late.note_silence()
+    pool = Pool("mock", "chat", (suspect, well, other), 0)
+    assert pool.candidates(()) == [well]
+    assert pool.candidates({well}) == [suspect, other], "a retry, which has no better place to go"
+    well.is_draining = True
+    assert pool.candidates(()) == [suspect, other]
+    suspect.note_heard()
+    assert pool.candidates(()) == [suspect]
+
+
+def test_suspect_is_no_worse_than_a_replica_that_is_ejected() -> None:
+    suspect, ejected, down = replica("suspect"), replica("ejected"), replica("down", is_ready=False)
+    suspect.note_silence()
+    pool = Pool("mock", "chat", (suspect, ejected, down), 0)
+    ejected.breaker.eject()
+    assert pool.candidates(()) == [suspect]
+    further = replica("further", is_ready=False), replica("last", is_ready=False)
+    panic = Pool("mock", "chat", (*pool.replicas, *further), 0)
+    assert panic.candidates(()) == [suspect, ejected], "one in service of five is too few"
 
 
 def test_replica_that_drains_is_no_part_of_its_pools_state() -> None:
@@ -115,6 +139,41 @@ def test_model_that_was_given_up_is_not_said_to_be_starting() -> None:
 async def two_replicas() -> AsyncIterator[tuple[FakeReplica, FakeReplica]]:
     async with FakeReplica() as first, FakeReplica() as second:
         yield first, second
+
+
+async def let_hang(fake: FakeReplica, running: Running) -> None:
+    """Have the first replica answer no probe any more, and be known to for 1.5 s."""
+    await running.until(lambda: fake.record.probes["/metrics"] == 2)
+    await running.until(lambda: not running.pool.replicas[0].client._busy)
+    fake.probe_script = Script(fault=Fault.HANG)
+    running.pool.replicas[0].note_silence()
+
+
+class TestSuspects:
+    async def test_hanging_replica_gets_no_call_while_another_one_answers(self) -> None:
+        settings = {"probe_interval_s": 1000}
+        async with (
+            two_replicas() as (hung, well),
+            run_gateway(settings_for(hung, well, **settings)) as running,
+        ):
+            await let_hang(hung, running)
+            assert [(await running.post(CHAT, ASK)).status for _ in range(6)] == [200] * 6
+            assert (hung.requests, well.requests) == (0, 6)
+            well.script = Script(status=503)
+            reply = await running.post(CHAT, ASK)
+        assert (reply.status, hung.requests) == (200, 1), "it is better than none"
+
+    async def test_call_that_failed_goes_to_a_suspect_last(self) -> None:
+        async with (
+            FakeReplica() as hung,
+            FakeReplica(script=Script(status=503)) as bad,
+            FakeReplica() as well,
+        ):
+            settings = settings_for(hung, bad, well, probe_interval_s=1000)
+            async with run_gateway(settings) as running:
+                await let_hang(hung, running)
+                assert [(await running.post(CHAT, ASK)).status for _ in range(6)] == [200] * 6
+            assert (hung.requests, well.requests) == (0, 6)
 
 
 class TestFailover:

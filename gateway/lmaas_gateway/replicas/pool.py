@@ -25,7 +25,7 @@ ReplicaState = Literal["ready", "draining", "down", "suspect", "ejected", "cooli
 REPLICA_STATES: tuple[ReplicaState, ...] = get_args(ReplicaState)
 
 SUSPECT_AFTER_S = 1.5
-"""A ready replica whose health check takes longer is suspect, and takes calls all the same."""
+"""A ready replica whose health check takes longer is suspect, and takes calls only where no other can."""
 
 NEVER = 1 << 62
 """More calls than a replica can have."""
@@ -248,13 +248,14 @@ class Pool:
     successor: Pool | None = None
 
     def candidates(self, tried: Container[Replica]) -> list[Replica]:
-        """List the replicas that could take a call and have not been tried."""
+        """List the replicas that could take a call and have not been tried; suspects where no other is."""
         if self.successor is not None:
             return self.successor.candidates(tried)
         found = []
         for replica in self.replicas:
             if (
                 replica.is_ready
+                and not replica.is_silent
                 and not replica.is_draining
                 and not replica.breaker.is_tripped
                 and replica not in tried
@@ -291,18 +292,21 @@ class Pool:
         return min((pause for pause in pauses if pause), default=0.0)
 
     def _look_closer(self, tried: Container[Replica]) -> list[Replica]:
-        """Let pauses end, and use the ejected ones too where too few others are left."""
+        """Let pauses end, and use the ejected ones too where too few others are left; suspects come last."""
         serving = self._serving()
         ready = [replica for replica in serving if replica.is_ready]
         in_service = sum(not replica.breaker.is_ejected for replica in ready)
         is_panic = not in_service or in_service * 100 < len(serving) * self.ejection.panic_percent
-        return [
+        found = [
             replica
             for replica in ready
             if replica not in tried
             and (is_panic or not replica.breaker.is_ejected)
             and not replica.breaker.is_cooling()
         ]
+        heard = [replica for replica in found if not replica.is_silent]
+        # What is ejected is no better than what is only late.
+        return found if all(replica.breaker.is_ejected for replica in heard) else heard
 
     def _serving(self) -> list[Replica]:
         """List the replicas that are to take calls: one that drains is no part of the pool's strength."""
