@@ -187,6 +187,7 @@ class Call(msgspec.Struct, frozen=True):
         is_stream: Whether the reply comes as server-sent events.
         wants_usage: Whether the client asked for the stream's usage event.
         choices: How many choices a stream must finish.
+        sequences: How many sequences it makes an engine work on: one a choice, or one a text to be read.
         tokens: What it may cost a replica at most, estimated: prompt and completion of all choices.
         max_tokens: How many tokens each choice may have; 0 if the call does not bound them.
         prompt: The raw JSON of `messages`, `prompt` or `input`; `null` where the route has none.
@@ -220,6 +221,7 @@ class Call(msgspec.Struct, frozen=True):
     is_deadline_given: bool = False
     max_tokens: int = 0
     priority: int | None = None
+    sequences: int = 1
 
     def is_over(self) -> bool:
         """Tell whether its deadline has passed."""

@@ -30,6 +30,9 @@ _UNBOUNDED_TOKENS = 256
 # As vLLM counts: lower is earlier, 0 is its default.
 _PRIORITIES = {b"high": -1, b"normal": 0, b"low": 1}
 
+# So long a field takes a replica's every place, however many texts it holds: to count millions takes long.
+_MAX_COUNTED_BYTES = 256 * 1024
+
 # Source: OpenAI's API reference, `n` of a chat completion.
 MAX_N = 128
 
@@ -53,6 +56,8 @@ class Envelope(msgspec.Struct, frozen=True):
     messages: msgspec.Raw = ABSENT
     prompt: msgspec.Raw = ABSENT
     input: msgspec.Raw = ABSENT
+    documents: msgspec.Raw = ABSENT
+    text_2: msgspec.Raw = ABSENT
     tools: msgspec.Raw = ABSENT
     system: msgspec.Raw = ABSENT
     instructions: msgspec.Raw = ABSENT
@@ -129,10 +134,22 @@ def count_choices(envelope: Envelope) -> int:
     if envelope.n is not None and envelope.n > MAX_N:
         raise InvalidBodyError(f"`n` must be at most {MAX_N}, got {envelope.n}.", param="n")
     choices = envelope.n or 1
-    # A list of numbers is one prompt of token ids.
-    if envelope.prompt is not ABSENT and _LIST_OF_PROMPTS.match(envelope.prompt):
-        choices *= len(_PROMPTS.decode(envelope.prompt))
+    if envelope.prompt is not ABSENT:
+        choices *= _count_texts(envelope.prompt)
     return choices if choices > 0 else 1
+
+
+def count_inputs(envelope: Envelope) -> int:
+    """Tell how many texts are read by a call that generates none: each is a sequence of its own."""
+    for field in (envelope.input, envelope.documents, envelope.text_2):
+        if field is not ABSENT:
+            return _count_texts(field) if len(field) <= _MAX_COUNTED_BYTES else len(field)
+    return 1
+
+
+def _count_texts(field: msgspec.Raw) -> int:
+    # A list of numbers is one text in token ids, one of objects a chat.
+    return len(_PROMPTS.decode(field)) if _LIST_OF_PROMPTS.match(field) else 1
 
 
 def prompt_of(envelope: Envelope) -> msgspec.Raw:

@@ -41,7 +41,7 @@ class Wait(NamedTuple):
 
     Attributes:
         position: Its place among those that wait.
-        in_flight: How many calls the pool was working on for this process.
+        in_flight: How many sequences the pool was working on for this process.
         capacity: How many it might work on for it at once.
     """
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from lmaas_gateway.settings import Settings
-from lmaas_gateway.testing import FakeReplica, Script
+from lmaas_gateway.testing import FakeModel, FakeReplica, Fault, Script
 from support.serving import ASK, CHAT, STREAM, run_gateway, settings_of
 from support.stub import RawClient, raw_client, request_bytes
 
@@ -202,6 +202,43 @@ class TestWaiting:
                 await running.post(CHAT, ASK, bearer(QUIET))
                 await running.post(CHAT, STREAM, bearer(QUIET))
             await running.until(lambda: admitted(running) == 0)
+
+
+class TestSequences:
+    async def test_engine_gets_no_more_sequences_than_it_takes_at_once(self) -> None:
+        async with (
+            FakeReplica(script=Script(headers_delay_s=0.3)) as replica,
+            run_gateway(settings_with(replica, max_in_flight=4)) as running,
+        ):
+            asked = [
+                asyncio.create_task(running.post(CHAT, {**ASK, "n": 2}, bearer(QUIET))) for _ in range(4)
+            ]
+            await running.until(lambda: (admitted(running), depth(running)) == (4, 2))
+            assert replica.running <= 2
+            assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
+            await running.until(lambda: admitted(running) == 0)
+
+    async def test_call_heavier_than_the_pool_is_served_and_gives_back_what_it_took(self) -> None:
+        async with (
+            FakeReplica(script=Script(fault=Fault.HANG)) as replica,
+            run_gateway(settings_with(replica, max_in_flight=4)) as running,
+        ):
+            async with raw_client(running.port) as client:
+                client.send(request_bytes(CHAT, {**STREAM, "n": 100}, bearer(QUIET)))
+                await running.until(lambda: replica.running == 1)
+                assert admitted(running) == 4
+            await running.until(lambda: admitted(running) == 0)
+            replica.script = Script()
+            assert (await running.post(CHAT, {**ASK, "n": 100}, bearer(QUIET))).status == 200
+
+    async def test_texts_of_one_call_for_embeddings_take_a_place_each(self) -> None:
+        model = FakeModel("mock", kind="embedding")
+        async with FakeReplica(model, script=Script(fault=Fault.HANG)) as replica:
+            settings = settings_with(replica, max_in_flight=8, kind="embedding")
+            async with run_gateway(settings) as running, raw_client(running.port) as client:
+                fields = {"model": "mock", "input": ["one", "two", "three"]}
+                client.send(request_bytes("/v1/embeddings", fields, bearer(QUIET)))
+                await running.until(lambda: admitted(running) == 3)
 
 
 class TestPriority:

@@ -124,7 +124,7 @@ async def test_wait_for_a_turn_is_told_with_what_stood_before_it() -> None:
             found = (await running.get(path, bearer(OPERATOR_KEY))).json
     (queue,) = (step for step in found["steps"] if step["name"] == "queue")
     assert queue["duration_s"] == found["queued_s"] > 0
-    assert "as number 1 of the queue of mock: 1 calls were in flight, of 1" in queue["text"]
+    assert "as number 1 of the queue of mock: 1 sequences were in flight, of 1" in queue["text"]
 
 
 async def test_fallbacks_refusals_and_bounds_are_told() -> None:

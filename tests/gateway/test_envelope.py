@@ -147,6 +147,30 @@ def test_choices_are_counted(fields: dict[str, Any], choices: int, indent: int |
     assert envelope.count_choices(envelope.read(body)) == choices
 
 
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({"input": "one"}, 1),
+        ({"input": []}, 1),
+        ({"input": ["one", "two", "three"]}, 3),
+        ({"input": [1, 2, 3]}, 1),
+        ({"input": [[1, 2], [3]]}, 2),
+        ({"input": [{"role": "user", "content": "hi"}]}, 1),
+        ({"query": "q", "documents": ["one", "two"]}, 2),
+        ({"text_1": "q", "text_2": ["one", "two", "three"]}, 3),
+        ({"text_1": "q", "text_2": "one"}, 1),
+        ({"messages": []}, 1),
+    ],
+)
+def test_texts_to_be_read_are_counted(fields: dict[str, Any], count: int) -> None:
+    assert envelope.count_inputs(envelope.read(json.dumps({"model": "m", **fields}).encode())) == count
+
+
+def test_long_list_of_texts_is_not_counted_out() -> None:
+    body = b'{"model":"m","input":[%b""]}' % (b'"",' * 100_000)
+    assert envelope.count_inputs(envelope.read(body)) >= 100_000
+
+
 @pytest.mark.parametrize("n", [129, 10**30])
 def test_more_choices_than_openai_allows_are_refused(n: int) -> None:
     with pytest.raises(InvalidBodyError, match="at most 128") as caught:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HIGH, NORMAL, LOW = range(3)
 
 
-def anybody(holder: Holder) -> bool:
+def anybody(ticket: Ticket) -> bool:
     return True
 
 
@@ -28,7 +28,7 @@ def put(queue: FairQueue, holder: Holder, tokens: int = 1, lane: int = NORMAL) -
     return ticket
 
 
-def take(queue: FairQueue, may_go: Callable[[Holder], bool] = anybody) -> Ticket:
+def take(queue: FairQueue, may_go: Callable[[Ticket], bool] = anybody) -> Ticket:
     ticket = queue.next(may_go)
     assert ticket is not None
     return ticket
@@ -58,7 +58,7 @@ def test_principal_that_comes_later_waits_for_one_call_only() -> None:
 
 def test_principal_with_nothing_in_flight_goes_before_one_with_an_equal_claim() -> None:
     queue, noisy, quiet = FairQueue(), Holder(1), Holder(1)
-    noisy.calls = 5
+    noisy.places = 5
     put(queue, noisy)
     expected = put(queue, quiet)
     assert take(queue) is expected
@@ -87,7 +87,7 @@ def test_principal_that_may_not_go_is_passed_over_and_keeps_its_turn() -> None:
     first = put(queue, full)
     put(queue, other)
     put(queue, other)
-    assert take(queue, lambda holder: holder is other).holder is other
+    assert take(queue, lambda ticket: ticket.holder is other).holder is other
     assert take(queue) is first
 
 
@@ -95,7 +95,7 @@ def test_later_lane_goes_while_nobody_of_the_first_may() -> None:
     queue, full, other = FairQueue(), Holder(1), Holder(1)
     put(queue, full, lane=HIGH)
     low = put(queue, other, lane=LOW)
-    assert take(queue, lambda holder: holder is other) is low
+    assert take(queue, lambda ticket: ticket.holder is other) is low
 
 
 def test_removed_call_costs_its_principal_nothing() -> None:
@@ -230,7 +230,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(allowed=st.sets(st.integers(0, 3)))
     def serve(self, allowed: set[int]) -> None:
         may = {self.holders[index] for index in allowed}
-        ticket = self.queue.next(lambda holder: holder in may)
+        ticket = self.queue.next(lambda ticket: ticket.holder in may)
         able = [waiting for waiting in self.waiting if waiting.holder in may]
         if ticket is None:
             assert not able

@@ -285,6 +285,50 @@ async def test_tokens_in_flight_are_bounded_where_the_model_says_so() -> None:
     assert waiting.is_in
 
 
+async def test_call_takes_a_place_for_each_sequence_and_gives_all_of_them_back() -> None:
+    admission, pool = make_admission(is_shared=False), make_pool(8)
+    first, second = Caller(admission, pool, sequences=5), Caller(admission, pool, sequences=5)
+    waiting, gone = Caller(admission, pool), Caller(admission, pool, sequences=3)
+    await settle()
+    assert [caller.is_in for caller in (first, second, waiting, gone)] == [True, True, False, False]
+    gate = admission.gate(pool)
+    assert gate.in_flight == 10
+    first.turn.leave()
+    gone.task.cancel()
+    await settle()
+    assert (waiting.is_in, gate.in_flight) == (True, 6)
+    for caller in (second, waiting):
+        caller.turn.leave()
+    assert gate.in_flight == 0
+
+
+async def test_call_of_more_sequences_than_there_are_places_goes_and_lets_nobody_in_beside_it() -> None:
+    admission, pool = make_admission(is_shared=False), make_pool(4)
+    before = Caller(admission, pool)
+    heavy = Caller(admission, pool, sequences=1000)
+    waiting = Caller(admission, pool)
+    await settle()
+    gate = admission.gate(pool)
+    assert (heavy.is_in, waiting.is_in, gate.in_flight) == (True, False, 5)
+    before.turn.leave()
+    await settle()
+    assert not waiting.is_in, "the heavy one alone takes every place"
+    heavy.turn.leave()
+    await settle()
+    assert (waiting.is_in, gate.in_flight) == (True, 1)
+
+
+async def test_heavy_call_takes_no_more_than_the_replica_that_it_goes_to() -> None:
+    admission, pool = make_admission(is_shared=False), make_pool(4, 4)
+    heavy, other = Caller(admission, pool, sequences=1000), Caller(admission, pool)
+    await settle()
+    assert (heavy.is_in, other.is_in, admission.gate(pool).in_flight) == (True, True, 5)
+    admission.change(dataclasses.replace(RULES, is_shared=False), {"mock": make_pool(2)})
+    heavy.turn.leave()
+    other.turn.leave()
+    assert admission.gate(pool).in_flight == 0, "what it gives back is what it took"
+
+
 async def test_new_configuration_keeps_what_is_in_flight_and_what_waits() -> None:
     admission, old = make_admission(), make_pool(1)
     first, waiting = Caller(admission, old), Caller(admission, old)
@@ -349,6 +393,18 @@ class TestWorkers:
             caller.turn.leave()
         await settle()
         gc.collect()
+
+    async def test_sequences_of_one_worker_are_seen_by_the_other(self, tmp_path: Path) -> None:
+        first, second = self.admissions(tmp_path)
+        pools = [make_pool(10) for _ in range(2)]
+        heavy = Caller(first, pools[0], sequences=10)
+        await settle()
+        waiting = Caller(second, pools[1])
+        await settle()
+        assert (heavy.is_in, waiting.is_in) == (True, False)
+        heavy.turn.leave()
+        await asyncio.wait_for(waiting.task, 1)
+        waiting.turn.leave()
 
     async def test_place_that_one_worker_gives_back_is_taken_by_another(self, tmp_path: Path) -> None:
         first, second = self.admissions(tmp_path)

@@ -24,19 +24,22 @@ def line_of(capacity: int, rules: Rules = RULES) -> Line:
     return line
 
 
-def ticket_of(holder: Holder, lane: int = NORMAL, *, now_s: float = 0, tokens: int = 1) -> Ticket:
-    return Ticket(holder, lane, tokens, joined_s=now_s, expires_s=now_s + RULES.timeout_s)
+def ticket_of(
+    holder: Holder, lane: int = NORMAL, *, now_s: float = 0, tokens: int = 1, places: int = 1
+) -> Ticket:
+    expires_s = now_s + RULES.timeout_s
+    return Ticket(holder, lane, tokens, joined_s=now_s, expires_s=expires_s, places=places)
 
 
 def join(line: Line, holder: Holder, lane: int = NORMAL, *, now_s: float = 0) -> Refusal | Ticket | None:
     return line.join(ticket_of(holder, lane, now_s=now_s), now_s)
 
 
-def fill(line: Line, holder: Holder) -> int:
-    """Let calls of `holder` go until no further one may."""
-    while line.may_go(holder):
-        line.enter(holder, 1)
-    return holder.calls
+def fill(line: Line, holder: Holder, places: int = 1) -> int:
+    """Let calls of `holder` go until no further one may; tell how many places they take."""
+    while line.may_go(ticket_of(holder, places=places)):
+        line.enter(holder, 1, places)
+    return holder.places
 
 
 def drain(line: Line, holder: Holder, per_second: float, *, seconds: int = 10) -> None:
@@ -73,11 +76,30 @@ class TestRoom:
         line, holder = line_of(20, ALONE), Holder(1)
         line.max_tokens = 100
         line.enter(holder, 99)
-        assert line.may_go(holder)
+        assert line.may_go(ticket_of(holder))
         line.enter(holder, 5000)
-        assert not line.may_go(holder)
+        assert not line.may_go(ticket_of(holder))
         line.leave(holder, 5000)
-        assert line.may_go(holder)
+        assert line.may_go(ticket_of(holder))
+
+    def test_call_takes_a_place_for_each_of_its_sequences(self) -> None:
+        assert fill(line_of(20, ALONE), Holder(1), places=5) == 20
+
+    def test_heaviest_call_goes_while_one_place_is_free_and_is_paid_for_before_the_next(self) -> None:
+        line, holder = line_of(20, ALONE), Holder(1)
+        line.enter(holder, 1, 19)
+        assert line.may_go(ticket_of(holder, places=64))
+        line.enter(holder, 1, 64)
+        line.leave(holder, 1, 19)
+        assert not line.may_go(ticket_of(holder)), "it has more than there is"
+        line.leave(holder, 1, 64)
+        assert (line.places, holder.places) == (0, 0)
+
+    def test_heavy_call_takes_none_of_the_last_places(self) -> None:
+        line, noisy, quiet = line_of(20), Holder(1), Holder(1)
+        assert fill(line, noisy) == 18
+        assert not line.may_go(ticket_of(quiet, places=3))
+        assert line.may_go(ticket_of(quiet, places=2))
 
 
 class TestRefusals:
@@ -226,12 +248,15 @@ class LineMachine(RuleBasedStateMachine):
 
     def go(self) -> None:
         while (ticket := self.line.next()) is not None:
+            assert self.line.places - ticket.places < self.capacity
             self.waiting.remove(ticket)
             self.running.append(ticket)
 
-    @rule(holder=st.integers(0, 2), lane=st.integers(0, 2), tokens=st.integers(1, 100))
-    def arrive(self, holder: int, lane: int, tokens: int) -> None:
-        ticket = ticket_of(self.holders[holder], lane, now_s=self.now_s, tokens=tokens)
+    @rule(
+        holder=st.integers(0, 2), lane=st.integers(0, 2), tokens=st.integers(1, 100), places=st.integers(1, 9)
+    )
+    def arrive(self, holder: int, lane: int, tokens: int, places: int) -> None:
+        ticket = ticket_of(self.holders[holder], lane, now_s=self.now_s, tokens=tokens, places=places)
         self.come += 1
         answer = self.line.join(ticket, self.now_s)
         if isinstance(answer, Refusal):
@@ -249,7 +274,7 @@ class LineMachine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject) -> None:
         ticket = data.draw(st.sampled_from(self.running))
         self.running.remove(ticket)
-        self.line.leave(ticket.holder, ticket.tokens)
+        self.line.leave(ticket.holder, ticket.tokens, ticket.places)
         self.ended += 1
         self.go()
 
@@ -282,15 +307,15 @@ class LineMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_true_and_bounds_hold(self) -> None:
-        assert self.line.calls == len(self.running)
+        assert self.line.places == sum(ticket.places for ticket in self.running)
         assert self.line.tokens == sum(ticket.tokens for ticket in self.running)
         assert self.line.queue.depth <= 8
         for holder in self.holders:
-            assert holder.calls == sum(ticket.holder is holder for ticket in self.running)
+            assert holder.places == sum(one.places for one in self.running if one.holder is holder)
 
     @invariant()
     def nobody_waits_who_may_go(self) -> None:
-        assert not any(self.line.may_go(ticket.holder) for ticket in self.waiting)
+        assert not any(self.line.may_go(ticket) for ticket in self.waiting)
 
 
 TestLineMachine = LineMachine.TestCase

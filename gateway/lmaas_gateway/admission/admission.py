@@ -35,7 +35,7 @@ def rules_of(settings: Settings) -> Rules:
 
 
 class Turn:
-    """One call's way through the gates: it holds a place in one pool at most, and `leave` gives it back.
+    """One call's way through the gates: it holds places in one pool at most, and `leave` gives them back.
 
     Args:
         admission: Knows the gates.
@@ -43,7 +43,7 @@ class Turn:
         meter: Takes note of waiting.
     """
 
-    __slots__ = ("_admission", "_gate", "_holder", "_meter", "_principal", "_tokens")
+    __slots__ = ("_admission", "_gate", "_holder", "_meter", "_places", "_principal", "_tokens")
 
     def __init__(self, admission: Admission, principal: Principal, meter: Meter) -> None:
         self._admission = admission
@@ -56,7 +56,8 @@ class Turn:
         if self._gate is not None:
             self.leave()
         gate = self._admission.gate(pool)
-        holder = gate.enter(self._principal, call)
+        places = self._places = 1 if call.sequences == 1 else gate.places_of(call)
+        holder = gate.enter(self._principal, call, places)
         return None if holder is None else self._take(gate, holder, call, pool)
 
     async def wait(self, call: Call, pool: Pool) -> Call:
@@ -67,14 +68,15 @@ class Turn:
         """
         self.leave()
         gate = self._admission.gate(pool)
-        return self._take(gate, await gate.wait(self._principal, call, self._meter), call, pool)
+        places = self._places = gate.places_of(call)
+        return self._take(gate, await gate.wait(self._principal, call, places, self._meter), call, pool)
 
     def leave(self) -> None:
-        """Give the place to the next call; without one nothing is changed."""
+        """Give the places to the next calls; without any nothing is changed."""
         gate = self._gate
         if gate is not None:
             self._gate = None
-            gate.leave(self._holder, self._tokens)
+            gate.leave(self._holder, self._tokens, self._places)
 
     def _take(self, gate: Gate, holder: Holder, call: Call, pool: Pool) -> Call:
         self._gate, self._holder, self._tokens = gate, holder, call.tokens
@@ -138,6 +140,6 @@ class Admission:
                 yield (name, lane), gate.depth(index)
 
     def capacities(self) -> Iterator[tuple[tuple[str], float]]:
-        """List how many calls each pool takes at once, by model."""
+        """List how many places each pool has, by model."""
         for name, gate in self._gates.items():
             yield (name,), gate.capacity

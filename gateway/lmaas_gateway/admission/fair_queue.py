@@ -35,16 +35,16 @@ class Holder:
 
     Attributes:
         weight: Its part relative to other principals.
-        calls: How many of its calls are in flight.
+        places: How many places its calls in flight take.
         queued: How many of its calls wait.
         finish: Per lane, the virtual time at which the last call that was let through from there is paid for.
     """
 
-    __slots__ = ("calls", "finish", "queued", "weight")
+    __slots__ = ("finish", "places", "queued", "weight")
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
-        self.calls = 0
+        self.places = 0
         self.queued = 0
         self.finish = [0.0] * len(LANES)
 
@@ -55,6 +55,7 @@ class Ticket:
     Attributes:
         lane: Index of its priority class in `LANES`.
         tokens: What it costs.
+        places: How many it takes.
         joined_s: When it began to wait.
         expires_s: When it has waited long enough.
         position: Its estimated place among those that wait, when it came; 1 is the next to go.
@@ -62,12 +63,32 @@ class Ticket:
         future: Wakes whoever waits for it, with the reason if it is not let through. Not the queue's.
     """
 
-    __slots__ = ("expires_s", "future", "holder", "is_waiting", "joined_s", "lane", "position", "tokens")
+    __slots__ = (
+        "expires_s",
+        "future",
+        "holder",
+        "is_waiting",
+        "joined_s",
+        "lane",
+        "places",
+        "position",
+        "tokens",
+    )
 
-    def __init__(self, holder: Holder, lane: int, tokens: int, *, joined_s: float, expires_s: float) -> None:
+    def __init__(
+        self,
+        holder: Holder,
+        lane: int,
+        tokens: int,
+        *,
+        joined_s: float,
+        expires_s: float,
+        places: int = 1,
+    ) -> None:
         self.holder = holder
         self.lane = lane
         self.tokens = tokens
+        self.places = places
         self.joined_s = joined_s
         self.expires_s = expires_s
         self.position = 0
@@ -137,18 +158,19 @@ class _Lane:
             if not flow.is_in_turn:
                 del self._flows[holder]
 
-    def next(self, may_go: Callable[[Holder], bool]) -> Ticket | None:
-        """Take out the next ticket whose principal may go, and charge it."""
+    def next(self, may_go: Callable[[Ticket], bool]) -> Ticket | None:
+        """Take out the next ticket, of the first of each principal, that may go, and charge it."""
         passed_over = []
         found = None
         while self._turns and found is None:
             turn = heappop(self._turns)
             holder = turn[-1]
             flow = self._flows[holder]
-            if not flow.tickets:
+            first = next(iter(flow.tickets), None)
+            if first is None:
                 del self._flows[holder]
-            elif may_go(holder):
-                found = next(iter(flow.tickets))
+            elif may_go(first):
+                found = first
                 self._charge(found, flow, turn[0])
             else:
                 passed_over.append(turn)
@@ -169,7 +191,7 @@ class _Lane:
 
     def _take_turn(self, holder: Holder, start: float) -> None:
         # Of those with equal claims, who holds less goes first, and then who came first.
-        heappush(self._turns, (start, holder.calls, next(self._numbers), holder))
+        heappush(self._turns, (start, holder.places, next(self._numbers), holder))
 
 
 class FairQueue:
@@ -203,8 +225,8 @@ class FairQueue:
         self._lanes[ticket.lane].remove(ticket)
         self._note_out(ticket)
 
-    def next(self, may_go: Callable[[Holder], bool]) -> Ticket | None:
-        """Take out the call whose turn it is, of those whose principals may go."""
+    def next(self, may_go: Callable[[Ticket], bool]) -> Ticket | None:
+        """Take out the call whose turn it is, of those that may go."""
         for lane in self._lanes:
             if lane.tickets and (ticket := lane.next(may_go)) is not None:
                 self._note_out(ticket)

@@ -34,15 +34,15 @@ class SharedPlaces:
     """What the workers of one gateway tell each other of a pool.
 
     Attributes:
-        calls: How many calls are in flight.
-        queued: How many wait.
+        taken: How many places calls in flight take.
+        queued: How many calls wait.
         workers: How many workers there are.
     """
 
-    __slots__ = ("calls", "queued", "workers")
+    __slots__ = ("queued", "taken", "workers")
 
     def __init__(self, board: SharedBoard, pool: str, workers: int) -> None:
-        self.calls = board.number(f"admitted {pool}")
+        self.taken = board.number(f"admitted {pool}")
         self.queued = board.number(f"queued {pool}")
         self.workers = workers
 
@@ -81,43 +81,48 @@ class Gate:
         self.pool = pool
         self._line.rules = rules
         # While one replica alone could take everything, nobody needs to look at what is available.
-        alone = min((replica.max_in_flight for replica in pool.replicas), default=0)
-        kept = int(rules.reserve * sum(replica.max_in_flight for replica in pool.replicas))
+        places = [replica.max_in_flight for replica in pool.replicas]
+        alone, self._most = min(places, default=0), max(places, default=1)
+        kept = int(rules.reserve * sum(places))
         is_counted_in_tokens = pool.max_in_flight_tokens is not None
         self._easy = 0 if is_counted_in_tokens else alone - (kept if rules.is_shared else 0)
         self._refresh()
 
     @property
     def in_flight(self) -> int:
-        """How many calls of this process have a place in the pool."""
-        return self._line.calls
+        """How many places of the pool this process takes."""
+        return self._line.places
 
     @property
     def capacity(self) -> int:
-        """How many calls the available replicas take, those of all workers together."""
+        """How many places the available replicas have, for all workers together."""
         return sum(replica.max_in_flight for replica in self.pool.candidates(()))
 
     def depth(self, lane: int) -> int:
         """Tell how many calls wait in one lane of this process."""
         return self._line.queue.depth_of(lane)
 
-    def enter(self, principal: Principal, call: Call) -> Holder | None:
+    def places_of(self, call: Call) -> int:
+        """Tell how many places a call takes: one for each sequence, but no more than its replica has."""
+        return min(call.sequences, self._most)
+
+    def enter(self, principal: Principal, call: Call, places: int) -> Holder | None:
         """Let a call through if there is plenty of room and nobody waits; if None comes, `wait`.
 
         Returns:
             In whose name the call is in; with it a `leave` must follow.
         """
         line, shared = self._line, self._shared
-        calls = line.calls if shared is None else shared.calls.total()
-        if calls >= self._easy or line.queue.depth:
+        taken = line.places if shared is None else shared.taken.total()
+        if taken >= self._easy or line.queue.depth:
             return None
         holder = self._holders.get(principal.tenant) or self._meet(principal)
-        line.enter(holder, call.tokens)
+        line.enter(holder, call.tokens, places)
         if shared is not None:
-            shared.calls.add(1)
+            shared.taken.add(places)
         return holder
 
-    async def wait(self, principal: Principal, call: Call, meter: Meter) -> Holder:
+    async def wait(self, principal: Principal, call: Call, places: int, meter: Meter) -> Holder:
         """Let a call through when its turn comes, which may be at once.
 
         Returns:
@@ -133,41 +138,44 @@ class Gate:
         holder = self._meet(principal)
         if not self._refresh():
             # Nothing to wait for: whoever tries to forward the call tells what is wrong with the pool.
-            self._enter(holder, call.tokens)
+            self._enter(holder, call.tokens, places)
             return holder
-        ticket = self._join(holder, lane_of(priority_of(call, principal)), call, meter)
+        ticket = self._ticket_of(holder, principal, call, places)
+        self._join(ticket, meter)
         future = ticket.future = asyncio.get_running_loop().create_future()
         self._dispatch()
         if not future.done():
             await self._turn_of(ticket, future, meter)
         return holder
 
-    def leave(self, holder: Holder, tokens: int) -> None:
+    def leave(self, holder: Holder, tokens: int, places: int) -> None:
         """Take note of a call that has ended; the next one goes."""
         line = self._line
-        line.leave(holder, tokens)
+        line.leave(holder, tokens, places)
         if self._shared is not None:
-            self._shared.calls.add(-1)
+            self._shared.taken.add(-places)
         if line.queue.depth:
             self._refresh()
             self._dispatch()
 
-    def _enter(self, holder: Holder, tokens: int) -> None:
-        self._line.enter(holder, tokens)
+    def _enter(self, holder: Holder, tokens: int, places: int) -> None:
+        self._line.enter(holder, tokens, places)
         if self._shared is not None:
-            self._shared.calls.add(1)
+            self._shared.taken.add(places)
 
-    def _join(self, holder: Holder, lane: int, call: Call, meter: Meter) -> Ticket:
-        line, now_s = self._line, self._clock()
-        expires_s = min(now_s + line.rules.timeout_s, call.deadline_s)
-        ticket = Ticket(holder, lane, call.tokens, joined_s=now_s, expires_s=expires_s)
-        other = line.join(ticket, now_s)
+    def _ticket_of(self, holder: Holder, principal: Principal, call: Call, places: int) -> Ticket:
+        now_s = self._clock()
+        expires_s = min(now_s + self._line.rules.timeout_s, call.deadline_s)
+        lane = lane_of(priority_of(call, principal))
+        return Ticket(holder, lane, call.tokens, joined_s=now_s, expires_s=expires_s, places=places)
+
+    def _join(self, ticket: Ticket, meter: Meter) -> None:
+        other = self._line.join(ticket, ticket.joined_s)
         if isinstance(other, Refusal):
             meter.reply_headers.append((b"x-lmaas-queue-position", b"%d" % ticket.position))
             raise self._refuse(other)
         if other is not None:
             self._end(other, "shed")
-        return ticket
 
     async def _turn_of(
         self, ticket: Ticket, future: asyncio.Future[GatewayError | None], meter: Meter
@@ -176,7 +184,7 @@ class Gate:
         if self._sweeper is None:
             self._sweep_later()
         line = self._line
-        meter.wait = Wait(ticket.position, line.calls, max(0, line.limit))
+        meter.wait = Wait(ticket.position, line.places, max(0, line.limit))
         try:
             error = await future
         except asyncio.CancelledError:
@@ -197,7 +205,7 @@ class Gate:
             self._line.queue.remove(ticket)
             self._share_depth()
         elif not future.cancelled() and future.result() is None:
-            self.leave(ticket.holder, ticket.tokens)
+            self.leave(ticket.holder, ticket.tokens, ticket.places)
 
     def _dispatch(self) -> None:
         """Let everybody go whose turn it is."""
@@ -205,9 +213,9 @@ class Gate:
         while (ticket := line.next()) is not None:
             if not _wake(ticket, None):
                 # Its client left a moment ago.
-                line.leave(ticket.holder, ticket.tokens)
+                line.leave(ticket.holder, ticket.tokens, ticket.places)
             elif shared is not None:
-                shared.calls.add(1)
+                shared.taken.add(ticket.places)
                 if line.queue.depth:
                     # Several that go at once must not all go by one look at what the others have.
                     self._refresh()
@@ -226,7 +234,7 @@ class Gate:
                 was_cut = ticket.expires_s < ticket.joined_s + self._line.rules.timeout_s
                 self._end(ticket, "deadline" if was_cut else "timeout")
             elif _wake(ticket, None):
-                self._enter(ticket.holder, ticket.tokens)
+                self._enter(ticket.holder, ticket.tokens, ticket.places)
         self._dispatch()
         if self._line.queue.depth:
             self._sweep_later()
@@ -243,7 +251,7 @@ class Gate:
         line.max_tokens /= shared.workers
         others_wait = shared.queued.total() > self._shared_depth
         share = math.ceil(capacity / shared.workers) if others_wait else None
-        line.resize(capacity, elsewhere=shared.calls.total() - line.calls, share=share)
+        line.resize(capacity, elsewhere=shared.taken.total() - line.places, share=share)
         return bool(candidates)
 
     def _share_depth(self) -> None:
@@ -268,7 +276,7 @@ class Gate:
         holder = self._holders.get(tenant)
         if holder is None:
             if len(self._holders) >= _MAX_HOLDERS:
-                busy = {name: known for name, known in self._holders.items() if known.calls or known.queued}
+                busy = {name: known for name, known in self._holders.items() if known.places or known.queued}
                 self._holders = busy
             holder = self._holders[tenant] = Holder(principal.weight)
         if not holder.queued:

@@ -51,19 +51,19 @@ class Line:
 
     Attributes:
         rules: May be replaced at any time; what waits stays.
-        limit: How many calls may be in flight here; kept up to date by whoever owns the line.
+        limit: How many places may be taken here; kept up to date by whoever owns the line.
         reserve: How many of the pool's places are kept for principals who hold fewer than that.
         max_tokens: No further call goes while more tokens than that are in flight.
-        calls: How many calls are in flight here.
+        places: How many places the calls in flight here take: one for each sequence that an engine works on.
         tokens: Their estimated tokens.
     """
 
     __slots__ = (
         "_waited_since_s",
-        "calls",
         "drain",
         "limit",
         "max_tokens",
+        "places",
         "queue",
         "reserve",
         "rules",
@@ -75,42 +75,46 @@ class Line:
         self.limit = 0
         self.reserve = 0
         self.max_tokens = float("inf")
-        self.calls = 0
+        self.places = 0
         self.tokens = 0
         self.queue = FairQueue()
         self.drain = DrainRate()
         self._waited_since_s = 0.0
 
     def resize(self, capacity: int, *, elsewhere: int = 0, share: int | None = None) -> None:
-        """Take note of how many calls the pool can work on.
+        """Take note of how many places the pool has.
 
         Args:
             capacity: For all processes together.
-            elsewhere: How many it works on for the others.
+            elsewhere: How many of them the others take.
             share: The most that this process may have while others of them wait.
         """
         limit = capacity - elsewhere
         self.limit = limit if share is None else min(limit, share)
         self.reserve = int(capacity * self.rules.reserve) if self.rules.is_shared else 0
 
-    def may_go(self, holder: Holder) -> bool:
-        """Tell whether a call of `holder` may go now: the last places are for those who hold little."""
-        free = self.limit - self.calls
+    def may_go(self, ticket: Ticket) -> bool:
+        """Tell whether a call may go now: the last places are for those who hold little.
+
+        One place must be free, however many the call takes: so the heaviest waits no longer than others, and
+        what it takes beyond the limit must be free again before the next one goes.
+        """
+        free = self.limit - self.places
         if free <= 0 or self.tokens >= self.max_tokens:
             return False
-        return free > self.reserve or holder.calls < self.reserve
+        return free > self.reserve or ticket.holder.places + ticket.places <= self.reserve
 
-    def enter(self, holder: Holder, tokens: int) -> None:
-        """Take note of a call that goes; a `leave` with the same number must follow."""
-        self.calls += 1
+    def enter(self, holder: Holder, tokens: int, places: int = 1) -> None:
+        """Take note of a call that goes; a `leave` with the same numbers must follow."""
+        self.places += places
         self.tokens += tokens
-        holder.calls += 1
+        holder.places += places
 
-    def leave(self, holder: Holder, tokens: int) -> None:
+    def leave(self, holder: Holder, tokens: int, places: int = 1) -> None:
         """Take note of a call that has ended."""
-        self.calls -= 1
+        self.places -= places
         self.tokens -= tokens
-        holder.calls -= 1
+        holder.places -= places
         if self.queue.depth:
             self.drain.count()
 
@@ -143,11 +147,11 @@ class Line:
 
     def next(self) -> Ticket | None:
         """Let the next call go that may, if there is one."""
-        if self.calls >= self.limit:
+        if self.places >= self.limit:
             return None
         ticket = self.queue.next(self.may_go)
         if ticket is not None:
-            self.enter(ticket.holder, ticket.tokens)
+            self.enter(ticket.holder, ticket.tokens, ticket.places)
         return ticket
 
     def expire(self, now_s: float) -> list[Ticket]:

@@ -148,7 +148,11 @@ class InferenceEndpoint:
         route = self._route
         is_stream = bool(wanted.stream) and route.dialect != "plain"
         wants_usage = True
-        choices = envelope.count_choices(wanted) if route.dialect == "chat" else 1
+        choices = sequences = 1
+        if route.dialect == "chat":
+            choices = sequences = envelope.count_choices(wanted)
+        elif route.dialect == "plain":
+            sequences = envelope.count_inputs(wanted)
         if is_stream and route.dialect == "chat":
             wants_usage = wanted.stream_options is not None and wanted.stream_options.include_usage is True
             if not wants_usage:
@@ -184,6 +188,7 @@ class InferenceEndpoint:
             deadline_s=deadline_s,
             is_deadline_given=limit_s is not None,
             max_tokens=envelope.max_tokens_of(wanted),
+            sequences=sequences,
             priority=envelope.priority_of(wanted, wishes.priority),
         )
 

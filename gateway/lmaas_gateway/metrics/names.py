@@ -327,7 +327,7 @@ QUEUE_DEPTH = Spec(
     "gauge", "lmaas_queue_depth", ("model", "priority"), "Calls that wait for a place.", is_sum=True
 )
 CAPACITY = Spec(
-    "gauge", "lmaas_pool_capacity", ("model",), "Calls that the model's available replicas take at once."
+    "gauge", "lmaas_pool_capacity", ("model",), "Sequences that the model's available replicas take at once."
 )
 
 LIMIT_REFUSALS = Spec(

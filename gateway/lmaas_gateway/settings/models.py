@@ -79,8 +79,9 @@ class ModelSettings(BaseModel):
     max_in_flight: int = Field(
         default=DEFAULT_MAX_IN_FLIGHT,
         ge=1,
-        description="Calls that one replica works on at once, further ones wait in the gateway's queue; "
-        "best vLLM's `--max-num-seqs`. A launched replica gets an eighth less than "
+        description="Sequences that one replica works on at once, further calls wait in the gateway's queue; "
+        "best vLLM's `--max-num-seqs`. A call makes one, or `n` for each prompt, or one for each input. "
+        "A launched replica gets an eighth less than "
         "`engine.max_num_queued_reqs` at most.",
     )
     max_in_flight_tokens: int | None = Field(

@@ -47,7 +47,7 @@ class ReplicaSettings(BaseModel):
         default=None, gt=0, description="Deadline of a reply's first byte; default: the model's."
     )
     max_in_flight: int | None = Field(
-        default=None, ge=1, description="Calls that it works on at once, if not as its model says."
+        default=None, ge=1, description="Sequences that it works on at once, if not as its model says."
     )
 
     @field_validator("url")
