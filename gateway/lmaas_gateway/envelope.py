@@ -30,6 +30,9 @@ _UNBOUNDED_TOKENS = 256
 # As vLLM counts: lower is earlier, 0 is its default.
 _PRIORITIES = {b"high": -1, b"normal": 0, b"low": 1}
 
+_MAX_SHOWN_NAME = 64
+# Further fields are looked through up to here: parameters are short, and to decode megabytes takes long.
+_MAX_CHECKED_BYTES = 64 * 1024
 # So long a field takes a replica's every place, however many texts it holds: to count millions takes long.
 _MAX_COUNTED_BYTES = 256 * 1024
 
@@ -73,6 +76,13 @@ class Envelope(msgspec.Struct, frozen=True):
     presence_penalty: float | None = None
     repetition_penalty: float | None = None
     length_penalty: float | None = None
+    # Named because many calls have them: a field that is not costs its call a second look.
+    seed: int | float | str | None = None
+    top_k: int | float | str | None = None
+    dimensions: int | float | str | None = None
+    encoding_format: str | None = None
+    query: msgspec.Raw = ABSENT
+    text_1: msgspec.Raw = ABSENT
     # What `policy` looks at, and few calls have. Further fields belong above.
     best_of: int | None = None
     min_tokens: int | None = None
@@ -97,8 +107,15 @@ class Envelope(msgspec.Struct, frozen=True):
     background: bool | None = None
 
 
+class _Known(Envelope, frozen=True, forbid_unknown_fields=True):
+    """An envelope of a body that has no further fields."""
+
+
+_KNOWN = msgspec.json.Decoder(_Known)
 _ENVELOPES = msgspec.json.Decoder(Envelope)
+_ANYTHING = msgspec.json.Decoder()
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_READ = frozenset(Envelope.__struct_fields__)
 _PROMPTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -106,12 +123,18 @@ def read(body: bytes) -> Envelope:
     """Decode the envelope of `body`.
 
     Raises:
-        InvalidBodyError: not UTF-8, not JSON, nested too deep, not an object, or a field of a wrong type.
+        InvalidBodyError: not UTF-8, not JSON, nested too deep, not an object, or a field of a wrong type, or
+            one that is not read here and holds what no number can be.
     """
+    has_unread = False
     try:
         if not body.isascii():
             body.decode()
-        envelope = _ENVELOPES.decode(body)
+        try:
+            envelope: Envelope = _KNOWN.decode(body)
+        except msgspec.ValidationError:
+            envelope = _ENVELOPES.decode(body)
+            has_unread = True
     except UnicodeDecodeError as error:
         raise InvalidBodyError(f"The body is not UTF-8: byte {error.start} cannot be decoded.") from None
     except RecursionError:
@@ -122,7 +145,34 @@ def read(body: bytes) -> Envelope:
         raise InvalidBodyError(f"The body is not valid JSON: {error}.") from None
     if is_too_deep(body, MAX_DEPTH):
         raise _too_deep()
+    if has_unread:
+        _check_unread(body)
     return envelope
+
+
+def check_value(name: str, value: msgspec.Raw) -> None:
+    """Pass a field that is not read here, if Python can hold its numbers: it takes 1e400 as infinity.
+
+    Raises:
+        InvalidBodyError: it cannot; the message says where.
+    """
+    if len(value) > _MAX_CHECKED_BYTES:
+        return
+    try:
+        _ANYTHING.decode(value)
+    except msgspec.DecodeError as error:
+        shown = name if len(name) <= _MAX_SHOWN_NAME else name[:_MAX_SHOWN_NAME] + "…"
+        raise InvalidBodyError(f"`{shown}` cannot be used: {error}.") from None
+
+
+def _check_unread(body: bytes) -> None:
+    left_bytes = _MAX_CHECKED_BYTES
+    for name, value in _FIELDS.decode(body).items():
+        if name not in _READ:
+            left_bytes -= len(value)
+            if left_bytes < 0:
+                return
+            check_value(name, value)
 
 
 def count_choices(envelope: Envelope) -> int:

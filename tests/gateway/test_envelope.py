@@ -60,6 +60,13 @@ JSON = st.recursive(
         (b'{"model":"m","max_tokens":' + b"9" * 10**6 + b"}", "max_tokens", "`max_tokens`"),
         (b'{"model":"m","temperature":1e400}', "temperature", "`temperature`"),
         (b'{"model":"m","repetition_penalty":-1e400}', "repetition_penalty", "`repetition_penalty`"),
+        (b'{"model":"m","seed":1e400}', "seed", "`seed`"),
+        (b'{"model":"m","top_k":-1e999}', "top_k", "`top_k`"),
+        (b'{"model":"m","x":1e400}', None, "`x` cannot be used: Number out of range."),
+        (b'{"x":[0,{"deep":-1E+400}],"model":"m"}', None, "`x` cannot be used: Number out of range - at `$"),
+        (b'{"model":"m","x":%b.0}' % (b"9" * 400), None, "`x` cannot be used"),
+        (b'{"model":"m","\\u0078":1e400}', None, "`x` cannot be used"),
+        (b'{"model":"m","%b":1e400}' % (b"k" * 500), None, "k…` cannot be used"),
         (b'{"model":"m","temperature":"hot"}', "temperature", "`temperature`"),
         (b'{"model":"m","x":"\\ud800 and on"}', None, "not valid JSON"),
         (b'{"model":"m","x":"\\udc00\\ud800"}', None, "not valid JSON"),
@@ -164,6 +171,23 @@ def test_choices_are_counted(fields: dict[str, Any], choices: int, indent: int |
 )
 def test_texts_to_be_read_are_counted(fields: dict[str, Any], count: int) -> None:
     assert envelope.count_inputs(envelope.read(json.dumps({"model": "m", **fields}).encode())) == count
+
+
+@pytest.mark.parametrize(
+    "value", ["1e308", "-1e-400", '"1e400"', "null", str(10**40), '{"1e400":[1e9,true]}']
+)
+def test_further_fields_that_python_can_hold_pass(value: str) -> None:
+    body = b'{"model":"m","n":2,"further":%b}' % value.encode()
+    assert envelope.read(body).n == 2
+
+
+def test_long_further_fields_are_passed_without_being_looked_through() -> None:
+    body = b'{"model":"m","long":"%b","x":1e400}' % (b"x" * 70_000)
+    assert envelope.read(body).model == "m"
+
+
+def test_last_of_several_spellings_of_a_further_field_counts_as_it_does_for_the_engine() -> None:
+    assert envelope.read(b'{"model":"m","x":1e400,"x":1}').model == "m"
 
 
 def test_long_list_of_texts_is_not_counted_out() -> None:

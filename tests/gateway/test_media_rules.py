@@ -271,7 +271,7 @@ class TestRules:
                 await MediaRules(settings, fetcher).settle(call, frozenset())
 
     async def test_number_that_cannot_be_kept_is_refused(self) -> None:
-        body = b'{"model":"mock","messages":[{"image_url":"https://a.example"}],"x":1e400}'
+        body = b'{"model":"mock","messages":[{"image_url":"https://a.example","x":1e400}]}'
         with pytest.raises(GatewayError, match="not valid JSON"):
             await settle(CHAT, body)
 

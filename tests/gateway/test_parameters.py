@@ -130,6 +130,14 @@ def test_dangerous_parameter_among_further_arguments_is_refused(name: str) -> No
     assert check({"vllm_xargs": {name: "x"}}, allowed_parameters=(name,)) is None
 
 
+@pytest.mark.parametrize("name", ["vllm_xargs", "chat_template_kwargs"])
+def test_number_that_python_takes_as_infinity_is_refused_among_further_arguments(name: str) -> None:
+    error = check({name: {"a": [msgspec.Raw(b"1e400")]}})
+    assert error is not None
+    assert (error.status, error.code) == (400, "invalid_body")
+    assert f"`{name}` cannot be used: Number out of range - at `$" in error.message
+
+
 def test_work_in_the_background_may_be_allowed() -> None:
     assert check({"background": True}, allowed_parameters=("background",)) is None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lmaas_gateway import envelope
 from lmaas_gateway.envelope import ABSENT, Envelope
 from lmaas_gateway.errors import InvalidBodyError, ParameterNotAllowedError
 
@@ -92,6 +93,10 @@ class ParameterRules:
 
     def _check_each(self, call: Call) -> None:
         wanted, policy = call.wanted, self._policy
+        for name in Envelope.__struct_fields__[_FIRST_RARE:]:
+            value = getattr(wanted, name)
+            if isinstance(value, msgspec.Raw):
+                envelope.check_value(name, value)
         for name in ("max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens"):
             _check_most(name, getattr(wanted, name), policy.max_tokens)
         for name in ("n", "best_of"):
