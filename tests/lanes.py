@@ -33,10 +33,20 @@ REAL_FAULTS = "tests/faults/test_real_engines.py"
 ENGINES = (REAL_FAULTS, "tests/browser", "tests/e2e")
 """What drives real vLLM: it takes longest, so that nothing else stands in its lane."""
 
-DRILLS = ("tests/bench", "tests/drill", "tests/faults")
-"""What drives whole systems without an engine: gateways under faults and load."""
+DRILLS = (
+    "tests/bench",
+    "tests/drill",
+    "tests/faults",
+    "tests/gateway/test_books_crash.py",
+    "tests/gateway/test_descriptors.py",
+    "tests/gateway/test_docs_operating.py",
+    "tests/gateway/test_replay_crash.py",
+    "tests/gateway/test_slow_readers.py",
+)
+"""What drives whole systems without an engine: gateways under faults and load. One that is killed tells
+coverage nothing."""
 
-COMPUTING = ("tests/security", "tests/sdk/test_selection_honesty.py")
+COMPUTING = ("tests/security", "tests/sdk/test_drop_in.py", "tests/sdk/test_selection_honesty.py")
 """What attacks and simulates: it computes much, and states nothing about time.
 
 Everything else is the lane of the others, so that a new test is in exactly one.
