@@ -55,10 +55,11 @@ class ResponseCache:
 
     def takes(self, call: Call, pool: Pool) -> bool:
         """Tell whether the reply to `call` may come from here."""
-        if pool.name not in self._models or forbids_storing(call):
+        if pool.name not in self._models:
             return False
         path = call.route.path
-        return path in _COMPUTED or (path in _GENERATED and call.wanted.temperature == 0)
+        is_certain = path in _COMPUTED or (path in _GENERATED and call.wanted.temperature == 0)
+        return is_certain and not forbids_storing(call)
 
     def key_of(self, call: Call, principal: Principal, pool: Pool) -> bytes:
         """Name the reply to a call: a digest of all that it depends on, and of who may see it."""
