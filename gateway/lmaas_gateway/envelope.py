@@ -275,12 +275,18 @@ def max_tokens_of(envelope: Envelope) -> int:
     return bound if bound is not None and bound > 0 else 0
 
 
-def estimate_tokens(envelope: Envelope, body: bytes, choices: int) -> int:
+def estimate_tokens(envelope: Envelope, body: bytes, choices: int, max_tokens: int) -> int:
     """Estimate what the call may cost a replica, in tokens of prompt and completion; at least 1.
 
     Cheap on purpose: it steers load and fairness, nothing is billed by it.
+
+    Args:
+        envelope: Of the call.
+        body: All of it.
+        choices: As `count_choices` tells.
+        max_tokens: As `max_tokens_of` tells.
     """
-    completion = max_tokens_of(envelope)
+    completion = max_tokens
     if not completion and envelope.input is ABSENT:
         completion = _UNBOUNDED_TOKENS
     return len(body) // _BYTES_PER_TOKEN + choices * completion or 1

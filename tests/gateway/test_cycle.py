@@ -106,12 +106,12 @@ async def test_bell_wakes_who_waits_and_lets_pass_who_comes_later() -> None:
     bell = Bell()
     waiting = [asyncio.create_task(bell.wait()) for _ in range(2)]
     await asyncio.sleep(0)
-    assert not bell.is_set()
+    assert not bell.rings
     assert not any(task.done() for task in waiting)
     bell.set()
     await asyncio.gather(*waiting)
     await bell.wait()
-    assert bell.is_set()
+    assert bell.rings
 
 
 async def test_bell_that_is_cleared_is_waited_for_again() -> None:

@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 class Bell:
-    """An `asyncio.Event` that is made once somebody waits for it, as for few requests anybody does."""
+    """An `asyncio.Event` that is made once somebody waits for it, as for few requests anybody does.
 
-    _is_set = False
+    Attributes:
+        rings: Whether nobody needs to wait.
+    """
+
+    rings = False
     _event: asyncio.Event | None = None
-
-    def is_set(self) -> bool:
-        """Tell whether it rings."""
-        return self._is_set
 
     def set(self) -> None:
         """Let everybody go on who waits, or comes later."""
-        self._is_set = True
+        self.rings = True
         if self._event is not None:
             self._event.set()
 
     def clear(self) -> None:
         """Let whoever comes from now on wait."""
-        self._is_set = False
+        self.rings = False
         if self._event is not None:
             self._event.clear()
 
     async def wait(self) -> None:
         """Wait until it rings."""
-        if self._is_set:
+        if self.rings:
             return
         if self._event is None:
             self._event = asyncio.Event()
@@ -71,6 +71,7 @@ class Cycle(RequestResponseCycle):
     chunked_encoding = None
     expected_content_length = 0
     task: asyncio.Task[None]
+    message_event: Bell  # type: ignore[assignment]  # does what uvicorn asks of an event
 
     def __init__(self, scope: MutableMapping[str, Any], protocol: HttpToolsProtocol) -> None:
         self.scope = scope  # type: ignore[assignment]  # a scope may hold more
@@ -79,7 +80,7 @@ class Cycle(RequestResponseCycle):
         self.logger = protocol.logger
         self.access_logger = protocol.access_logger
         self.default_headers = protocol.server_state.default_headers
-        self.message_event = Bell()  # type: ignore[assignment]  # does the same
+        self.message_event = Bell()
         self.on_response = protocol.on_response_complete
         self._tasks = protocol.tasks
         self.body = bytearray()
@@ -133,7 +134,8 @@ class Cycle(RequestResponseCycle):
             lines.append((b"connection", b"close"))
         head = b"\r\n".join(map(b": ".join, lines))
         self.transport.write(b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body))
-        self.message_event.set()
+        if not self.message_event.rings:
+            self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

@@ -103,7 +103,9 @@ class InferenceEndpoint:
                 raise ClientGone  # before this task had begun, so that no watcher has told
             read_call = partial(self._read_call, scope, receive, meter, watch, exits)
             reply = await self._pipeline.handle(scope["headers"], address_of(scope), read_call, meter, exits)
-            await _send_reply(reply, meter, scope, send, watch)
+            data = _send_whole(reply, meter, scope, send)
+            if data is not None:
+                await _send_pieces(reply, data, meter, scope, send, watch)
         except GatewayError as error:
             await self._send_error(error, meter, scope, send, watch)
         except ClientGone:
@@ -169,6 +171,7 @@ class InferenceEndpoint:
             session = b"%b %b" % (caller.tenant.encode(), session)
         if is_stream:
             exits.append(self._silences.add(watch))
+        max_tokens = envelope.max_tokens_of(wanted)
         return Call(
             id=meter.request_id,
             route=route,
@@ -177,7 +180,7 @@ class InferenceEndpoint:
             is_stream=is_stream,
             wants_usage=wants_usage,
             choices=choices,
-            tokens=envelope.estimate_tokens(wanted, body, choices),
+            tokens=envelope.estimate_tokens(wanted, body, choices, max_tokens),
             prompt=envelope.prompt_of(wanted),
             headers=b"x-request-id: %b\r\n%b" % (meter.request_id.encode(), forwarded),
             wanted=wanted,
@@ -187,7 +190,7 @@ class InferenceEndpoint:
             session=session,
             deadline_s=deadline_s,
             is_deadline_given=limit_s is not None,
-            max_tokens=envelope.max_tokens_of(wanted),
+            max_tokens=max_tokens,
             sequences=sequences,
             priority=envelope.priority_of(wanted, wishes.priority),
         )
@@ -302,23 +305,25 @@ class _Outlet:
         self._connection.write(chunk)
 
 
-async def _send_reply(reply: Reply, meter: Meter, scope: Scope, send: Send, watch: ClientWatch) -> None:
+def _send_whole(reply: Reply, meter: Meter, scope: Scope, send: Send) -> bytes | None:
+    """Send a reply that is whole, as almost every plain one; else give its first bytes, maybe none."""
     data = reply.begin()
-    if not data and not reply.is_over:
-        data = await reply.read()
-    meter.see_first_byte()
     if reply.is_over and not reply.is_stream:
+        meter.see_first_byte()
         cycle: Cycle = scope[CYCLE]
         # Whoever stands between, as CORS does, must see the head.
         if send == cycle.send and cycle.send_whole(reply.status, _head(reply, meter), data):
             meter.status = reply.status
-            return
-    await _send_pieces(reply, data, meter, scope, send, watch)
+            return None
+    return data
 
 
 async def _send_pieces(
     reply: Reply, data: bytes, meter: Meter, scope: Scope, send: Send, watch: ClientWatch
 ) -> None:
+    if not data and not reply.is_over:
+        data = await reply.read()
+    meter.see_first_byte()
     connection: ClientConnection = scope[CONNECTION]
     connection.cork()
     if not watch.has_head:

@@ -84,6 +84,8 @@ class GatewayProtocol(HttpToolsProtocol):
         group: What the connection is counted under.
     """
 
+    cycle: Cycle
+
     def __init__(
         self,
         config: uvicorn.Config,
@@ -253,7 +255,8 @@ class GatewayProtocol(HttpToolsProtocol):
             cycle.body += body
             if len(cycle.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
-            cycle.message_event.set()
+            if not cycle.message_event.rings:
+                cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """End a request; go on reading, or a long body would leave the client's departure unseen."""
@@ -262,10 +265,11 @@ class GatewayProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False
-            cycle.message_event.set()
+            if not cycle.message_event.rings:
+                cycle.message_event.set()
         self._phase = _REPLY
         self.deadline_s = NEVER
-        if not self.pipeline:
+        if self.flow.read_paused and not self.pipeline:
             self.flow.resume_reading()
 
     # What uvicorn asks for.
@@ -279,7 +283,8 @@ class GatewayProtocol(HttpToolsProtocol):
             # The rest of the body has nobody to read it.
             self.end()
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)

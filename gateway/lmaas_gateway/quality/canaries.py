@@ -207,6 +207,7 @@ def _call_of(prompt: CanaryPrompt, meter: Meter) -> Call:
         }
     )
     wanted = envelope.read(body)
+    max_tokens = envelope.max_tokens_of(wanted)
     return Call(
         id=meter.request_id,
         route=_CHAT,
@@ -215,11 +216,11 @@ def _call_of(prompt: CanaryPrompt, meter: Meter) -> Call:
         is_stream=True,
         wants_usage=True,
         choices=1,
-        tokens=envelope.estimate_tokens(wanted, body, 1),
+        tokens=envelope.estimate_tokens(wanted, body, 1, max_tokens),
         prompt=envelope.prompt_of(wanted),
         headers=b"x-request-id: %b\r\n" % meter.request_id.encode(),
         wanted=wanted,
         preamble=envelope.preamble_of(wanted, b""),
         deadline_s=asyncio.get_running_loop().time() + prompt.timeout_s,
-        max_tokens=envelope.max_tokens_of(wanted),
+        max_tokens=max_tokens,
     )

@@ -211,38 +211,35 @@ class ReplicaClient:
             connection.fail(ReplicaClosedError("the gateway closed the connection"))
         self._busy.stop()
 
-    async def _exchange(self, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
-        connection = self._take_idle()
-        if connection is not None:
-            try:
-                return await self._run(connection, request, deadline_s)
-            except ReplicaClosedError:
-                if connection.has_data or connection.lasting_s() > _STALE_AFTER_S:
-                    raise
-            return await self._send_again(request, deadline_s)
-        return await self._run(await self._connect(deadline_s), request, deadline_s)
+    async def _exchange(
+        self, request: tuple[bytes, bytes], deadline_s: float, *, is_again: bool = False
+    ) -> Exchange:
+        kept = None if is_again else self._take_idle()
+        connection = kept or await self._connect(deadline_s)
+        self._busy.add(connection)
+        try:
+            connection.begin(request, deadline_s)
+            while not connection.is_head_complete:
+                await connection.news()
+        except BaseException as error:
+            self._busy.discard(connection)
+            connection.abort()
+            is_stale = kept is not None and isinstance(error, ReplicaClosedError)
+            if not is_stale or connection.has_data or connection.lasting_s() > _STALE_AFTER_S:
+                raise
+        else:
+            return Exchange(self, connection)
+        return await self._send_again(request, deadline_s)
 
     async def _send_again(self, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
         head, body = request
         # Should the replica have read the first one after all, it can tell them apart.
         again = (head[:-2] + _RESENT, body)
         try:
-            return await self._run(await self._connect(deadline_s), again, deadline_s)
+            return await self._exchange(again, deadline_s, is_again=True)
         except ReplicaError as error:
             error.was_sent_before = True
             raise
-
-    async def _run(self, connection: Connection, request: tuple[bytes, bytes], deadline_s: float) -> Exchange:
-        self._busy.add(connection)
-        try:
-            connection.begin(request, deadline_s)
-            while not connection.is_head_complete:
-                await connection.news()
-        except BaseException:
-            self._busy.discard(connection)
-            connection.abort()
-            raise
-        return Exchange(self, connection)
 
     def _take_idle(self) -> Connection | None:
         while self._idle:

@@ -83,6 +83,8 @@ async def read_plain(exchange: Exchange) -> bytes:
 
 def _is_json(exchange: Exchange) -> bool:
     content_type = exchange.headers.get(b"content-type", _JSON_TYPE)
+    if content_type == _JSON_TYPE:
+        return True  # as almost every one
     if content_type.startswith(b"text/"):
         raise ReplicaReplyError("its reply is a text for people")
     return content_type.startswith(_JSON_TYPE)
