@@ -160,7 +160,7 @@ class TestOverload:
 class TestWaiting:
     async def test_wait_is_visible_in_headers_log_and_metrics(self) -> None:
         async with (
-            FakeReplica(script=Script(headers_delay_s=0.1)) as replica,
+            FakeReplica(script=Script(headers_delay_s=0.3)) as replica,
             run_gateway(settings_with(replica, max_in_flight=1)) as running,
         ):
             replies = await asyncio.gather(*(running.post(CHAT, ASK, bearer(QUIET)) for _ in range(2)))

@@ -85,7 +85,7 @@ async def test_second_signal_stops_at_once(tmp_path: Path) -> None:
         await replica.record.until(lambda: replica.running == 1)
         process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.3)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             (line,) = await stop(process)
         assert (await client.response()).error["code"] == "server_shutting_down"
         await replica.record.until(lambda: replica.aborted == 1)
@@ -136,7 +136,7 @@ async def test_second_signal_cuts_the_drain_delay_short(tmp_path: Path) -> None:
         await asyncio.sleep(0.2)
         assert process.returncode is None
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await process.wait() == 0
 
 
@@ -204,7 +204,7 @@ async def test_second_signal_stops_the_workers_soon(tmp_path: Path, pause_s: flo
         os.killpg(process.pid, signal.SIGTERM)
         await asyncio.sleep(pause_s)
         os.killpg(process.pid, signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             (line,) = await finish(process)
     assert json.loads(line)["code"] == "server_shutting_down"
 

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.test_tokens import AUDIENCE, ISSUER, KEYS, token_of
 from lmaas_gateway.identity.configured import names_key
+from lmaas_gateway.identity.identities import _CHANNEL
 from lmaas_gateway.identity.keys import NewKey, make_key
 from lmaas_gateway.settings import Settings
 from lmaas_gateway.storage import keys, tables
@@ -354,7 +355,11 @@ async def test_valkey_tells_other_gateways_at_once(
         two = await stack.enter_async_context(run_gateway(settings, tenancy=tenancy))
         key = await one.key()
         bearer = f"authorization: Bearer {key.text}"
-        await asyncio.sleep(0.3)  # both have looked once, and listen
+        valkey = one.tenancy.identities.valkey
+        assert valkey is not None
+        async with asyncio.timeout(10):
+            while (await valkey.execute("PUBSUB", "NUMSUB", _CHANNEL))[1] < 2:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.02)
         assert (await two.post(CHAT, ASK, bearer)).status == 200
         await revoke(one, key)
         await one.tenancy.identities.announce()
