@@ -66,6 +66,27 @@ async def get(port: int, path: str) -> Response:
     return await ask(port, request_bytes(path, b"", f"authorization: Bearer {KEY}", method="GET"))
 
 
+OPERATOR = "canary-operator-77c0a1d9e2"
+"""The `admin_key` of gateways that have one."""
+
+
+async def administer(port: int, method: str, path: str, fields: object = b"") -> dict[str, Any]:
+    """Ask the admin API, as the operator."""
+    bearer = f"authorization: Bearer {OPERATOR}"
+    reply = await ask(port, request_bytes(f"/admin/v1{path}", fields, bearer, method=method))
+    assert reply.status in {200, 201}, reply.body
+    answer: dict[str, Any] = reply.json
+    return answer
+
+
+async def new_project(port: int) -> str:
+    """Make a project, in the gateway's organization."""
+    if not (await administer(port, "GET", "/organizations"))["data"]:
+        await administer(port, "POST", "/organizations", {"name": "acme"})
+    project: str = (await administer(port, "POST", "/projects", {"name": "web"}))["id"]
+    return project
+
+
 async def metric(port: int, name: str, **labels: str) -> float:
     """The sum of a gateway's samples of `name` that have these labels."""
     text = (await get(port, "/metrics")).body.decode()

@@ -234,12 +234,18 @@ ROWS = (
         "The old configuration serves, the error names the setting; no call fails",
         "Truncated files drawn by hypothesis and SIGHUP under load",
     ),
-    Row("F31", "A key is revoked while it streams", "", "", "the keys of the tenancy issue"),
+    Row(
+        "F31",
+        "A key is revoked while it streams",
+        "Within 5 s its streams end with the error event `key_revoked`, billed for what was made, and it opens "
+        "nothing any more; streams of other keys go on",
+        "Two keys of one project, each in a stream of `lmaas serve` with a store; one is revoked",
+    ),
     Row(
         "F32",
         "SIGTERM under load, a second SIGTERM, a killed worker",
         "Calls that end within the grace end whole, the others with a retryable error; exit code 0; a killed "
-        "worker is replaced. The ledger comes with the tenancy issue",
+        "worker is replaced",
         "500 streams on a gateway process; SIGKILL of one of two workers",
     ),
     Row(
@@ -254,7 +260,7 @@ ROWS = (
         "Refusals, no crash, recovery; the stall shows in a metric and no stream is lost by it",
         "RLIMIT_NOFILE of 64 and 200 connections; SIGSTOP of the gateway for 2 s",
     ),
-    Row("F35", "An adapter is missing on one replica", "", "", "the adapters of the fine-tuning issue"),
+    Row("F35", "An adapter is missing on one replica", "", "", "adapters, which no replica has loaded yet"),
     Row(
         "M1",
         "Anything of the above, in any order",

@@ -114,8 +114,8 @@ async def test_hostile_json_is_refused_and_costs_little() -> None:
 
 @pytest.mark.fault("F20")
 async def test_hostile_json_that_hypothesis_finds_is_never_a_crash() -> None:
-    from hypothesis import HealthCheck, given, settings  # noqa: PLC0415
-    from hypothesis import strategies as st  # noqa: PLC0415
+    from hypothesis import HealthCheck, given, settings  # noqa: PLC0415 - one test's
+    from hypothesis import strategies as st  # noqa: PLC0415 - likewise
 
     pieces = st.sampled_from(
         [

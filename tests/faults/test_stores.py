@@ -12,7 +12,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,12 +19,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from faults.clients import KEY, asking
-from faults.gateways import GatewayProcess, get, metric
+from faults.gateways import OPERATOR, GatewayProcess, administer, get, metric, new_project
 from faults.world import replicas_here, world_of
 from lmaas_gateway.testing.fault_proxy import FaultProxy
 from lmaas_gateway.testing.toxics import Latency, Timeout
 from support.stores import migrated
-from support.stub import ask, request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from support.store_servers import PostgresServer, ValkeyServer
 
 _PATIENCE_S = 60.0
-_OPERATOR = "canary-operator-77c0a1d9e2"
 # One connection, so that what a gateway holds is the same before and after.
 _STORAGE: dict[str, Any] = {"connections": 1, "breaker_open_s": 0.5}
 
@@ -84,13 +81,6 @@ async def _until_booked(told: Sequence[Told], booked: Callable[[], dict[str, int
         raise AssertionError(f"{len(missing)} of {len(expected)} calls are not booked: {missing}") from None
 
 
-async def _settle(world: World) -> None:
-    """Take what is held now for what is held when nothing happens: connections are made when first needed."""
-    now = await world.gateway.vitals()
-    # One to read and one to write, of which either may not have been needed yet.
-    world.baseline = replace(now, descriptors=now.descriptors + 2)
-
-
 def _slowest_s(told: Sequence[Told]) -> float:
     return sorted(one.took_s for one in told)[-max(1, len(told) // 100)]
 
@@ -114,7 +104,7 @@ async def test_gateway_starts_without_its_database_and_catches_up_when_it_comes(
         assert (await get(world.gateway.port, "/readyz")).status == 200
         await asyncio.to_thread(server.start)
         await _until_booked(told, lambda: _booked_in_postgres(server))
-        await _settle(world)
+        await world.settle()
         # Reads and writes have breakers of their own, and each closes with its own next trial.
         async with asyncio.timeout(_PATIENCE_S):
             while set((await _stores(world)).values()) != {"closed"}:
@@ -133,7 +123,7 @@ async def test_database_that_dies_or_hangs_under_load_delays_no_call_and_loses_n
         world_of(*replicas, process_in=tmp_path, **_settings(tmp_path, server.url())) as world,
     ):
         before = await _load(world, seconds=1.0)
-        await _settle(world)
+        await world.settle()
         await asyncio.to_thread(server.kill if end == "kill" else server.pause)
         during = await _load(world, seconds=4.0)
         assert (await get(world.gateway.port, "/readyz")).status == 200
@@ -146,37 +136,26 @@ async def test_database_that_dies_or_hangs_under_load_delays_no_call_and_loses_n
         assert server.run("SELECT sum(calls) FROM usage_days") == server.run("SELECT count(*) FROM ledger")
 
 
-async def _admin(world: World, method: str, path: str, fields: object = b"") -> dict[str, Any]:
-    bearer = f"authorization: Bearer {_OPERATOR}"
-    request = request_bytes(f"/admin/v1{path}", fields, bearer, method=method)
-    reply = await ask(world.gateway.port, request)
-    assert reply.status in {200, 201}, reply.body
-    answer: dict[str, Any] = reply.json
-    return answer
-
-
 @pytest.mark.fault("F26")
 async def test_without_the_database_known_keys_serve_revoked_ones_do_not_and_new_ones_are_told_to_wait(
     tmp_path: Path, new_postgres: Callable[[], PostgresServer]
 ) -> None:
     server = new_postgres()
     await asyncio.to_thread(server.start)
-    settings = _settings(tmp_path, server.url()) | {"admin_key": _OPERATOR, "identity": {"cache_s": 1.0}}
+    settings = _settings(tmp_path, server.url()) | {"admin_key": OPERATOR, "identity": {"cache_s": 1.0}}
     async with (
         replicas_here(1) as replicas,
         world_of(*replicas, process_in=tmp_path, **settings) as world,
     ):
-        organizations = (await _admin(world, "GET", "/organizations"))["data"]
-        if not organizations:
-            await _admin(world, "POST", "/organizations", {"name": "acme"})
-        project = (await _admin(world, "POST", "/projects", {"name": "web"}))["id"]
+        port = world.gateway.port
+        project = await new_project(port)
         known, revoked, unseen = [
-            await _admin(world, "POST", "/keys", {"project": project, "name": name})
+            await administer(port, "POST", "/keys", {"project": project, "name": name})
             for name in ("known", "revoked", "unseen")
         ]
         before = [await world.history.call(asking(), key=one["secret"]) for one in (known, revoked)]
-        await _admin(world, "DELETE", f"/keys/{revoked['id']}")
-        await _settle(world)
+        await administer(port, "DELETE", f"/keys/{revoked['id']}")
+        await world.settle()
         await asyncio.to_thread(server.kill)
         during = await _load(world, seconds=4.0, key=known["secret"])
         assert {one.outcome for one in (*before, *during)} == {"ok"}
@@ -202,7 +181,7 @@ async def test_silent_network_in_front_of_the_database_is_survived(
         url = f"postgresql://postgres@127.0.0.1:{urlsplit(proxy.url).port}/postgres"
         async with world_of(*replicas, process_in=tmp_path, **_settings(tmp_path, url)) as world:
             before = await _load(world, seconds=1.0)
-            await _settle(world)
+            await world.settle()
             proxy.to_upstream.append(Timeout())
             during = await _load(world, seconds=4.0)
             proxy.heal()
@@ -242,7 +221,7 @@ async def test_valkey_in_trouble_fails_no_call_and_delays_none(
         url = f"redis://127.0.0.1:{urlsplit(proxy.url).port}/0"
         async with world_of(*replicas, process_in=tmp_path, **_limited(url, tmp_path)) as world:
             before = await _load(world, seconds=1.0)
-            await _settle(world)
+            await world.settle()
             await fault(server, proxy)
             during = await _load(world, seconds=2.0)
             proxy.heal()
@@ -296,7 +275,7 @@ async def test_full_disk_under_the_database_stops_no_call_and_spoils_nothing(tmp
         assert isinstance(gateway, _OnSmallDisk)
         before = await _load(world, seconds=0.5)
         await _until_booked(before, gateway.booked)
-        await _settle(world)
+        await world.settle()
         filler = f"{gateway.disk}/filler"
         await asyncio.to_thread(gateway.run, "sh", "-c", f"cat /dev/zero > {filler} 2>/dev/null || true")
         during = await _load(world, seconds=2.0)
@@ -338,7 +317,7 @@ async def test_read_only_database_stops_no_call_and_gets_its_books_when_it_can_b
     async with replicas_here(1) as replicas:
         async with world_of(*replicas, process_in=tmp_path, process_class=_ReadOnly, **settings) as world:
             told = await _load(world, seconds=1.0)
-            await _settle(world)
+            await world.settle()
             assert {one.outcome for one in told} == {"ok"}
             assert booked() == {}
         async with world_of(*replicas, process_in=tmp_path, **settings):
