@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.policy.stage import Policy
     from lmaas_gateway.quality.watch import QualityWatch
-    from lmaas_gateway.replay.stage import Replays
+    from lmaas_gateway.replay.stage import Replay, Replays
     from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.reply import Reply
     from lmaas_gateway.routing.fallbacks import PlanRouter
@@ -69,7 +69,7 @@ class Pipeline:
         self._contents = contents
         self._quality = quality
 
-    async def handle(  # noqa: C901  # a line a stage, and some calls need not all of them
+    async def handle(
         self,
         headers: Sequence[tuple[bytes, bytes]],
         address: str,
@@ -118,19 +118,28 @@ class Pipeline:
         forwarded = await self._router.forward(call, plan, meter, turn)
         exits.append(forwarded.close)
         meter.replica, meter.share = forwarded.replica_name, forwarded
-        if self._books is not None:
-            self._books.note_answer(meter)
         if forwarded.exchange.status >= 300:
             raise await read_refusal(call, forwarded)
         reply = relay(call, forwarded, meter, None if limited is None else limited.allowance)
-        if replay is not None:
-            reply = replay.record(reply, exits)
-        reply = self._remember(reply, call, principal, meter, exits)
+        reply = self._remember(reply, replay, call, principal, meter=meter, exits=exits)
         exits.append(reply.note_usage)
         return reply
 
-    def _remember(self, reply: Reply, call: Call, principal: Principal, meter: Meter, exits: Exits) -> Reply:
-        """Have the reply remembered as it passes, where it is to be kept or looked at."""
+    def _remember(
+        self,
+        reply: Reply,
+        replay: Replay | None,
+        call: Call,
+        principal: Principal,
+        *,
+        meter: Meter,
+        exits: Exits,
+    ) -> Reply:
+        """Have who replies remembered, and the reply as it passes: to be given again, kept or looked at."""
+        if self._books is not None:
+            self._books.note_answer(meter)
+        if replay is not None:
+            reply = replay.record(reply, exits)
         if principal.stores_content and self._contents is not None:
             reply = self._contents.keep(reply, call, principal, meter=meter, exits=exits)
         if self._quality is not None and self._quality.wants(call):
