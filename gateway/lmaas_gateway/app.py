@@ -20,6 +20,7 @@ from lmaas_gateway.assembly.gates import open_gates
 from lmaas_gateway.assembly.gauges import Gauges
 from lmaas_gateway.assembly.identity import known_in
 from lmaas_gateway.assembly.snapshot import Current, Snapshot
+from lmaas_gateway.assembly.surroundings import NOTHING, Surroundings
 from lmaas_gateway.assembly.watching import open_watching
 from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.errors import SettingsError
@@ -34,19 +35,15 @@ from lmaas_gateway.routing.router import Router
 from lmaas_gateway.tls.renewal import open_listener
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from lmaas_gateway.assembly.identity import Known
-    from lmaas_gateway.board import Seat
-    from lmaas_gateway.configuration.steering import Steering
-    from lmaas_gateway.policy.fetching import MediaFetcher
     from lmaas_gateway.replay.stage import Replays
-    from lmaas_gateway.replicas.directory import Directory, Launches
+    from lmaas_gateway.replicas.directory import Directory
     from lmaas_gateway.settings import Settings
-    from lmaas_gateway.tenancy import Tenancy
     from lmaas_gateway.tls.renewal import RenewedContext
 
 _CHORES_INTERVAL_S = 1.0
@@ -62,59 +59,32 @@ class Gateway:
 
     Args:
         settings: Launched models must have been given the addresses of their replicas.
-        log: Takes access log lines.
-        seat: Of one of several workers, its place among them.
-        launches: Tells what the launcher knows of a model's replicas.
-        steering: Changes the configuration where operators ask for it.
-        fetcher: Fetches media for callers.
-        tenancy: Knows the tenants; without one only keys of the configuration exist, and nothing is stored.
-        admin_port: Of the listener that the admin API has to itself, if it has one.
+        around: What the process has for it.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        log: Callable[[bytes], None] | None = None,
-        seat: Seat | None = None,
-        launches: Launches | None = None,
-        steering: Steering | None = None,
-        fetcher: MediaFetcher | None = None,
-        tenancy: Tenancy | None = None,
-        admin_port: int | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, around: Surroundings = NOTHING) -> None:
         self.tls = open_listener(settings.tls)
         self._is_preparing = False
-        self._tenancy = tenancy
-        self._launches = launches
-        self._board = None if seat is None else SharedBoard(seat)
-        directory = build_directory(settings, launches, self._board)
+        self._tenancy = around.tenancy
+        self._launches = around.launches
+        self._board = board = None if around.seat is None else SharedBoard(around.seat)
+        directory = build_directory(settings, around.launches, board)
         self._prober = Prober(
             directory, interval_s=settings.probe_interval_s, old_engines=settings.old_engines
         )
         self._current = current = Current()
-        self._counting = counting = open_counting(settings, seat=seat, tenancy=tenancy, log=log)
-        self._gates = open_gates(
-            settings, counting, current, seat=seat, board=self._board, tenancy=tenancy, fetcher=fetcher
-        )
-        self._watching = open_watching(settings, counting.metrics, current, seat=seat, tenancy=tenancy)
-        self._administration = Administration(
-            settings,
-            current,
-            self._watching,
-            counting.records,
-            steering=steering,
-            tenancy=tenancy,
-            port=admin_port,
-        )
+        self._counting = counting = open_counting(settings, around)
+        self._gates = open_gates(settings, counting, current, around, board)
+        self._watching = watching = open_watching(settings, counting.metrics, current, around)
+        self._administration = Administration(settings, current, watching, counting.records, around)
         self.metrics, self.records = counting.metrics, counting.records
         self.connections, self.admission = self._gates.connections, self._gates.admission
         self.limiter = self._gates.limiter
-        self.live, self.canaries = self._watching.live, self._watching.canaries
+        self.live, self.canaries = watching.live, watching.canaries
         self.fleet, self.alerts = self._administration.fleet, self._administration.alerts
         current.snapshot = self._assemble(settings, directory)
         # They read what serves by now.
-        self._gauges = Gauges(counting.metrics, current, has_engines=seat is None or seat.slot == 0)
+        self._gauges = Gauges(counting.metrics, current, has_engines=around.is_first)
 
     @property
     def settings(self) -> Settings:

@@ -23,6 +23,7 @@ from uvicorn.lifespan.off import LifespanOff
 
 from lmaas_gateway.api.protocol import GatewayProtocol
 from lmaas_gateway.app import Gateway
+from lmaas_gateway.assembly.surroundings import Surroundings
 from lmaas_gateway.configuration.live import Configuration
 from lmaas_gateway.configuration.names import names_of
 from lmaas_gateway.configuration.source import Source
@@ -131,8 +132,7 @@ async def serve_socket(
 ) -> None:
     """Serve on bound sockets until SIGTERM or SIGINT; `log` takes the lines of calls."""
     tenancy = None if settings.open else await _open_tenancy(settings)
-    gateway = Gateway(
-        settings,
+    around = Surroundings(
         log=log,
         seat=seat,
         launches=launches,
@@ -140,6 +140,7 @@ async def serve_socket(
         tenancy=tenancy,
         admin_port=listeners[1].getsockname()[1] if len(listeners) > 1 else None,
     )
+    gateway = Gateway(settings, around)
     if steering is not None:
         steering.attach(gateway)
     if host is not None:
@@ -159,7 +160,7 @@ async def serve_socket(
 
 async def _open_tenancy(settings: Settings) -> Tenancy:
     # A gateway without a store need not load a database's libraries.
-    from lmaas_gateway.tenancy import Tenancy  # noqa: PLC0415
+    from lmaas_gateway.tenancy import Tenancy  # noqa: PLC0415 - see above
 
     return await Tenancy.open(settings)
 

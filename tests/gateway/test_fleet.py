@@ -13,6 +13,7 @@ import pytest
 from gateway.processes import eventually, is_alive
 from gateway.test_launcher import Rig
 from lmaas_gateway.app import Gateway
+from lmaas_gateway.assembly.surroundings import Surroundings
 from lmaas_gateway.configuration.changes import RemoveReplica, ScaleModel
 from lmaas_gateway.configuration.live import Configuration
 from lmaas_gateway.errors import GatewayError
@@ -57,7 +58,7 @@ async def fleet(*models: Any) -> AsyncIterator[Fleet]:
             return Settings(models=models, probe_interval_s=0.05)
 
         configuration = Configuration(settings(wanted), lambda: settings(made.models), launcher=launcher)
-        gateway = Gateway(configuration.settings, launches=launcher.status)
+        gateway = Gateway(configuration.settings, Surroundings(launches=launcher.status))
         configuration.attach(gateway)
         made = Fleet(rig, configuration, gateway)
         made.models = wanted

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lmaas_gateway.app import Gateway
+from lmaas_gateway.assembly.surroundings import Surroundings
 from lmaas_gateway.configuration.changes import RemoveReplica
 from lmaas_gateway.configuration.live import Outcome
 from lmaas_gateway.errors import ReplicaNotFoundError
@@ -60,7 +61,7 @@ class Parent:
 async def linked() -> AsyncIterator[Parent]:
     ours, theirs = socket.socketpair()
     link = WorkerLink(await Channel.open(theirs))
-    gateway = Gateway(FIRST, launches=link.launches, steering=link)
+    gateway = Gateway(FIRST, Surroundings(launches=link.launches, steering=link))
     parent = Parent(await Channel.open(ours), link, gateway)
     link.attach(gateway)
     assert await parent.hear() == Hello()
@@ -134,7 +135,7 @@ async def test_launcher_is_believed() -> None:
         states = (ReplicaStatus("unix:/x", state="ready"),)
         parent.channel.send(Launches({"mock": states}))
         async with asyncio.timeout(5):
-            while parent.link.launches("mock") != states:  # noqa: ASYNC110 - nothing tells
+            while parent.link.launches("mock") != states:
                 await asyncio.sleep(0.01)
         assert parent.link.launches("other") == ()
 
@@ -146,6 +147,6 @@ async def test_worker_that_cannot_follow_makes_way_for_another() -> None:
         loop.add_signal_handler(signal.SIGTERM, lambda: got.append(os.getpid()))
         parent.channel.send(Follow(BROKEN))
         async with asyncio.timeout(5):
-            while not got:  # noqa: ASYNC110 - as above
+            while not got:
                 await asyncio.sleep(0.01)
         loop.remove_signal_handler(signal.SIGTERM)

@@ -11,6 +11,7 @@ import msgspec
 import uvicorn
 
 from lmaas_gateway.app import Gateway
+from lmaas_gateway.assembly.surroundings import Surroundings
 from lmaas_gateway.configuration.live import Configuration
 from lmaas_gateway.server import GatewayServer, listen, uvicorn_config
 from lmaas_gateway.settings import Settings
@@ -102,7 +103,7 @@ class Running:
     async def until(self, condition: Any, *, within_s: float = 10.0) -> None:
         """Wait for what happens in this process, beside the test."""
         async with asyncio.timeout(within_s):
-            while not condition():  # noqa: ASYNC110 - nothing tells
+            while not condition():
                 await asyncio.sleep(0.005)
 
 
@@ -110,7 +111,7 @@ class _Server(GatewayServer):
     """uvicorn without a hand on the test run's signals, and quick to notice that it shall stop."""
 
     async def main_loop(self) -> None:
-        while not self.should_exit:  # noqa: ASYNC110 - as uvicorn does
+        while not self.should_exit:
             await asyncio.sleep(0.005)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -168,8 +169,7 @@ async def _serving(
     lines: list[bytes] = []
     configuration = Configuration(settings, load or (lambda: settings))
     ports = [listener.getsockname()[1] for listener in listeners]
-    gateway = Gateway(
-        configuration.settings,
+    around = Surroundings(
         log=lines.append,
         seat=seat,
         steering=configuration,
@@ -177,6 +177,7 @@ async def _serving(
         tenancy=tenancy,
         admin_port=ports[1] if ports[1:] else None,
     )
+    gateway = Gateway(configuration.settings, around)
     configuration.attach(gateway)
     server = _Server(uvicorn_config(settings, gateway), settings.tls.handshake_timeout_s)
     serving = asyncio.create_task(server.serve(sockets=listeners))

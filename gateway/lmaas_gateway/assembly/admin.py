@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from lmaas_gateway.assembly.identity import Known
     from lmaas_gateway.assembly.pages import PageBuilder
     from lmaas_gateway.assembly.snapshot import Current
+    from lmaas_gateway.assembly.surroundings import Surroundings
     from lmaas_gateway.assembly.watching import Watching
-    from lmaas_gateway.configuration.steering import Steering
     from lmaas_gateway.records.records import Records
     from lmaas_gateway.settings import Settings
     from lmaas_gateway.tenancy import Tenancy
@@ -43,9 +43,7 @@ class Administration:
         current: What serves.
         watching: The numbers of now, and the alerts.
         records: The last calls; None where none are kept.
-        steering: Changes the configuration; None where nothing does.
-        tenancy: Knows the tenants; None where there are none.
-        port: Of the listener that the admin side has to itself, if it has one.
+        around: What changes the configuration, who knows the tenants, and whether there is a listener for it.
 
     Attributes:
         fleet: Starts and stops models.
@@ -58,20 +56,17 @@ class Administration:
         current: Current,
         watching: Watching,
         records: Records | None,
-        *,
-        steering: Steering | None,
-        tenancy: Tenancy | None,
-        port: int | None,
+        around: Surroundings,
     ) -> None:
         self._current = current
         self._live = watching.live
         self._records = records
-        self._steering = steering
-        self._port = port
-        self._deeds = Deeds(None if tenancy is None else tenancy.office())
-        self.fleet = Fleet(directory=current.directory, steering=steering, deeds=self._deeds)
+        self._steering = around.steering
+        self._port = around.admin_port
+        self._deeds = Deeds(None if around.tenancy is None else around.tenancy.office())
+        self.fleet = Fleet(directory=current.directory, steering=around.steering, deeds=self._deeds)
         self.alerts = Alerts(watching.desk, self._deeds)
-        self._pages = self._open_pages(settings, tenancy) if settings.dashboard.enabled else None
+        self._pages = self._open_pages(settings, around.tenancy) if settings.dashboard.enabled else None
 
     def build(self, settings: Settings, known: Known) -> AdminSide:
         """Make the admin side of a configuration; without tenants and `admin_key` it has no routes."""

@@ -16,9 +16,7 @@ from lmaas_gateway.tallies import TallyFolder
 from lmaas_gateway.tracing import open_tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lmaas_gateway.board import Seat
+    from lmaas_gateway.assembly.surroundings import Surroundings
     from lmaas_gateway.books.books import Books
     from lmaas_gateway.contents.stage import Contents
     from lmaas_gateway.quality.feedback import FeedbackBox
@@ -65,24 +63,17 @@ class Counting:
             await asyncio.to_thread(self.tracing.stop)
 
 
-def open_counting(
-    settings: Settings,
-    *,
-    seat: Seat | None,
-    tenancy: Tenancy | None,
-    log: Callable[[bytes], None] | None,
-) -> Counting:
+def open_counting(settings: Settings, around: Surroundings) -> Counting:
     """Begin to count.
 
     Args:
         settings: Those of the start.
-        seat: Of one of several workers, its place among them.
-        tenancy: Has a store; None keeps nothing.
-        log: Takes access log lines.
+        around: Without tenancy nothing is stored.
 
     Raises:
         SettingsError: there is no room for what is to be kept, or a library is missing.
     """
+    seat, tenancy = around.seat, around.tenancy
     metrics = Metrics(folder=None if seat is None else TallyFolder(seat.folder, str(seat.slot)))
     prices = PriceList()
     prices.follow(settings.models)
@@ -92,7 +83,7 @@ def open_counting(
     tracing = open_tracing(settings.tracing)
     accounting = Accounting(
         metrics,
-        log=log if settings.access_log else None,
+        log=around.log if settings.access_log else None,
         books=stored.books,
         records=None if rings is None else Recorder(rings, prices, slow_s=settings.records.slow_s),
         traces=tracing,
@@ -124,6 +115,6 @@ def _open_quality(settings: Settings, metrics: Metrics, tenancy: Tenancy | None)
     if not settings.quality.sample_rate:
         return None
     # It takes a database's libraries.
-    from lmaas_gateway.quality.watch import QualityWatch  # noqa: PLC0415
+    from lmaas_gateway.quality.watch import QualityWatch  # noqa: PLC0415 - see above
 
     return QualityWatch(settings.quality, metrics, None if tenancy is None else tenancy.database)

@@ -18,11 +18,11 @@ from lmaas_gateway.replay.build import build_claims
 if TYPE_CHECKING:
     from lmaas_gateway.assembly.counting import Counting
     from lmaas_gateway.assembly.snapshot import Current, Snapshot
-    from lmaas_gateway.board import Seat, SharedBoard
+    from lmaas_gateway.assembly.surroundings import Surroundings
+    from lmaas_gateway.board import SharedBoard
     from lmaas_gateway.limits.stage import Limiter
     from lmaas_gateway.replay.claims import Claims
     from lmaas_gateway.settings import Settings
-    from lmaas_gateway.tenancy import Tenancy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +65,8 @@ def open_gates(
     settings: Settings,
     counting: Counting,
     current: Current,
-    *,
-    seat: Seat | None,
+    around: Surroundings,
     board: SharedBoard | None,
-    tenancy: Tenancy | None,
-    fetcher: MediaFetcher | None,
 ) -> Gates:
     """Open them.
 
@@ -77,10 +74,8 @@ def open_gates(
         settings: Those of the start.
         counting: Counts whom they turn away, and knows prices.
         current: The configuration of the moment.
-        seat: Of one of several workers, its place among them.
+        around: Its tenancy knows the limits of tenants.
         board: What the workers share.
-        tenancy: Knows the limits of tenants; None where there are no tenants.
-        fetcher: Fetches media in place of the usual one.
 
     Raises:
         SettingsError: the folder of kept replies cannot be used.
@@ -89,9 +84,11 @@ def open_gates(
     connections = Connections(
         settings.connections, metrics, max_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     )
-    admission = Admission(rules_of(settings), metrics, board=board, workers=1 if seat is None else seat.slots)
-    source = None if tenancy is None else tenancy.limits()
-    limiter = build_limiter(settings, metrics, seat, current.settings, prices=counting.prices, source=source)
+    admission = Admission(rules_of(settings), metrics, board=board, workers=around.workers)
+    source = None if around.tenancy is None else around.tenancy.limits()
+    limiter = build_limiter(
+        settings, metrics, around.seat, current.settings, prices=counting.prices, source=source
+    )
     limiter.follow(limits_of(settings))
     metrics.watch(names.QUEUE_DEPTH, admission.depths)
     metrics.watch(names.CAPACITY, admission.capacities)
@@ -99,8 +96,8 @@ def open_gates(
     return Gates(
         connections=connections,
         body_room=BodyRoom(settings.connections.max_bodies_bytes),
-        claims=build_claims(settings.idempotency, None if seat is None else seat.folder),
+        claims=build_claims(settings.idempotency, around.shared_folder),
         admission=admission,
         limiter=limiter,
-        fetcher=fetcher or MediaFetcher(),
+        fetcher=around.fetcher or MediaFetcher(),
     )

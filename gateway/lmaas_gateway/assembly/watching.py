@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from lmaas_gateway.assembly.snapshot import Current
-    from lmaas_gateway.board import Seat
+    from lmaas_gateway.assembly.surroundings import Surroundings
     from lmaas_gateway.call import Call, Exits
     from lmaas_gateway.meter import Meter
     from lmaas_gateway.metrics import Metrics
     from lmaas_gateway.reply import Reply
     from lmaas_gateway.settings import CanaryPrompt, Settings
-    from lmaas_gateway.tenancy import Tenancy
     from lmaas_gateway.watching.plan import Derive, Plan
 
 
@@ -50,34 +49,30 @@ class Watching:
         return plan_of(settings, self.derive)
 
 
-def open_watching(
-    settings: Settings, metrics: Metrics, current: Current, *, seat: Seat | None, tenancy: Tenancy | None
-) -> Watching:
+def open_watching(settings: Settings, metrics: Metrics, current: Current, around: Surroundings) -> Watching:
     """Make them; nobody watches yet.
 
     Args:
         settings: Those of the start.
         metrics: What they look at.
         current: The configuration of the moment.
-        seat: Of one of several workers, its place among them.
-        tenancy: Has a store, so that what they know outlives the process; None has none.
+        around: With tenancy there is a store, so that what they know outlives the process.
 
     Raises:
         SettingsError: as `Watching.plan`.
     """
-    is_first = seat is None or seat.slot == 0
     live = Live(metrics, current.pools)
 
     def prompts() -> tuple[CanaryPrompt, ...]:
-        return current.settings().canary_prompts if is_first else ()
+        return current.settings().canary_prompts if around.is_first else ()
 
     def ask(call: Call, meter: Meter, exits: Exits) -> Awaitable[Reply]:
         return current.snapshot.pipeline.probe(call, meter, exits)
 
     canaries = Canaries(prompts, ask, metrics)
-    derive = None if tenancy is None else derived_from(tenancy.vault)
+    derive = None if around.tenancy is None else derived_from(around.tenancy.vault)
     desk = AlertDesk(
-        _place_of(settings, seat, has_store=tenancy is not None),
+        _place_of(settings, around),
         plan_of(settings, derive),
         Sights(pools=current.directory, totals=lambda: live.totals, canaries=canaries.state),
         metrics=metrics,
@@ -85,8 +80,7 @@ def open_watching(
     return Watching(live=live, canaries=canaries, desk=desk, derive=derive)
 
 
-def _place_of(settings: Settings, seat: Seat | None, *, has_store: bool) -> Place:
+def _place_of(settings: Settings, around: Surroundings) -> Place:
     """Say where what watching knows is kept, and whether this process watches: the first of several does."""
-    kept = settings.data_folder() / "watching" if has_store else None
-    folder = kept if kept is not None or seat is None else seat.folder
-    return Place(folder, str(settings.port), is_watcher=seat is None or seat.slot == 0)
+    folder = around.shared_folder if around.tenancy is None else settings.data_folder() / "watching"
+    return Place(folder, str(settings.port), is_watcher=around.is_first)
