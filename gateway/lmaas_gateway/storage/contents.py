@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, select, tuple_
+from sqlalchemy import and_
 
 from lmaas_gateway.storage import rows
 from lmaas_gateway.storage.records import Content
@@ -47,17 +47,13 @@ async def list_of(
     Raises:
         BadRequestError: `after` is none of them.
     """
-    place = (contents.c.at, contents.c.ledger_id)
     where: ColumnElement[bool] = contents.c.organization_id == organization_id
     if project_id is not None:
         where = and_(where, contents.c.project_id == project_id)
-    statement = rows.select_as(Content, contents).where(where)
-    if after is not None:
-        cursor = select(*place).where(where, contents.c.ledger_id == after)
-        found = (await connection.execute(cursor)).one_or_none()
-        statement = statement.where(tuple_(*place) < tuple_(*rows.cursor_values(found)))
-    ordered = statement.order_by(*(column.desc() for column in place))
-    return await rows.cut(connection, Content, ordered, limit)
+    place = (contents.c.at, contents.c.ledger_id)
+    return await rows.newest_first(
+        connection, Content, contents, where, after=after, limit=limit, place=place
+    )
 
 
 async def drop_before(connection: Connection, at: int, limit: int = rows.MAX_PAGE) -> int:

@@ -85,27 +85,28 @@ async def newest_first(
     *,
     after: str | None,
     limit: int,
+    place: tuple[ColumnElement[Any], ColumnElement[Any]] | None = None,
 ) -> Page[RecordT]:
     """List by age, from a cursor on; what is made meanwhile moves nothing.
 
     Args:
         connection: Of any transaction.
-        kind: Of the records; they have `id` and `created_at`.
+        kind: Of the records.
         table: Theirs.
         where: Which of them; the cursor, too, must be one.
         after: The last id of the part before.
         limit: How many at most.
+        place: When each was made, and its id; by default `created_at` and `id`.
 
     Raises:
         BadRequestError: no such record is there to begin after.
     """
-    place = tuple_(table.c.created_at, table.c.id)
-    statement = select_as(kind, table).where(where).order_by(table.c.created_at.desc(), table.c.id.desc())
+    made_at, name = place or (table.c.created_at, table.c.id)
+    statement = select_as(kind, table).where(where).order_by(made_at.desc(), name.desc())
     if after is not None:
-        found = (
-            await connection.execute(select(table.c.created_at, table.c.id).where(where, table.c.id == after))
-        ).one_or_none()
-        statement = statement.where(place < tuple_(*cursor_values(found)))
+        cursor = select(made_at, name).where(where, name == after)
+        found = (await connection.execute(cursor)).one_or_none()
+        statement = statement.where(tuple_(made_at, name) < tuple_(*cursor_values(found)))
     return await cut(connection, kind, statement, limit)
 
 
