@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from lmaas._options import NOT_GIVEN, ClientOptions, Timeout
 from lmaas._timer import Clock, Timer
 from lmaas._version import __version__
+from lmaas.sse import EVENT_STREAM
 from lmaas.types.params import CallOptions
 
 KEY_HEADERS = ("authorization", "api-key", "x-api-key")
@@ -161,7 +162,7 @@ class RequestBuilder:
             headers["content-type"] = content_type
             headers["idempotency-key"] = str(uuid4())
         if is_stream:
-            headers["accept"] = "text/event-stream"
+            headers["accept"] = EVENT_STREAM
             headers["accept-encoding"] = "identity"  # compressors hold events back
         headers.update(_lower(extra_headers))
         return headers

@@ -153,7 +153,7 @@ class ChunkReader(Generic[ChunkT]):
         return self._reply.headers.get("x-request-id")
 
 
-class _StreamHead(Generic[T]):
+class StreamHead(Generic[T]):
     """What both kinds of stream know without reading."""
 
     def __init__(self, reply: Reply | AsyncReply, reader: Reader[T]) -> None:
@@ -185,7 +185,7 @@ class _StreamHead(Generic[T]):
         return told
 
 
-class Stream(_StreamHead[T]):
+class Stream(StreamHead[T]):
     """Items of a streamed answer, as they come. Iterate it once; leaving `with` closes the connection.
 
     The response is closed at the end, at an error and by `close`, whichever is first.
@@ -244,7 +244,7 @@ class Stream(_StreamHead[T]):
                 pass
 
 
-class AsyncStream(_StreamHead[T]):
+class AsyncStream(StreamHead[T]):
     """The asynchronous twin of `Stream`."""
 
     def __init__(self, reply: AsyncReply, reader: Reader[T]) -> None:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+EVENT_STREAM = "text/event-stream"
+"""The media type."""
+
 MAX_EVENT_BYTES = 1 << 20
 """The default cap on one event: far above any chunk of an answer, far below what hurts."""
 

@@ -11,6 +11,7 @@ from lmaas._failures import event_error, validation_error
 from lmaas._request import Operation, RequestBuilder
 from lmaas._streaming import AsyncStream, Reader, Stream
 from lmaas._watch import Watch, Watcher
+from lmaas.sse import EVENT_STREAM
 from lmaas.types import ReplyModel
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def validated(model: type[ModelT], reply: Reply | AsyncReply, content: bytes) ->
 def is_event_stream(reply: Reply | AsyncReply) -> bool:
     """Tell whether a reply is a stream of events, as far as it says what it is."""
     kind = reply.headers.get("content-type", "")
-    return not kind or kind.partition(";")[0].strip().lower() == "text/event-stream"
+    return not kind or kind.partition(";")[0].strip().lower() == EVENT_STREAM
 
 
 def not_a_stream(reply: Reply | AsyncReply, content: bytes) -> Exception:

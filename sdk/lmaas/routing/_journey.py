@@ -22,9 +22,9 @@ from lmaas.routing._choice import Choice, View
 from lmaas.routing._endpoint import Endpoint
 from lmaas.routing._health import helps_elsewhere
 from lmaas.routing._needs import Needs, needs_of
-from lmaas.routing._reply import EVENT_STREAM
 from lmaas.routing._router import Member, Router
 from lmaas.routing._strategy import Route, Try
+from lmaas.sse import EVENT_STREAM
 
 
 class Journey:

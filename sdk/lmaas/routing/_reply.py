@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lmaas._failures import event_error
 from lmaas._reply import AsyncReply, Reply
 from lmaas._request import Request
 from lmaas.errors import StreamTruncatedError
-from lmaas.sse import ServerSentEvent, SSEParser
+from lmaas.sse import EVENT_STREAM, ServerSentEvent, SSEParser
 
 if TYPE_CHECKING:
     from lmaas._reply import AsyncTransport, Transport
     from lmaas.routing._journey import Journey
-
-EVENT_STREAM: Final = "text/event-stream"
 
 
 class RoutedReply(Reply):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from lmaas._streaming import AsyncStream, ChunkReader, Reader, Stream
+from lmaas._streaming import AsyncStream, ChunkReader, Reader, Stream, StreamHead
 from lmaas._watch import WatchedReader
 from lmaas.errors import APIError
 from lmaas.routing._journey import Journey
@@ -72,7 +72,28 @@ def _restart_of(journey: Journey, error: APIError) -> Restart:
     return Restart(journey.route.platform or "", type(error).__name__, len(error.partial_text or ""))
 
 
-class RoutedStream(Stream[T]):
+class _RoutedHead(StreamHead[T]):
+    """What both kinds of stream know of where they come from."""
+
+    _routed: RoutedReply | AsyncRoutedReply
+    _restarting: RestartingReader
+
+    @property
+    def lmaas_metadata(self) -> Route:
+        """Why the call went where it went."""
+        return self._routed.journey.route
+
+    def _begun_anew(self, error: APIError) -> Any:
+        """Return to the beginning, now that the call was sent again; give the item that says so."""
+        self._timer = self._routed.timer
+        self._events = 0
+        self.request_id = self._routed.request_id
+        if isinstance(self._reader, WatchedReader):
+            self._reader.failure = None  # what was mended did not end the call
+        return self._restarting.restart(_restart_of(self._routed.journey, error))
+
+
+class RoutedStream(_RoutedHead[T], Stream[T]):
     """A stream of whichever platform has the call.
 
     Args:
@@ -81,6 +102,8 @@ class RoutedStream(Stream[T]):
         restarting: The reader below that one, which can begin anew.
         resume: Sends the call again; None if a stream that breaks is to raise.
     """
+
+    _routed: RoutedReply
 
     def __init__(
         self,
@@ -93,11 +116,6 @@ class RoutedStream(Stream[T]):
         self._routed = reply
         self._restarting = restarting
         self._resume = resume
-
-    @property
-    def lmaas_metadata(self) -> Route:
-        """Why the call went where it went."""
-        return self._routed.journey.route
 
     def _read(self) -> Generator[T, None, None]:
         try:
@@ -125,15 +143,16 @@ class RoutedStream(Stream[T]):
 
     def _restart(self, error: APIError) -> Any:
         assert self._resume is not None  # noqa: S101 - `_read_once` has seen to it
-        journey = self._routed.journey
         with _void_text_of(error):
-            resumed = self._resume(journey, error)
+            resumed = self._resume(self._routed.journey, error)
         self._routed.switch(resumed)
-        return _restarted(self, journey, error)
+        return self._begun_anew(error)
 
 
-class AsyncRoutedStream(AsyncStream[T]):
+class AsyncRoutedStream(_RoutedHead[T], AsyncStream[T]):
     """The asynchronous twin of `RoutedStream`."""
+
+    _routed: AsyncRoutedReply
 
     def __init__(
         self,
@@ -146,11 +165,6 @@ class AsyncRoutedStream(AsyncStream[T]):
         self._routed = reply
         self._restarting = restarting
         self._resume = resume
-
-    @property
-    def lmaas_metadata(self) -> Route:
-        """Why the call went where it went."""
-        return self._routed.journey.route
 
     async def _read(self) -> AsyncGenerator[T, None]:
         try:
@@ -175,11 +189,10 @@ class AsyncRoutedStream(AsyncStream[T]):
 
     async def _restart(self, error: APIError) -> Any:
         assert self._resume is not None  # noqa: S101 - `_read` has seen to it
-        journey = self._routed.journey
         with _void_text_of(error):
-            resumed = await self._resume(journey, error)
+            resumed = await self._resume(self._routed.journey, error)
         await self._routed.switch(resumed)
-        return _restarted(self, journey, error)
+        return self._begun_anew(error)
 
 
 @contextmanager
@@ -191,13 +204,3 @@ def _void_text_of(broken: APIError) -> Iterator[None]:
         if error.partial_text is None:
             error.partial_text = broken.partial_text
         raise
-
-
-def _restarted(stream: RoutedStream[Any] | AsyncRoutedStream[Any], journey: Journey, error: APIError) -> Any:
-    """Set a stream to its beginning, and return the item that says so."""
-    stream._timer = stream._routed.timer  # noqa: SLF001 - both kinds are of this module
-    stream._events = 0  # noqa: SLF001
-    stream.request_id = stream._routed.request_id  # noqa: SLF001
-    if isinstance(stream._reader, WatchedReader):  # noqa: SLF001
-        stream._reader.failure = None  # noqa: SLF001 - what was mended did not end the call
-    return stream._restarting.restart(_restart_of(journey, error))  # noqa: SLF001
