@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -20,8 +20,6 @@ from lmaas._schema import function_adapter, function_definition, schema_name
 
 if TYPE_CHECKING:
     from lmaas.types import MessageParam, ParsedChatCompletion, ToolCall
-
-DEFAULT_MAX_ROUNDS: Final = 10
 
 ToolFunction: TypeAlias = Callable[..., Any]
 """A typed function that a model may call; its signature and docstring are what the model is told."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration.actor import Actor
     from lmaas_gateway.storage.database import Database
 
-HOUR_US = 3_600_000_000
 # Midnight, six hours and some before `NOW_S`.
 DAY_S = int(NOW_S) // 86_400 * 86_400
 

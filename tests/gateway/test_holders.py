@@ -112,12 +112,3 @@ async def test_members_who_may_call_are_told_apart(database: Database) -> None:
     assert await source.find_open(members) == {free}
     await tenant.change(tables.organizations, tenant.organization, archived_at=NOW_US)
     assert await source.find_open(members) == set()
-
-
-async def test_database_tells_whether_there_is_any_key(database: Database) -> None:
-    tenant = await Tenant(database).make()
-    async with database.reading() as connection:
-        assert not await holders.has_keys(connection)
-    await tenant.add_key()
-    async with database.reading() as connection:
-        assert await holders.has_keys(connection)

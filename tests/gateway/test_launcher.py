@@ -20,7 +20,7 @@ from gateway.processes import eventually, group_members, until
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.replicas.probe import is_serving
-from lmaas_gateway.settings import EngineSettings, ModelSettings, ReplicaSettings
+from lmaas_gateway.settings import EngineSettings, ModelSettings, ReplicaSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -102,8 +102,9 @@ def folder() -> Iterator[Path]:
 
 
 async def test_models_are_resolved_to_sockets_before_anything_runs(rig: Rig) -> None:
-    launcher = rig.make(REMOTE, rig.model_settings(replicas=2), ModelSettings(name="hub", model="org/name"))
-    remote, local, hub = launcher.resolve_models()
+    models = (REMOTE, rig.model_settings(replicas=2), ModelSettings(name="hub", model="org/name"))
+    launcher = rig.make(*models)
+    remote, local, hub = launcher.resolve(Settings(models=models)).models
     assert remote is REMOTE
     assert local.kind == "embedding"
     assert local.replicas == tuple(
@@ -228,7 +229,7 @@ async def test_unknown_model_is_an_error_before_start(rig: Rig) -> None:
 async def test_nothing_to_launch_needs_no_engine(rig: Rig) -> None:
     launcher = rig.make(REMOTE, python="/no/such/python")
     await launcher.start()
-    assert launcher.resolve_models() == (REMOTE,)
+    assert launcher.resolve(Settings(models=(REMOTE,))).models == (REMOTE,)
     assert not rig.runtime_dir.exists()
 
 

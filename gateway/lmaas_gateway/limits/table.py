@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 
 _SECONDS = 61
 # The cells of a record: two of its name's hash, which are zero in one that is nobody's, its kind, since when
-# it counts, what it comes to, and the parts of that.
+# it counts, what it comes to, and the parts of that: of the seconds of a minute, or of up to 64 workers.
 _KIND, _MARK, _TOTAL, _PARTS = 2, 3, 4, 5
 _RECORD = 69
 _CELL_BYTES = 8
-MAX_WORKERS = _RECORD - _PARTS
 # By kind less one: which number of a stamp tells that a counter begins anew.
 KINDS: dict[Period, int] = {"minute": 1, "day": 2, "month": 3, "none": 4}
 _LEVEL = 4

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 # Beside it uvloop reads 256 KiB at once: together what one client that does not read fills here.
 _HIGH_WATER_BYTES = 64 * 1024
-_LOW_WATER_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
 
 

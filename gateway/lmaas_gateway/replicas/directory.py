@@ -58,7 +58,7 @@ class Directory:
         self._pools = dict(pools)
         self._plans = {name: Plan((pool,)) for name, pool in pools.items()} if plans is None else plans
         # Which calls are a canary's must be spread, not secret.
-        self._uniform = random.Random().random  # noqa: S311
+        self._uniform = random.Random().random  # noqa: S311 - nothing secret
         self._placed = placed
         self._leaving = dict(leaving)
 

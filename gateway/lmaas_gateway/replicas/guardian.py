@@ -127,7 +127,7 @@ class Guardian:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 # This process has one thread, so nothing can hold a lock at the fork.
-                preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509
+                preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509 - see above
             )
 
 

@@ -139,12 +139,8 @@ class Launcher:
         """Folder of sockets and logs, which exists while the launcher runs."""
         return self._folder.path
 
-    def resolve_models(self) -> tuple[ModelSettings, ...]:
-        """Return all models as the gateway reaches them: launched replicas by socket, kinds filled in."""
-        return tuple(self._resolve(model) for model in self._models)
-
     def resolve(self, settings: Settings) -> Settings:
-        """Return settings whose launched replicas have their addresses; starts and stops nothing.
+        """Return settings with models as they are reached: by socket, kinds filled in; starts nothing.
 
         A model whose engines must be others keeps the old ones until the new are ready.
 

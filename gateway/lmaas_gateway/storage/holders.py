@@ -142,11 +142,6 @@ async def find_open(connection: Connection, member_ids: Sequence[str]) -> set[st
     return set((await connection.execute(query)).scalars())
 
 
-async def has_keys(connection: Connection) -> bool:
-    """Tell whether there is any key, of whomever."""
-    return bool((await connection.execute(select(keys.c.id).limit(1))).all())
-
-
 async def note_used(connection: Connection, times: Mapping[str, int]) -> None:
     """Note when keys were last used; a time that is later stays."""
     # In the order of their ids, so that two processes never wait for each other.

@@ -8,8 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -132,7 +131,6 @@ class RunResult:
     models: Mapping[str, str]
     spent_usd: float
     stopped: str = ""
-    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class Bench:
