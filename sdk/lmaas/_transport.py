@@ -174,7 +174,7 @@ class _TimedClient(httpx.Client):
     def _timed(self, transport: httpx.BaseTransport) -> httpx.BaseTransport:
         # httpcore takes a network as an argument, httpx does not pass one on. A test with a dripping
         # server fails should either of them rename these.
-        transport._pool._network_backend = self.backend  # type: ignore[attr-defined]  # noqa: SLF001
+        transport._pool._network_backend = self.backend  # type: ignore[attr-defined]  # noqa: SLF001 - see above
         return transport
 
 

@@ -119,7 +119,7 @@ async def write_all(streams: list[asyncio.Transport], events: int) -> float:
 
 async def opened(streams: list[asyncio.Transport], wanted: int) -> None:
     """Wait until so many streams are open."""
-    while len(streams) < wanted:  # noqa: ASYNC110 - connections are opened within the same loop
+    while len(streams) < wanted:
         await asyncio.sleep(0.01)
 
 

@@ -9,7 +9,7 @@ median.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -233,6 +233,5 @@ def stand(gateway: Gateway, replicas: Sequence[str], folder: Path) -> Iterator[S
     address = f"http://127.0.0.1:{port}"
     with serving(gateway.name, command, core=GATEWAY_CORE) as process:
         probe = Load(address=address, key=gateway.key, connections=1, requests=1, tokens=4, timeout_s=10)
-        is_ready: Callable[[], bool] = lambda: run_load(probe).errors == 0  # noqa: E731
-        wait_until(is_ready, process, within_s=120)
+        wait_until(lambda: run_load(probe).errors == 0, process, within_s=120)
         yield Standing(gateway, process, address)

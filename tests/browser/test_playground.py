@@ -150,7 +150,7 @@ def test_a_call_of_a_tool_is_shown_and_its_result_sent_back(chat: ChatPage) -> N
     expect(chat.texts.last).to_have_text("It rains.")
     chat.settle()
     assert bodies[-1]["tools"] == [TOOL]
-    assert bodies[-1]["messages"][-1] == {"role": "tool", "content": "rain", "tool_call_id": "call_1"}  # type: ignore[index]
+    assert bodies[-1]["messages"][-1] == {"role": "tool", "content": "rain", "tool_call_id": "call_1"}  # type: ignore[index]  # JSON
 
 
 def test_an_answer_is_judged_and_the_judgement_kept_with_its_call(chat: ChatPage, visit: Visit) -> None:
@@ -179,7 +179,7 @@ def test_json_of_a_schema_is_asked_for_and_checked(chat: ChatPage) -> None:
     chat.script('{"a": ')
     chat.ask("json")
     expect(chat.notes()).to_have_text(["Valid JSON.", "Not valid JSON."])
-    assert bodies[0]["response_format"]["json_schema"]["schema"] == {"type": "object"}  # type: ignore[index]
+    assert bodies[0]["response_format"]["json_schema"]["schema"] == {"type": "object"}  # type: ignore[index]  # JSON
 
 
 def test_a_conversation_outlives_a_reload_in_this_browser_until_it_is_cleared(

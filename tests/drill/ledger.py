@@ -50,7 +50,7 @@ class Ledger:
         """Wait until these calls are in the books."""
         wanted = set(calls)
         async with asyncio.timeout(within_s):
-            while wanted - set(await asyncio.to_thread(self.rows)):  # noqa: ASYNC110 - of other processes
+            while wanted - set(await asyncio.to_thread(self.rows)):
                 await asyncio.sleep(0.2)
 
 

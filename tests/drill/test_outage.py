@@ -15,7 +15,6 @@ from drill.load import Clients, call, knocking, outcomes, percentile_ms
 from drill.site import site_of, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from drill.site import Stores
@@ -46,8 +45,11 @@ async def test_database_that_is_away_refuses_nobody_and_loses_nothing(
             await asyncio.sleep(1)
             await site.revoke(last)
             began_s = time.monotonic()
+
+            def is_over() -> bool:
+                return time.monotonic() > began_s + SECONDS
+
             await asyncio.to_thread(postgres.pause if how == "paused" else postgres.stop)
-            is_over: Callable[[], bool] = lambda: time.monotonic() > began_s + SECONDS  # noqa: E731
             before, late = await asyncio.gather(
                 knocking(site.histories, revoked, is_over), knocking(site.histories, last, is_over)
             )

@@ -33,7 +33,7 @@ RIVER = (
 )
 
 CHOICES = (("bug", "praise", "question"), ("表扬", "投诉"))
-FEELINGS = ("太好了，我很喜欢。", "这家酒店太糟糕了。")  # noqa: RUF001 - Chinese
+FEELINGS = ("太好了，我很喜欢。", "这家酒店太糟糕了。")
 ENTITIES = (
     ("Alice Smith flew from Paris to New York. Alice likes Paris.", ("person", "city")),
     ("李明昨天从北京飞到上海。", ("人名", "地名")),
@@ -42,7 +42,7 @@ SENTENCES = ("Mary gave the book to John. He read it.", "小明把书送给了�
 TEXTS = (RIVER, "河水在夜里上涨。许多街道被淹。学校停课两天。")
 QUESTIONS = (
     ("The tower was built in 1889. It is in Paris.", "When was the tower built?"),
-    ("这座塔建于1889年。它在巴黎。", "塔建于哪一年？"),  # noqa: RUF001 - Chinese
+    ("这座塔建于1889年。它在巴黎。", "塔建于哪一年？"),
 )
 LIMITS: tuple[tuple[str, Any, int], ...] = (
     ("max_sentences", "sentences", 1),

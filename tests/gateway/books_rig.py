@@ -144,5 +144,5 @@ async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> Non
     """Wait for what happens in other tasks and threads."""
 
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - nothing tells
+        while not condition():
             await asyncio.sleep(0.005)

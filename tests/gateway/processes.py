@@ -48,5 +48,5 @@ def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
 async def eventually(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
     """As `until`, while the event loop goes on."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+        while not condition():
             await asyncio.sleep(0.02)

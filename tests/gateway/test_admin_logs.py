@@ -36,7 +36,7 @@ async def logging_gateway(path: Path | None) -> AsyncIterator[Running]:
             if path is not None:
                 file = RotatingFile(path, max_bytes=10**6, keep=1)
                 running.lines = _Written(file)
-                running.gateway._counting.accounting._log._log = running.lines.append  # type: ignore[union-attr]
+                running.gateway._counting.accounting._log._log = running.lines.append  # type: ignore[union-attr]  # it has one here
             yield running
 
 
@@ -98,7 +98,7 @@ async def test_client_lists_and_follows_lines(tmp_path: Path) -> None:
             await lines.close()
             assert came == ["req_before", "req_after"]
             assert len((await client.admin.logs.list(outcome="ok")).data) == 2
-        routes = running.gateway._current.snapshot.application._fallback._application.routes  # type: ignore[attr-defined]
+        routes = running.gateway._current.snapshot.application._fallback._application.routes  # type: ignore[attr-defined]  # whatever stands between
         log_route = next(route for route in routes if route.path == "/admin/v1/logs")
         await running.until(lambda: log_route.endpoint.__self__._followers == 0)
 

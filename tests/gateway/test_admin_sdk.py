@@ -40,7 +40,7 @@ async def chat(client: AsyncLMaaS, secret: str) -> str:
 
 async def booked(client: AsyncLMaaS) -> Any:
     async with asyncio.timeout(30):
-        while not (usage := (await client.admin.usage.list(start=0)).data):  # noqa: ASYNC110 - nothing tells
+        while not (usage := (await client.admin.usage.list(start=0)).data):
             await asyncio.sleep(0.05)
     return usage
 

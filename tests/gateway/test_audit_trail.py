@@ -37,7 +37,7 @@ async def append(database: Database, trail: Trail, count: int = 1, **fields: obj
         async with database.writing() as connection:
             await trail.append(
                 connection,
-                **{  # type: ignore[arg-type]
+                **{  # type: ignore[arg-type]  # as the fields are
                     "actor": "user_1",
                     "action": "keys.create",
                     "object_kind": "key",

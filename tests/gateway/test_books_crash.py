@@ -57,7 +57,7 @@ def days(folder: Path) -> dict[str, int]:
 async def booked(folder: Path, count: int, within_s: float = 15.0) -> list[dict[str, Any]]:
     """Wait until the ledger has so many calls."""
     async with asyncio.timeout(within_s):
-        while len(rows := ledger(folder)) < count:  # noqa: ASYNC110 - of another process
+        while len(rows := ledger(folder)) < count:
             await asyncio.sleep(0.05)
     return rows
 
@@ -116,7 +116,7 @@ async def test_streams_of_a_killed_gateway_are_billed_by_the_next_to_the_token(t
                 lambda: sorted(seen.tokens for seen in replica.calls) == sorted(told), within_s=10
             )
             async with asyncio.timeout(10):
-                while sorted(one.tokens for one in history.calls if one.first_byte_s) != sorted(told):  # noqa: ASYNC110
+                while sorted(one.tokens for one in history.calls if one.first_byte_s) != sorted(told):
                     await asyncio.sleep(0.01)
             await kill(process)
             await asyncio.gather(*calls)
@@ -171,7 +171,7 @@ async def test_gateway_killed_again_and_again_books_every_call_once(tmp_path: Pa
                 await asyncio.gather(*load)
         async with served(replica, tmp_path, *settings_lines(tmp_path), is_open=False) as (process, _):
             async with asyncio.timeout(15):
-                while len(list((tmp_path / "data" / "books").iterdir())) > 1:  # noqa: ASYNC110
+                while len(list((tmp_path / "data" / "books").iterdir())) > 1:
                     await asyncio.sleep(0.05)
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0

@@ -279,7 +279,7 @@ async def test_what_left_the_ring_is_told_from_the_ledger_and_only_to_its_own(tm
         query = f"?organization={tenant.organization}"
         name = tenant.ids["calls"]
         async with asyncio.timeout(30):
-            while (await world.ask("GET", f"/calls/{name}")).status == 404:  # noqa: ASYNC110 - nothing tells
+            while (await world.ask("GET", f"/calls/{name}")).status == 404:
                 await asyncio.sleep(0.02)
         for found in (await explained(world, name, query), await explained(world, name)):
             assert (found["known_from"], found["id"]) == ("ledger", name)

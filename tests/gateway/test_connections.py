@@ -364,7 +364,7 @@ async def test_last_bytes_that_nobody_reads_do_not_keep_a_closed_connection() ->
     protocol.connection_made(cast("asyncio.Transport", transport))
     protocol.data_received(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
     async with asyncio.timeout(10):
-        while not transport.is_aborted:  # noqa: ASYNC110 - nothing tells
+        while not transport.is_aborted:
             await asyncio.sleep(0.01)
     assert transport.written.endswith(b"unread\r\n0\r\n\r\n")
     protocol.connection_lost(None)

@@ -93,7 +93,7 @@ class TestKeeping:
             def writing(self, *, deadline_s: float) -> contextlib.AbstractAsyncContextManager[Connection]:
                 raise StoreUnavailableError(f"gone within {deadline_s} s")
 
-        writer = ContentWriter(Broken(), keys, ContentSettings(), Metrics())  # type: ignore[arg-type]
+        writer = ContentWriter(Broken(), keys, ContentSettings(), Metrics())  # type: ignore[arg-type]  # all that is asked of a database
         await write(writer, kept())
         writer._database = database
         await writer.flush()

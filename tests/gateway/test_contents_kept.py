@@ -164,7 +164,7 @@ async def test_content_that_does_not_open_is_not_there_and_the_operator_is_told(
 ) -> None:
     from sqlalchemy import update  # noqa: PLC0415 - few tests need it
 
-    from lmaas_gateway.storage import tables  # noqa: PLC0415
+    from lmaas_gateway.storage import tables  # noqa: PLC0415 - likewise
 
     async with tenant_of(sqlite_url, tmp_path / "data") as tenant:
         await tenant.call(ASKED)

@@ -107,7 +107,7 @@ def test_changed_trail_is_said_row_by_row(folder: Path, capsys: pytest.CaptureFi
 def test_what_cannot_be_used_is_said(
     folder: Path, capsys: pytest.CaptureFixture[str], spoil: object, said: str
 ) -> None:
-    spoil(folder)  # type: ignore[operator]
+    spoil(folder)  # type: ignore[operator]  # a function, as parametrized
     assert main(["vault", "rotate"]) == 2
     assert said in capsys.readouterr().err
 

@@ -76,7 +76,7 @@ async def test_silences_stand_in_it_from_the_api_and_from_the_page(tmp_path: Pat
         assert (await world.ask("POST", "/alerts/alrt_0/silence", wanted)).status == 404
         browser = Browser(world.running, language="zh-CN")
         await browser.sign_in(OPERATOR_KEY)
-        assert "mock 的副本 mock-0 不可用：无法连接" in text_of(await browser.get("/ui/alerts"))  # noqa: RUF001
+        assert "mock 的副本 mock-0 不可用：无法连接" in text_of(await browser.get("/ui/alerts"))
         assert "无法连接" in text_of(await browser.get("/ui/models"))
         page = await browser.follow("/ui/alerts/silence", {"id": found[0], "duration_s": "0", "comment": ""})
         assert page.status == 200

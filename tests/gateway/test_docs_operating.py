@@ -74,7 +74,7 @@ class Shell:
 
 async def until_booked(port: int, key: str) -> None:
     async with AsyncLMaaS(base_url=f"http://127.0.0.1:{port}", admin_key=key) as client, asyncio.timeout(60):
-        while not (await client.admin.usage.list(start=0)).data:  # noqa: ASYNC110 - nothing tells
+        while not (await client.admin.usage.list(start=0)).data:
             await asyncio.sleep(0.2)
 
 

@@ -173,5 +173,5 @@ async def test_client_that_vanishes_ends_the_upstream_connection() -> None:
             await client.ask(b"a")
             client.writer.transport.abort()
         async with asyncio.timeout(5):
-            while proxy.open_connections:  # noqa: ASYNC110 - nothing tells
+            while proxy.open_connections:
                 await asyncio.sleep(0.005)

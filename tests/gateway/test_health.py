@@ -190,7 +190,7 @@ async def test_replica_whose_connections_are_all_at_work_stays_ready() -> None:
 
 async def until(condition: Callable[[], bool], *, within_s: float = 10) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - nothing tells
+        while not condition():
             await asyncio.sleep(0.005)
 
 

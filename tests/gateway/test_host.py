@@ -170,7 +170,7 @@ class TestWatch:
         self, family: subprocess.Popen[bytes]
     ) -> None:
         async def ask(_: str) -> tuple[Gpu, ...]:
-            other = f"1, GPU-other, 7, 80, 10\n2, GPU-x, [N/A], [N/A], [N/A]\n"  # noqa: F541
+            other = "1, GPU-other, 7, 80, 10\n2, GPU-x, [N/A], [N/A], [N/A]\n"
             return read_gpus(H100 + other, "")
 
         metrics = Metrics()
@@ -201,7 +201,7 @@ class TestWatch:
 
         watch = HostWatch(list, pause=pause)
         running = asyncio.create_task(watch.run())
-        while len(pauses) < 3:  # noqa: ASYNC110 - nothing tells
+        while len(pauses) < 3:
             await asyncio.sleep(0.001)
         running.cancel()
         assert set(pauses) == {5.0}

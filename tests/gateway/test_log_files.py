@@ -163,7 +163,7 @@ def test_line_that_never_ends_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_log_file_takes_all_lines(tmp_path: Path) -> None:
-    import logging  # noqa: PLC0415
+    import logging  # noqa: PLC0415 - one test's
 
     path = tmp_path / "gateway.log"
     loggers = [logging.getLogger(name) for name in ("lmaas", "uvicorn", "asyncio")]

@@ -43,7 +43,7 @@ class Sink(io.BytesIO):
 
 async def until(sink: Sink, count: int) -> None:
     async with asyncio.timeout(5):
-        while len(sink.lines) < count:  # noqa: ASYNC110 - written by a thread
+        while len(sink.lines) < count:
             await asyncio.sleep(0.01)
 
 

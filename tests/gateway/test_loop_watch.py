@@ -17,7 +17,7 @@ async def test_blocked_loop_shows_as_lag_and_an_idle_one_as_none() -> None:
     await asyncio.sleep(0.2)
     time.sleep(0.4)  # noqa: ASYNC251 - this is the fault
     async with asyncio.timeout(5):
-        while len(seen) < 2:  # noqa: ASYNC110 - nothing tells
+        while len(seen) < 2:
             await asyncio.sleep(0.01)
     watch.stop()
     count = len(seen)

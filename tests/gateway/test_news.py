@@ -66,5 +66,5 @@ async def test_revocation_is_known_to_other_hosts_at_once(
         assert stores == {"database_reads": "closed", "database_writes": "closed", "valkey": "closed"}
         await _admin(one, "DELETE", f"/keys/{key['id']}")
         async with asyncio.timeout(3.0):
-            while (await other.post(CHAT, ASK, bearer)).status != 401:  # noqa: ASYNC110 - nothing tells
+            while (await other.post(CHAT, ASK, bearer)).status != 401:
                 await asyncio.sleep(0.05)

@@ -101,7 +101,7 @@ async def test_store_that_does_not_tell_ends_no_call(error: Exception) -> None:
     rig.store.error = error
     following = asyncio.create_task(rig.at_work.run())
     async with asyncio.timeout(5):
-        while len(rig.store.asked) < 3:  # noqa: ASYNC110 - nothing tells
+        while len(rig.store.asked) < 3:
             await asyncio.sleep(0.01)
     assert not task.done()
     rig.store.error, rig.store.may_call = None, set()

@@ -77,7 +77,7 @@ async def test_reply_that_is_not_as_expected_is_told_without_its_words(
             since_s = state.since_s
             assert (await _send(running)).since_s == since_s
             (record, _) = caplog.records
-            assert (record.canary, record.problem) == ("paris", state.problem)  # type: ignore[attr-defined]
+            assert (record.canary, record.problem) == ("paris", state.problem)  # type: ignore[attr-defined]  # fields of the log
             assert "secret" not in caplog.text
             assert (
                 'lmaas_canary_ok{canary="paris",model="mock"} 0.0' in render(running.gateway.metrics).decode()

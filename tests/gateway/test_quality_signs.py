@@ -1,7 +1,5 @@
 """What is seen of single replies: measured on a small sample in two languages, safe with whatever comes."""
 
-# ruff: noqa: RUF001 - Chinese punctuation
-
 from __future__ import annotations
 
 import json

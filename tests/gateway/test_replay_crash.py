@@ -32,7 +32,7 @@ def is_replayed(reply: Response) -> bool:
 
 async def answered(port: int, data: bytes) -> Response:
     """Ask until it is no worker that answers without having probed its replicas yet."""
-    while (reply := await ask(port, data)).status == 503:  # noqa: ASYNC110 - of another process
+    while (reply := await ask(port, data)).status == 503:
         await asyncio.sleep(0.05)
     return reply
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 def _member(organization: Organization, number: int, **fields: object) -> Member:
     values = {"kind": "person", "name": "Ada", "role": "developer", "created_at": number} | fields
-    return Member(id=f"user_{number}", organization_id=organization.id, **values)  # type: ignore[arg-type]
+    return Member(id=f"user_{number}", organization_id=organization.id, **values)  # type: ignore[arg-type]  # as the fields are
 
 
 def _limit(organization: Organization, number: int, **fields: object) -> Limit:
     values = {"subject_kind": "key", "subject_id": f"k{number}", "metric": "tokens", "period": "day"} | fields
-    return Limit(id=f"lim_{number}", organization_id=organization.id, amount=10, **values)  # type: ignore[arg-type]
+    return Limit(id=f"lim_{number}", organization_id=organization.id, amount=10, **values)  # type: ignore[arg-type]  # as the fields are
 
 
 async def test_what_is_written_is_read_back_whole(database: Database) -> None:

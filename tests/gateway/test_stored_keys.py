@@ -75,7 +75,7 @@ async def test_header_that_was_seen_is_known_without_its_key_being_checked_again
     rig = Rig()
     key = rig.store.add()
     found = await rig.call(key)
-    rig.keys.match = None  # type: ignore[assignment, method-assign]
+    rig.keys.match = None  # type: ignore[assignment, method-assign]  # a fault
     assert await rig.call(key) is found
 
 
@@ -289,7 +289,7 @@ class TestOutage:
 
     async def test_key_that_changed_in_a_way_not_known_is_not_good(self) -> None:
         class Halfway(FakeKeys):
-            async def find_all(self, _: object) -> list[object]:  # type: ignore[override]
+            async def find_all(self, _: object) -> list[object]:  # type: ignore[override]  # it fails
                 raise StoreUnavailableError("The store has just gone.")
 
         rig = Rig()

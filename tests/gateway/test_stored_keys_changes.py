@@ -8,6 +8,7 @@ import math
 import pytest
 
 from gateway.key_rig import Rig
+from lmaas_gateway.call import Exits
 from lmaas_gateway.errors import KeyRevokedError, StoreUnavailableError
 from lmaas_gateway.identity.keys import NewKey
 from lmaas_gateway.identity.warm import KNOWN_WITHIN_S
@@ -135,7 +136,7 @@ class TestChanges:
         rig.store.change(key, revoked_at=NOW_US)
         rig.changes.hear()
         async with asyncio.timeout(10):
-            while rig.keys.refusal_of(key.id) is None:  # noqa: ASYNC110 - nothing tells
+            while rig.keys.refusal_of(key.id) is None:
                 await asyncio.sleep(0.005)
         following.cancel()
 
@@ -146,13 +147,13 @@ class TestRunning:
         meter = Meter("req", "/v1/chat/completions", rig.clock)
 
         async def run() -> None:
-            exits: list[object] = []
-            rig.authenticator.admit(principal, meter, exits)  # type: ignore[arg-type]
+            exits: Exits = []
+            rig.authenticator.admit(principal, meter, exits)
             try:
                 await asyncio.sleep(60)
             finally:
                 for leave in exits:
-                    leave()  # type: ignore[operator]
+                    leave()
 
         task = meter.task = asyncio.create_task(run())
         await asyncio.sleep(0)

@@ -110,7 +110,7 @@ async def test_key_of_the_store_is_no_other_one_though_the_configuration_names_i
         assert (await site.call(key)).status == 401
         await site.tenant.add_key(key)
         async with asyncio.timeout(8):
-            while (await site.call(key)).status != 200:  # noqa: ASYNC110 - nothing tells
+            while (await site.call(key)).status != 200:
                 await asyncio.sleep(0.1)
         assert site.running.log[-1]["principal"] == key.id
     assert not names_key(Settings.model_validate({"api_key": key.text}))
@@ -229,7 +229,7 @@ async def test_revoked_key_is_out_within_the_next_look(site: Site) -> None:
     assert (await site.call(key)).status == 200
     await revoke(site, key)
     async with asyncio.timeout(5):
-        while (reply := await site.call(key)).status == 200:  # noqa: ASYNC110 - nothing tells
+        while (reply := await site.call(key)).status == 200:
             await asyncio.sleep(0.02)
     assert (reply.status, reply.error["code"]) == (401, "key_revoked")
 
@@ -317,7 +317,7 @@ async def test_stream_of_a_key_that_ends_may_finish_where_the_operator_says_so(
         rest = await streamed(site, key, lambda: revoke(site, key), max_tokens=30)
         assert b"[DONE]" in rest
         async with asyncio.timeout(5):
-            while (await site.call(key)).status != 401:  # noqa: ASYNC110 - nothing tells
+            while (await site.call(key)).status != 401:
                 await asyncio.sleep(0.02)
 
 
@@ -334,7 +334,7 @@ async def test_key_is_as_it_was_changed_in_another_gateway_on_the_same_database(
                 assert (await one.call(key)).status == (await two.post(CHAT, ASK, bearer)).status == 200
                 await revoke(one, key)
                 async with asyncio.timeout(5):
-                    while (await two.post(CHAT, ASK, bearer)).status == 200:  # noqa: ASYNC110 - nothing tells
+                    while (await two.post(CHAT, ASK, bearer)).status == 200:
                         await asyncio.sleep(0.02)
         finally:
             await tenancy.close()
@@ -364,7 +364,7 @@ async def test_valkey_tells_other_gateways_at_once(
         await revoke(one, key)
         await one.tenancy.identities.announce()
         async with asyncio.timeout(3):
-            while (await two.post(CHAT, ASK, bearer)).status == 200:  # noqa: ASYNC110 - nothing tells
+            while (await two.post(CHAT, ASK, bearer)).status == 200:
                 await asyncio.sleep(0.02)
 
 

@@ -243,7 +243,7 @@ class TestRenewal:
     ) -> None:
         context = open_listener(TlsSettings(cert_file=authority.issue("server.pem")))
         assert context is not None
-        context._build = lambda: 1 / 0  # type: ignore[assignment, return-value]
+        context._build = lambda: 1 / 0  # type: ignore[assignment, return-value]  # a fault
         assert not await context.renew()
         assert "division by zero" in caplog.text
 
@@ -269,7 +269,7 @@ class TestRenewal:
             before = await asyncio.to_thread(serial_seen, running.port, tls)
             authority.issue("server.pem")
             async with asyncio.timeout(10):
-                while await asyncio.to_thread(serial_seen, running.port, tls) == before:  # noqa: ASYNC110 - nothing tells
+                while await asyncio.to_thread(serial_seen, running.port, tls) == before:
                     await asyncio.sleep(0.2)
 
     @pytest.mark.parametrize(

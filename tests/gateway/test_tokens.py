@@ -144,7 +144,7 @@ def given_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give PyJWT the time of these tests."""
     real = jwt.api_jwt.datetime  # type: ignore[attr-defined] # not theirs to give
 
-    class Given(real):  # type: ignore[misc, valid-type]
+    class Given(real):  # type: ignore[misc, valid-type]  # a class found at run time
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return real.fromtimestamp(NOW, tz)
@@ -216,8 +216,8 @@ PUBLIC_PEM = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.Subjec
 
 def hs256(secret: bytes) -> str:
     """Sign with a public key as if it were a shared secret, which PyJWT itself refuses to do."""
-    import hashlib  # noqa: PLC0415
-    import hmac  # noqa: PLC0415
+    import hashlib  # noqa: PLC0415 - one test's
+    import hmac  # noqa: PLC0415 - likewise
 
     signed = forged({"alg": "HS256", "kid": "one", "typ": "JWT"})[:-1]
     mac = hmac.digest(secret, signed.encode(), hashlib.sha256)

@@ -185,7 +185,7 @@ class Fixture:
         self.now_s = 1_800_000_000.0
         self.told: list[str] = []
         self.totals = Tallies()
-        self.replica = Replica("chat-0", None, is_ready=True, was_ready=True)  # type: ignore[arg-type]
+        self.replica = Replica("chat-0", None, is_ready=True, was_ready=True)  # type: ignore[arg-type]  # nothing is asked of it
         self.pool = Pool("mock", "chat", (self.replica,), created=0)
         self.metrics = Metrics()
         self.keeping = Keeping(folder, "8000")

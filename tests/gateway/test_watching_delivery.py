@@ -127,7 +127,7 @@ class World:
 
     async def until_done(self, box: Outbox) -> None:
         async with asyncio.timeout(10):
-            while box.waiting:  # noqa: ASYNC110 - nothing tells
+            while box.waiting:
                 await asyncio.sleep(0)
 
 

@@ -38,9 +38,9 @@ def test_problem_is_one_that_the_code_tells_and_is_found_again(name: str) -> Non
 
 def test_problem_within_a_problem_is_found_too_and_one_that_nobody_knows_stays() -> None:
     text = "the engine was killed by SIGKILL; given up after 3 failed starts"
-    assert CHINESE.problem(text) == "引擎被 SIGKILL 终止；3 次启动失败后放弃"  # noqa: RUF001
+    assert CHINESE.problem(text) == "引擎被 SIGKILL 终止；3 次启动失败后放弃"
     assert CHINESE.problem("of another kind") == "of another kind"
     down = Said("alerts.down", {"model": "m", "replica": "m-0", "problem": "no connection: OSError"})
-    assert CHINESE.tell(down) == "m 的副本 m-0 不可用：无法连接：OSError"  # noqa: RUF001
+    assert CHINESE.tell(down) == "m 的副本 m-0 不可用：无法连接：OSError"
     assert sentences_of("en").tell(down) == "m-0 of m is down: no connection: OSError"
     assert CHINESE.tell(Said("alerts.of_a_later_release")) == "alerts.of_a_later_release"

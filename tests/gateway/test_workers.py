@@ -52,14 +52,14 @@ async def answered(port: int, path: str) -> Response | None:
 
 
 async def until_ready(port: int) -> None:
-    while (reply := await answered(port, "/readyz")) is None or reply.status != 200:  # noqa: ASYNC110 - of another process
+    while (reply := await answered(port, "/readyz")) is None or reply.status != 200:
         await asyncio.sleep(0.1)
 
 
 async def call(port: int) -> None:
     """Make one call; a worker that has just begun, and has not probed its replicas yet, is asked again."""
     async with asyncio.timeout(10):
-        while (await ask(port, request_bytes(CHAT, ASK, "connection: close"))).status != 200:  # noqa: ASYNC110 - as above
+        while (await ask(port, request_bytes(CHAT, ASK, "connection: close"))).status != 200:
             await asyncio.sleep(0.05)
 
 
@@ -129,7 +129,7 @@ async def test_workers_share_a_port_are_replaced_and_stop_together() -> None:
         assert len(seen) == 2
         for _ in range(20):
             await call(running.port)
-        while await counted(running.port) != 20:  # noqa: ASYNC110 - published by another process
+        while await counted(running.port) != 20:
             await asyncio.sleep(0.1)
         killed = min(seen)
         os.kill(killed, signal.SIGKILL)

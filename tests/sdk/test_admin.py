@@ -380,7 +380,7 @@ def test_refusals_are_typed_errors_with_the_servers_words(respx_mock: respx.Mock
         with pytest.raises(ConflictError, match="conflict!"):
             client.admin.projects.create(name="web")
         with pytest.raises(TypeError, match="did you mean 'member'"):
-            client.admin.keys.list(membr="x")  # type: ignore[call-arg]
+            client.admin.keys.list(membr="x")  # type: ignore[call-arg]  # the mistake that is meant
         with pytest.raises(ValueError, match="cannot be part of a URL"):
             client.admin.keys.retrieve("../projects/x")
 

@@ -98,9 +98,9 @@ def test_default_ladder_without_a_rate(
 
 
 def test_progress_is_drawn_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lmaas.cli._bench_progress import watching  # noqa: PLC0415
-    from lmaas.measuring import BenchPlan, FixedLength, Target, Workload  # noqa: PLC0415
-    from lmaas.measuring._rows import Row  # noqa: PLC0415
+    from lmaas.cli._bench_progress import watching  # noqa: PLC0415 - one test's
+    from lmaas.measuring import BenchPlan, FixedLength, Target, Workload  # noqa: PLC0415 - likewise
+    from lmaas.measuring._rows import Row  # noqa: PLC0415 - likewise
 
     plan = BenchPlan(
         targets=(Target(label="a[red]", base_url="http://a"),),
@@ -118,7 +118,7 @@ def test_progress_is_drawn_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_tables_are_drawn_in_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lmaas.cli._rich_tables import show_table  # noqa: PLC0415
+    from lmaas.cli._rich_tables import show_table  # noqa: PLC0415 - one test's
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     show_table("Title", ("A", "B"), [("[red]x[/red]\x1b[2J", "1")])

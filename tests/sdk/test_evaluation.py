@@ -217,7 +217,7 @@ def test_what_cannot_work_is_said_before_any_call(
     with pytest.raises(EvaluationError, match="examples of sentiment, not of entities"):
         evaluate("entities", Dataset.bundled("sentiment"), ["m"], client=client)
     with pytest.raises(TypeError, match="unknown option 'drawn'"):
-        evaluate("sentiment", "en", ["m"], client=client, drawn=5)  # type: ignore[call-arg]
+        evaluate("sentiment", "en", ["m"], client=client, drawn=5)  # type: ignore[call-arg]  # the mistake that is meant
     assert not engine.calls
 
 

@@ -72,7 +72,7 @@ def test_an_unknown_field_is_refused_with_those_that_there_are(tmp_path: Path) -
 def test_a_quote_finds_its_place_if_there_is_only_one(tmp_path: Path) -> None:
     line = {"text": "Ada met Bob. Ada left.", "entities": [{"text": "Bob", "type": "person"}]}
     (example,) = Dataset.load("entities", written(tmp_path, line)).examples
-    assert example.spans() == [(8, 11, "person")]  # type: ignore[attr-defined]
+    assert example.spans() == [(8, 11, "person")]  # type: ignore[attr-defined]  # an example of entities
     line["entities"] = [{"text": "Ada", "type": "person"}]
     assert "a quote stands in the text 2 times; give its start and end" in fault("entities", tmp_path, line)
     line["entities"] = [{"text": "Eve", "type": "person"}]
@@ -119,7 +119,7 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not UTF-8"):
         Dataset.load("sentiment", bad)
     with pytest.raises(EvaluationError, match="there is no task 'poetry'; there are classification"):
-        Dataset.load("poetry", bad)  # type: ignore[arg-type]
+        Dataset.load("poetry", bad)  # type: ignore[arg-type]  # the mistake that is meant
     with pytest.raises(DatasetError, match="no examples of sentiment in 'fr'; there are en, zh"):
         Dataset.bundled("sentiment", "fr")
 

@@ -207,7 +207,7 @@ async def test_a_reply_that_nobody_will_read_is_closed() -> None:
 
         async def ended(count: int) -> list[Outcome]:
             async with asyncio.timeout(10):
-                while len(told := [call.outcome for call in one.calls if call.outcome]) < count:  # noqa: ASYNC110 - of another thread
+                while len(told := [call.outcome for call in one.calls if call.outcome]) < count:
                     await asyncio.sleep(0.01)
             return told
 

@@ -154,7 +154,7 @@ def test_a_reply_that_breaks_before_anything_is_given_on_is_sent_for_again() -> 
         send(request)
         return WholeReply(request, b"", APIConnectionError("reset"))
 
-    world.lanes["a"].send = breaks  # type: ignore[method-assign]
+    world.lanes["a"].send = breaks  # type: ignore[method-assign]  # a fault
     assert [one.error for one in world.call().tries] == ["APIConnectionError", None]
 
 

@@ -31,7 +31,7 @@ def priced(price: Price, *others: Price, caches: bool | None = None) -> Candidat
 
 def price(inputs: str, outputs: str, **more: object) -> Price:
     rates = {"cached_per_million": None} | more
-    return Price(Decimal(inputs), Decimal(outputs), "a contract", TODAY, **rates)  # type: ignore[arg-type]
+    return Price(Decimal(inputs), Decimal(outputs), "a contract", TODAY, **rates)  # type: ignore[arg-type]  # as the fields are
 
 
 def spending(one: Candidate, asked: Workload, *told: Evidence) -> Spending:
@@ -129,7 +129,7 @@ def test_low_expected_and_peak_load_follow_the_day() -> None:
 
 
 def own(**changes: object) -> Candidate:
-    fleet = Fleet(usd_per_gpu_hour=2.0, gpus=2, spares=1, max_replicas=4, **changes)  # type: ignore[arg-type]
+    fleet = Fleet(usd_per_gpu_hour=2.0, gpus=2, spares=1, max_replicas=4, **changes)  # type: ignore[arg-type]  # as the fields are
     return replace(candidate("own", None), fleet=fleet)
 
 
@@ -189,12 +189,12 @@ def test_ease_is_made_of_facts_and_what_is_not_known_counts_nothing() -> None:
     platform = Platform(
         id="easy",
         name="Easy",
-        routes=fact(("chat/completions",)),  # type: ignore[arg-type]
-        auth=fact(Auth(kind="bearer")),  # type: ignore[arg-type]
-        tools=fact(True),  # type: ignore[arg-type]
-        json_schema=fact(False),  # type: ignore[arg-type]
+        routes=fact(("chat/completions",)),  # type: ignore[arg-type]  # as the fields are
+        auth=fact(Auth(kind="bearer")),  # type: ignore[arg-type]  # as the fields are
+        tools=fact(True),  # type: ignore[arg-type]  # as the fields are
+        json_schema=fact(False),  # type: ignore[arg-type]  # as the fields are
     )
-    offer = Offer(platform="easy", model="m", tools=fact(True), json_schema=fact(True))  # type: ignore[arg-type]
+    offer = Offer(platform="easy", model="m", tools=fact(True), json_schema=fact(True))  # type: ignore[arg-type]  # as the fields are
     told = ease_of_use(ease_points(candidate("easy", platform=platform, offer=offer)))
     assert told.value == pytest.approx(0.15 + 0.15 + 0.13 + 0.20)
     assert told.source == "5 of 8 facts of the catalogue"

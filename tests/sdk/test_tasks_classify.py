@@ -111,7 +111,7 @@ def test_without_an_end_a_label_that_begins_another_is_refused(engine: FakeEngin
 
 
 def test_server_without_scores_of_tokens_is_told_on(engine: FakeEngine, tasks: Tasks) -> None:
-    engine._scored = lambda *args: {"index": args[0], "text": "x"}  # type: ignore[method-assign]
+    engine._scored = lambda *args: {"index": args[0], "text": "x"}  # type: ignore[method-assign]  # a fault
     with pytest.raises(TaskOutputError, match="logprob_token_ids"):
         tasks.classify("x", ["a", "b"])
 
@@ -124,7 +124,7 @@ def test_reply_without_a_choice_for_each_place_is_told_on(engine: FakeEngine, ta
 
 def test_server_that_names_tokens_by_text_is_told_on(engine: FakeEngine, tasks: Tasks) -> None:
     top = {"logprobs": {"top_logprobs": [{"a": -1.0}]}}
-    engine._scored = lambda *args: {"index": args[0], "text": "x", **top}  # type: ignore[method-assign]
+    engine._scored = lambda *args: {"index": args[0], "text": "x", **top}  # type: ignore[method-assign]  # a fault
     with pytest.raises(TaskOutputError, match="logprob_token_ids"):
         tasks.classify("x", ["a", "b"])
 

@@ -113,10 +113,10 @@ def test_long_text_is_summarised_piece_by_piece_and_again(engine: FakeEngine, ta
 async def test_summaries_of_a_very_long_chinese_text_are_summarised_until_they_fit(
     engine: FakeEngine, async_tasks: AsyncTasks
 ) -> None:
-    engine.answer = lambda _: "河水上涨，街道被淹。" * 8  # noqa: RUF001 - Chinese
+    engine.answer = lambda _: "河水上涨，街道被淹。" * 8
     found = await async_tasks.summarize(LONG_ZH * 4, max_characters=12, max_chunk_tokens=200)
     assert found.rounds > 1
-    assert found.text == "河水上涨，街道被淹。"  # noqa: RUF001 - Chinese
+    assert found.text == "河水上涨，街道被淹。"
     assert "不超过12个字符" in engine.prompts()[-1]
 
 

@@ -144,7 +144,7 @@ async def test_semantic_roles_of_chinese_text_and_a_predicate_that_is_not_there(
             {"predicate": "送", "arguments": "?"},
         ]
     }
-    found = await async_tasks.semantic_roles("昨天小明送书，小红送花。", ["施事"])  # noqa: RUF001 - Chinese
+    found = await async_tasks.semantic_roles("昨天小明送书，小红送花。", ["施事"])
     assert [(one.start, len(one.arguments)) for one in found.predicates] == [(4, 1), (9, 0)]
     assert found.dropped == (Dropped("卖", "predicate"),)
 
@@ -210,7 +210,7 @@ async def test_answer_from_a_piece_of_a_long_chinese_text(
     said = {"quote": "塔建于1889年。", "answer": "1889年"}
     nothing = {"quote": "", "answer": ""}
     engine.answer = lambda body: said if "1889" in body["messages"][-1]["content"] else nothing
-    found = await async_tasks.answer(text, "塔建于哪一年？")  # noqa: RUF001 - Chinese
+    found = await async_tasks.answer(text, "塔建于哪一年？")
     assert found.quote is not None
     assert text[found.quote.start : found.quote.end] == "塔建于1889年。"
     assert len(found.completions) == len(engine.prompts()) > 1

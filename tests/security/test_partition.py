@@ -75,7 +75,7 @@ async def test_session_of_another_tenant_is_another_session(tmp_path: Path) -> N
     async with world_at(tmp_path) as world:
         one, other = await world.tenant("one"), await world.tenant("other")
         seen: list[bytes] = []
-        router = world.running.gateway._current.snapshot.application._endpoints[CHAT]._pipeline._router  # type: ignore[attr-defined]
+        router = world.running.gateway._current.snapshot.application._endpoints[CHAT]._pipeline._router  # type: ignore[attr-defined]  # whatever stands between
         forward = router.forward
 
         def noting(call: Any, *rest: Any) -> Any:

@@ -34,7 +34,7 @@ _numbers = itertools.count(1)
 def migrated(url: str) -> None:
     """Make the tables in the database at `url`."""
     from lmaas_gateway.storage.database import Database  # noqa: PLC0415 - most tests need no database
-    from lmaas_gateway.storage.schema import migrate  # noqa: PLC0415
+    from lmaas_gateway.storage.schema import migrate  # noqa: PLC0415 - likewise
 
     async def run() -> None:
         database = Database(url)
@@ -95,7 +95,7 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> str:
     """A PostgreSQL database with empty tables, whose structure nobody may change."""
-    from lmaas_gateway.storage.tables import METADATA  # noqa: PLC0415
+    from lmaas_gateway.storage.tables import METADATA  # noqa: PLC0415 - as above
 
     # Much quicker than a database for each test; and no test waits for what another one left open.
     leave = (
@@ -142,8 +142,8 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """An open database with empty tables; the test runs once on each kind."""
-    from lmaas_gateway.settings import StorageSettings  # noqa: PLC0415
-    from lmaas_gateway.storage.database import Database  # noqa: PLC0415
+    from lmaas_gateway.settings import StorageSettings  # noqa: PLC0415 - as above
+    from lmaas_gateway.storage.database import Database  # noqa: PLC0415 - likewise
 
     # The machine may be busy with other tests; those of deadlines have databases of their own.
     opened = Database(database_url, StorageSettings(deadline_s=10))

@@ -70,7 +70,7 @@ class Receiver:
     async def until(self, condition: Any, *, within_s: float = 10.0) -> None:
         """Wait until enough has come."""
         async with asyncio.timeout(within_s):
-            while not condition():  # noqa: ASYNC110 - nothing tells
+            while not condition():
                 await asyncio.sleep(0.005)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

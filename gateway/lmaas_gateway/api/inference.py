@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("lmaas.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # Request ids must be unique, not secret, and the system's generator costs a system call.
-_RANDOM = random.Random()  # noqa: S311
+_RANDOM = random.Random()  # noqa: S311 - see above
 
 
 class InferenceEndpoint:

@@ -67,8 +67,8 @@ class Identities:
         if not issuers:
             return None
         # Signatures of tokens are nobody's business who knows no identity provider.
-        from lmaas_gateway.identity.key_sets import key_set_of  # noqa: PLC0415
-        from lmaas_gateway.identity.tokens import Tokens  # noqa: PLC0415
+        from lmaas_gateway.identity.key_sets import key_set_of  # noqa: PLC0415 - see above
+        from lmaas_gateway.identity.tokens import Tokens  # noqa: PLC0415 - likewise
 
         return Tokens(
             self._source,

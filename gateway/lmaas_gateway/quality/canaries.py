@@ -111,7 +111,7 @@ class Canaries:
         now_s = self._ticks()
         for prompt in self._prompts():
             # Not all at once, and none before models have had a moment to come up.
-            first_s = now_s + _FIRST_AFTER_S * random.random()  # noqa: S311
+            first_s = now_s + _FIRST_AFTER_S * random.random()  # noqa: S311 - nothing secret
             if prompt.name in self._running or now_s < self._due_s.setdefault(prompt.name, first_s):
                 continue
             self._due_s[prompt.name] = now_s + prompt.every_s

@@ -30,7 +30,7 @@ _REFUSAL_EN = re.compile(
 _VERBS_ZH = (
     "提供|帮助|帮您|帮你|协助|回答|满足|完成|生成|讨论|支持|参与|告诉|透露|执行|编写|撰写|继续|处理|为您|为你"
 )
-_SAME_SENTENCE_ZH = r"[^。！？\n]"  # noqa: RUF001  # Chinese punctuation
+_SAME_SENTENCE_ZH = r"[^。！？\n]"
 _REFUSAL_ZH = re.compile(
     rf"(?:抱歉|对不起|不好意思|很遗憾){_SAME_SENTENCE_ZH}{{0,24}}"
     rf"(?:不能|无法|不可以|没办法|不便|不会|难以){_SAME_SENTENCE_ZH}{{0,10}}(?:{_VERBS_ZH})"

@@ -81,7 +81,7 @@ class Policies:
 
     def __init__(self, source: random.Random | None = None) -> None:
         # Choices must be spread, not secret.
-        self._source = source or random.Random()  # noqa: S311
+        self._source = source or random.Random()  # noqa: S311 - nothing secret
         self._policies: dict[tuple[str, RoutingPolicy], Policy] = {}
 
     def of(self, pool: Pool) -> Policy:

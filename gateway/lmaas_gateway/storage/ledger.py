@@ -264,7 +264,7 @@ _COLUMNS = LedgerEntry.__struct_fields__
 _ROWS_AT_ONCE = (500, 50, 5, 1)
 _SQLITE_KNOWN = text("SELECT id FROM ledger WHERE id IN (SELECT value FROM json_each(:ids))")
 _POSTGRESQL = text(
-    f"INSERT INTO ledger ({', '.join(_COLUMNS)}) "  # noqa: S608
+    f"INSERT INTO ledger ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own columns' names
     f"SELECT {', '.join(_COLUMNS)} FROM json_populate_recordset(NULL::ledger, CAST(:calls AS json)) "
     "ORDER BY id ON CONFLICT DO NOTHING RETURNING id"
 )
@@ -292,7 +292,7 @@ def _write_sqlite(connection: SyncConnection, entries: Sequence[LedgerEntry]) ->
 @cache
 def _insert_many(rows: int) -> str:
     row = f"({', '.join('?' * len(_COLUMNS))})"
-    return f"INSERT INTO ledger ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
+    return f"INSERT INTO ledger ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - likewise
 
 
 async def _insert_postgresql(connection: Connection, by_id: _Calls) -> _Calls:

@@ -106,7 +106,7 @@ class Valkey:
                 _LOG.debug("the news of Valkey are interrupted: %s", type(error).__name__)
             finally:
                 with contextlib.suppress(RedisError, OSError):
-                    await pubsub.aclose()  # type: ignore[no-untyped-call]
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis leaves it without types
             # Not all at once, when it comes back.
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # nothing secret
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
@@ -119,7 +119,7 @@ class Valkey:
                     await client.aclose()
 
     async def _send(self, *command: str | bytes | float) -> Any:
-        return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # likewise
 
     async def _bounded(self, work: Callable[[], Awaitable[T]]) -> T:
         self.circuit.admit()

@@ -43,7 +43,7 @@ class Templates:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     """Make what compiles templates; a gateway whose pages nobody looks at need not load it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - see above
 
     environment = Environment(
         loader=PackageLoader(__package__ or "", "templates"),

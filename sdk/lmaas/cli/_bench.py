@@ -97,14 +97,14 @@ def _rates(text: str) -> tuple[float, ...]:
 
 def _run(options: argparse.Namespace) -> int:
     if options.live is not None:
-        from lmaas.cli._bench_live import show_live  # noqa: PLC0415 - another way of measuring
+        from lmaas.cli._bench_live import show_live
 
         return show_live(options)
     if options.resume is not None:
         return _resume(options)
     if not options.targets or options.workload is None:
         raise CommandError("name what to measure and --workload FILE; `lmaas bench --help` has examples")
-    from lmaas.measuring._measure import new_run_id  # noqa: PLC0415 - numpy
+    from lmaas.measuring._measure import new_run_id
 
     started_at = datetime.now(UTC)
     run_id = new_run_id(started_at)
@@ -151,9 +151,9 @@ def _measure(
     done: tuple[Leg, ...] = (),
     models: dict[str, str] | None = None,
 ) -> int:
-    from lmaas.cli._bench_progress import watching  # noqa: PLC0415 - rich
-    from lmaas.measuring._record import report_of  # noqa: PLC0415 - numpy
-    from lmaas.measuring._run import Bench, run_in_own_loop  # noqa: PLC0415 - the client
+    from lmaas.cli._bench_progress import watching
+    from lmaas.measuring._record import report_of
+    from lmaas.measuring._run import Bench, run_in_own_loop
 
     with watching(plan, len(done)) as watchers:
         result = run_in_own_loop(Bench(plan, journal=journal, done=done, models=models, watching=watchers))
@@ -167,10 +167,10 @@ def _measure(
 
 
 def _write_files(report: BenchReport, folder: Path, *, with_png: bool) -> None:
-    from lmaas.measuring._charts import charts_of  # noqa: PLC0415 - after measuring
-    from lmaas.measuring._markdown import markdown_of  # noqa: PLC0415
-    from lmaas.measuring._page import page_of  # noqa: PLC0415
-    from lmaas.measuring._png import write_pngs  # noqa: PLC0415
+    from lmaas.measuring._charts import charts_of
+    from lmaas.measuring._markdown import markdown_of
+    from lmaas.measuring._page import page_of
+    from lmaas.measuring._png import write_pngs
 
     pictures = write_pngs(charts_of(report.measurements), folder, "report") if with_png else []
     (folder / "report.json").write_text(report.to_json(), "utf-8")
@@ -180,8 +180,8 @@ def _write_files(report: BenchReport, folder: Path, *, with_png: bool) -> None:
 
 
 def _show(report: BenchReport, *, as_json: bool) -> None:
-    from lmaas.cli._rich_tables import show_table  # noqa: PLC0415 - rich
-    from lmaas.measuring._tables import headline, tables_of  # noqa: PLC0415
+    from lmaas.cli._rich_tables import show_table
+    from lmaas.measuring._tables import headline, tables_of
 
     if as_json:
         write(report.to_json())
@@ -192,9 +192,9 @@ def _show(report: BenchReport, *, as_json: bool) -> None:
 
 
 def _plan(options: argparse.Namespace) -> BenchPlan:
-    from lmaas.measuring import Workload  # noqa: PLC0415 - only this command measures
-    from lmaas.measuring._run import BenchPlan  # noqa: PLC0415
-    from lmaas.measuring._targets import target_of  # noqa: PLC0415
+    from lmaas.measuring import Workload
+    from lmaas.measuring._run import BenchPlan
+    from lmaas.measuring._targets import target_of
 
     workload = Workload.load(options.workload)
     catalogue = _catalogue(options)
@@ -212,7 +212,7 @@ def _plan(options: argparse.Namespace) -> BenchPlan:
 
 
 def _catalogue(options: argparse.Namespace) -> Catalogue:
-    from lmaas.platforms import Catalogue  # noqa: PLC0415
+    from lmaas.platforms import Catalogue
 
     # Only targets of the catalogue have list prices, which take a second to read.
     return Catalogue.load(options.overrides, list_prices=not all("://" in spec for spec in options.targets))
@@ -226,7 +226,7 @@ def _ladder(workload: Workload) -> tuple[float, ...]:
 
 
 def _journal_in(folder: Path) -> Journal:
-    from lmaas.measuring._journal import Journal  # noqa: PLC0415
+    from lmaas.measuring._journal import Journal
 
     return Journal(folder / "journal.jsonl")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def show_live(options: argparse.Namespace) -> int:
     """Read the metrics, once or at both ends of a window, and print what they tell of a model."""
-    from lmaas.measuring._gateway_metrics import live_evidence  # noqa: PLC0415 - numpy
+    from lmaas.measuring._gateway_metrics import live_evidence
 
     if options.model is None:
         raise CommandError("name the model that the traffic is of: --model MODEL")
@@ -47,7 +47,7 @@ def show_live(options: argparse.Namespace) -> int:
 
 
 def _read(url: str) -> Sequence[Sample]:
-    from lmaas.measuring._gateway_metrics import samples_of  # noqa: PLC0415 - numpy
+    from lmaas.measuring._gateway_metrics import samples_of
 
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @contextmanager
 def watching(plan: BenchPlan, legs_done: int) -> Iterator[Watching]:
     """Yield what a run tells its progress to."""
-    from lmaas.measuring._run import Watching  # noqa: PLC0415 - the client
+    from lmaas.measuring._run import Watching
 
     count = sum(1 for _ in plan.legs())
     minutes = (count - legs_done) * (plan.warmup_s + plan.measured_s) / 60
@@ -33,11 +33,11 @@ def watching(plan: BenchPlan, legs_done: int) -> Iterator[Watching]:
 
 @contextmanager
 def _bar(count: int, legs_done: int) -> Iterator[Watching]:
-    from lmaas.measuring._run import Watching  # noqa: PLC0415
+    from lmaas.measuring._run import Watching
 
     try:
-        from rich.console import Console  # noqa: PLC0415 - an extra
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     except ImportError:
         raise ConfigurationError("rich is not installed; run `pip install 'lmaas[choose]'`.") from None
     columns = (

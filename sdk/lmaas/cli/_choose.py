@@ -56,13 +56,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _select(options: argparse.Namespace) -> Selection:
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from lmaas.selection import Choice  # noqa: PLC0415 - numpy takes a while
+    from lmaas.selection import Choice
 
     path = options.file
     if path is None:
-        from lmaas.cli._interview import interview  # noqa: PLC0415
+        from lmaas.cli._interview import interview
 
         if not sys.stdin.isatty():
             raise CommandError("there is nobody to ask; give a file: lmaas choose choice.yaml")
@@ -93,7 +93,7 @@ def _save(text: str, path: Path | None) -> None:
 
 def _show(selection: Selection) -> None:
     try:
-        from lmaas.selection._terminal import show  # noqa: PLC0415 - rich is an extra
+        from lmaas.selection._terminal import show
     except ImportError:
         write(selection.to_text())
     else:

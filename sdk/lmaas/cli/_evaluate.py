@@ -97,7 +97,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lmaas.evaluation import EvaluationError, evaluate  # noqa: PLC0415 - heavy, and of an extra
+    from lmaas.evaluation import EvaluationError, evaluate
 
     try:
         dataset = _dataset(options)
@@ -120,7 +120,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _dataset(options: argparse.Namespace) -> Dataset:
-    from lmaas.evaluation import Dataset  # noqa: PLC0415 - as above
+    from lmaas.evaluation import Dataset
 
     if options.bundled is not None:
         if options.labels:
@@ -130,7 +130,7 @@ def _dataset(options: argparse.Namespace) -> Dataset:
 
 
 def _candidates(options: argparse.Namespace) -> list[Candidate[LMaaS]]:
-    from lmaas.evaluation import Candidate  # noqa: PLC0415 - as above
+    from lmaas.evaluation import Candidate
 
     ways: dict[str, Any] = {}
     if options.max_tokens is not None:
@@ -146,7 +146,7 @@ def _candidates(options: argparse.Namespace) -> list[Candidate[LMaaS]]:
 
 
 def _price(text: str) -> tuple[str, Price]:
-    from lmaas import Price  # noqa: PLC0415 - as above
+    from lmaas import Price
 
     model, _, numbers = text.rpartition("=")
     try:
@@ -176,7 +176,7 @@ def _show(report: Report, options: argparse.Namespace) -> None:
 
 def _show_table(report: Report) -> None:
     table = report.to_table()
-    from rich.console import Console  # noqa: PLC0415 - of an extra; to_table says if it is missing
+    from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     for line in report.differences:

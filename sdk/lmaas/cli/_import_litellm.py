@@ -58,9 +58,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        from lmaas_gateway.errors import SettingsError  # noqa: PLC0415 - not part of the SDK
-        from lmaas_gateway.imports.litellm_config import convert  # noqa: PLC0415 - likewise
-        from lmaas_gateway.imports.litellm_keys import read_keys  # noqa: PLC0415 - likewise
+        from lmaas_gateway.errors import SettingsError
+        from lmaas_gateway.imports.litellm_config import convert
+        from lmaas_gateway.imports.litellm_keys import read_keys
     except ModuleNotFoundError as error:
         raise gateway_missing(error) from None
     if options.output is None and options.keys is None:

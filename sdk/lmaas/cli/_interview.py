@@ -25,7 +25,7 @@ def interview(ask: Ask, path: Path = _FILE) -> Path:
     Raises:
         CommandError: `path` is there already, or cannot be written.
     """
-    import yaml  # noqa: PLC0415 - an extra
+    import yaml
 
     if path.exists():
         raise CommandError(f"{path} is there already; run `lmaas choose {path}`, or move it away")

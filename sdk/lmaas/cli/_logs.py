@@ -100,7 +100,7 @@ def _remote(admin: Admin, options: argparse.Namespace) -> int:
 
 def _local(options: argparse.Namespace) -> int:
     try:
-        from lmaas_gateway.logs.reading import LogFilter  # noqa: PLC0415 - not part of the SDK
+        from lmaas_gateway.logs.reading import LogFilter
     except ModuleNotFoundError as error:
         raise gateway_missing(error) from None
     wanted = LogFilter(**given(options, *_FILTERS))
@@ -112,7 +112,7 @@ def _local(options: argparse.Namespace) -> int:
 
 
 def _from_input(wanted: LogFilter) -> Iterator[dict[str, Any]]:
-    from lmaas_gateway.logs.reading import decode  # noqa: PLC0415 - as above
+    from lmaas_gateway.logs.reading import decode
 
     for raw in sys.stdin.buffer:
         line = decode(raw)
@@ -121,8 +121,8 @@ def _from_input(wanted: LogFilter) -> Iterator[dict[str, Any]]:
 
 
 def _from_file(path: Path, wanted: LogFilter, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    from lmaas_gateway.logs.files import older_files  # noqa: PLC0415 - as above
-    from lmaas_gateway.logs.reading import Tail, decode, find_last  # noqa: PLC0415 - as above
+    from lmaas_gateway.logs.files import older_files
+    from lmaas_gateway.logs.reading import Tail, decode, find_last
 
     if not path.is_file():
         message = f"there is no file {path}"

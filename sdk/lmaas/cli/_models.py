@@ -86,7 +86,7 @@ def _row(model: Model) -> tuple[str, str, str, str]:
 
 def _list_catalog(*, as_json: bool) -> int:
     try:
-        from lmaas_gateway.replicas.catalog import CATALOG  # noqa: PLC0415 - not part of the SDK
+        from lmaas_gateway.replicas.catalog import CATALOG
     except ModuleNotFoundError as error:
         raise gateway_missing(error) from None
     if as_json:
@@ -111,9 +111,9 @@ def _facts(entry: CatalogEntry) -> dict[str, object]:
 
 def _pull(options: argparse.Namespace) -> int:
     try:
-        from lmaas_gateway.errors import SettingsError  # noqa: PLC0415 - not part of the SDK
-        from lmaas_gateway.replicas.catalog import default_cache_dir, prepare, resolve  # noqa: PLC0415 - likewise
-        from lmaas_gateway.settings import load_settings  # noqa: PLC0415 - likewise
+        from lmaas_gateway.errors import SettingsError
+        from lmaas_gateway.replicas.catalog import default_cache_dir, prepare, resolve
+        from lmaas_gateway.settings import load_settings
     except ModuleNotFoundError as error:
         raise gateway_missing(error) from None
     try:

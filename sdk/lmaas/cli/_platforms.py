@@ -66,7 +66,7 @@ def _add_verb(
 
 
 def _catalogue(options: argparse.Namespace) -> Catalogue:
-    from lmaas.platforms import Catalogue  # noqa: PLC0415 - the data of an extra
+    from lmaas.platforms import Catalogue
 
     return Catalogue.load(options.overrides)
 
@@ -157,7 +157,7 @@ def _names(found: Platform | Offer) -> list[str]:
 
 
 def _fact_rows(name: str, value: object, today: date) -> list[tuple[str, ...]]:
-    from lmaas.platforms import Price, Sourced  # noqa: PLC0415 - see _catalogue
+    from lmaas.platforms import Price, Sourced
 
     if isinstance(value, Sourced):
         told = [_sourced_row(name, value, today)]

@@ -26,9 +26,9 @@ def show_table(
         write(f"\n{title}\n{table(header, plain)}")
         return
     try:
-        from rich.console import Console  # noqa: PLC0415 - an extra
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
     except ImportError:
         raise ConfigurationError("rich is not installed; run `pip install 'lmaas[choose]'`.") from None
     drawn = Table(title=Text(title), title_justify="left")

@@ -45,9 +45,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        from lmaas_gateway.configuration.source import Source  # noqa: PLC0415 - not part of the SDK
-        from lmaas_gateway.errors import SettingsError  # noqa: PLC0415 - not part of the SDK
-        from lmaas_gateway.server import serve  # noqa: PLC0415 - likewise
+        from lmaas_gateway.configuration.source import Source
+        from lmaas_gateway.errors import SettingsError
+        from lmaas_gateway.server import serve
     except ModuleNotFoundError as error:
         raise gateway_missing(error) from None
     try:

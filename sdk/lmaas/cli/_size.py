@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _size(options: argparse.Namespace) -> int:
-    from lmaas.sizing import fit, serve_command, size_report  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import fit, serve_command, size_report
 
     model = _model(options)
     if model.shape.kind == "pooling":
@@ -120,7 +120,7 @@ def _size(options: argparse.Namespace) -> int:
     if options.json:
         write(json.dumps(report, indent=2) + "\n")
     else:
-        from lmaas.cli._size_tables import print_report  # noqa: PLC0415 - needs rich
+        from lmaas.cli._size_tables import print_report
 
         print_report(one, report)
     return 0 if one.fits else 1
@@ -135,14 +135,14 @@ def _print_command(one: Fit, command: str) -> int:
 
 
 def _model(options: argparse.Namespace) -> Model:
-    from lmaas.sizing import find_model, quantization  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import find_model, quantization
 
     model = find_model(options.model, parameters=options.parameters)
     return model.quantized(quantization(options.quantization)) if options.quantization else model
 
 
 def _hardware(options: argparse.Namespace) -> Hardware:
-    from lmaas.sizing import Hardware  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import Hardware
 
     hardware = Hardware.parse(options.gpu)
     price = options.usd_per_gpu_hour
@@ -150,7 +150,7 @@ def _hardware(options: argparse.Namespace) -> Hardware:
 
 
 def _settings(options: argparse.Namespace) -> EngineSettings:
-    from lmaas.sizing import EngineSettings  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import EngineSettings
 
     return EngineSettings(
         tensor_parallel_size=options.tensor_parallel_size,
@@ -166,7 +166,7 @@ def _settings(options: argparse.Namespace) -> EngineSettings:
 
 
 def _speed(one: Fit, options: argparse.Namespace) -> Speed | None:
-    from lmaas.sizing import estimate_speed  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import estimate_speed
 
     if not one.fits:
         return None
@@ -174,7 +174,7 @@ def _speed(one: Fit, options: argparse.Namespace) -> Speed | None:
 
 
 def _accounts(one: Fit, speed: Speed | None, options: argparse.Namespace) -> tuple[Cost, ...]:
-    from lmaas.sizing import Extras, Load, Request, costs  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import Extras, Load, Request, costs
 
     if speed is None or (options.rate is None and options.rates is None):
         return ()
@@ -194,8 +194,8 @@ def _accounts(one: Fit, speed: Speed | None, options: argparse.Namespace) -> tup
 
 
 def _plan(one: Fit, speed: Speed, options: argparse.Namespace) -> Plan:
-    from lmaas.evidence import Evidence, Grade  # noqa: PLC0415 - not for other commands
-    from lmaas.sizing import Plan  # noqa: PLC0415 - likewise
+    from lmaas.evidence import Evidence, Grade
+    from lmaas.sizing import Plan
 
     goodput = speed.requests_per_s
     if options.goodput is not None:
@@ -215,7 +215,7 @@ def _plan(one: Fit, speed: Speed, options: argparse.Namespace) -> Plan:
 
 
 def _hosted(options: argparse.Namespace) -> HostedPrice | None:
-    from lmaas.sizing import HostedPrice  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import HostedPrice
 
     if options.hosted is None:
         return None
@@ -226,7 +226,7 @@ def _hosted(options: argparse.Namespace) -> HostedPrice | None:
 
 
 def _list_fitting(options: argparse.Namespace) -> int:
-    from lmaas.sizing import models_that_fit  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import models_that_fit
 
     hardware, length = _hardware(options), options.prompt_tokens + options.output_tokens
     if length < 1:
@@ -251,7 +251,7 @@ def _list_fitting(options: argparse.Namespace) -> int:
 
 
 def _list_gpus() -> int:
-    from lmaas.sizing import accelerators  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import accelerators
 
     header = ("NAME", "GIB", "GB/S", "TFLOPS", "FP8", "LINK", "USD/H", "CLAIMED BY")
     write(table(header, [_gpu_row(one) for one in accelerators()]))
@@ -273,7 +273,7 @@ def _gpu_row(one: Accelerator) -> tuple[str, ...]:
 
 
 def _list_models() -> int:
-    from lmaas.sizing import find_model, known_models  # noqa: PLC0415 - not for other commands
+    from lmaas.sizing import find_model, known_models
 
     rows = []
     for name in known_models():

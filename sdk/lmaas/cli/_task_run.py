@@ -48,7 +48,7 @@ def run_task(options: argparse.Namespace, bind: Bind, show: Show) -> int:
         CommandError: there is no text, or the options cannot work.
         LMaaSError: the only text failed.
     """
-    from lmaas.tasks import ProgressBar, TaskInputError, Tasks  # noqa: PLC0415 - other commands start faster
+    from lmaas.tasks import ProgressBar, TaskInputError, Tasks
 
     texts = texts_of(options)
     with connect(options) as client:
@@ -106,6 +106,6 @@ def _print_line(item: Item[Any], show: Show, *, as_json: bool) -> None:
 
 
 def _plain(result: object) -> object:
-    from pydantic import TypeAdapter  # noqa: PLC0415 - as above
+    from pydantic import TypeAdapter
 
     return TypeAdapter[object](type(result)).dump_python(result, mode="json")

@@ -116,7 +116,7 @@ def _print_plain(admin: Admin, options: argparse.Namespace) -> int:
 
 def _draw(admin: Admin, options: argparse.Namespace) -> int:
     try:
-        from lmaas.cli._top_screen import Screen  # noqa: PLC0415 - rich is an extra
+        from lmaas.cli._top_screen import Screen
     except ImportError:
         raise ConfigurationError("rich is not installed; run `pip install 'lmaas[choose]'`.") from None
     around = Surroundings(admin)

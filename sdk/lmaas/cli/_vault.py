@@ -56,8 +56,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _on_host(run: Callable[[Settings], int]) -> Callable[[argparse.Namespace], int]:
     def act(options: argparse.Namespace) -> int:
         try:
-            from lmaas_gateway.errors import SettingsError  # noqa: PLC0415 - not part of the SDK
-            from lmaas_gateway.settings import load_settings  # noqa: PLC0415 - likewise
+            from lmaas_gateway.errors import SettingsError
+            from lmaas_gateway.settings import load_settings
         except ModuleNotFoundError as error:
             raise gateway_missing(error) from None
         try:
@@ -69,14 +69,14 @@ def _on_host(run: Callable[[Settings], int]) -> Callable[[argparse.Namespace], i
 
 
 def _webhook(settings: Settings, name: str) -> int:
-    from lmaas_gateway.custody import webhook_secret  # noqa: PLC0415 - not part of the SDK
+    from lmaas_gateway.custody import webhook_secret
 
     write(webhook_secret(settings, name) + "\n")
     return 0
 
 
 def _status(settings: Settings) -> int:
-    from lmaas_gateway.custody import describe  # noqa: PLC0415 - likewise
+    from lmaas_gateway.custody import describe
 
     status = asyncio.run(describe(settings))
     write(f"master secret: {status.source}, versions {', '.join(map(str, status.versions))}\n")
@@ -86,7 +86,7 @@ def _status(settings: Settings) -> int:
 
 
 def _rotate(settings: Settings) -> int:
-    from lmaas_gateway.custody import rotate_master  # noqa: PLC0415 - likewise
+    from lmaas_gateway.custody import rotate_master
 
     done = asyncio.run(rotate_master(settings))
     write(f"{done.rewrapped} data keys were wrapped by version {done.version} of the master secret\n")
@@ -96,7 +96,7 @@ def _rotate(settings: Settings) -> int:
 
 
 def _verify(settings: Settings) -> int:
-    from lmaas_gateway.custody import verify_trail  # noqa: PLC0415 - likewise
+    from lmaas_gateway.custody import verify_trail
 
     verdict = asyncio.run(verify_trail(settings))
     for finding in verdict.findings:

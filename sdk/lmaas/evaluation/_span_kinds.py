@@ -189,7 +189,7 @@ def _side_role(examples: Sequence[RoleText], side: int) -> str | None:
     return roles.most_common(1)[0][0] if roles else None
 
 
-_EDGES = " \t\n.,;:!?。，；：！？、"  # noqa: RUF001 - of both scripts
+_EDGES = " \t\n.,;:!?。，；：！？、"
 
 
 def _trimmed(text: str, first: int, last: int) -> tuple[int, int] | None:

@@ -21,7 +21,7 @@ def table(report: Report) -> Table:
     """
     try:
         from rich.table import Table  # noqa: PLC0415 - of an extra
-        from rich.text import Text  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415 - likewise
     except ImportError:
         raise needs("rich") from None
     # Text and not str: a model's name in brackets is no markup.

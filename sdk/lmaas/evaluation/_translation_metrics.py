@@ -28,7 +28,7 @@ def translation_metrics(references: Sequence[str], targets: Sequence[str]) -> tu
     """
     try:
         from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - of an extra, and heavy
-        from sacrebleu.metrics.chrf import CHRF  # noqa: PLC0415
+        from sacrebleu.metrics.chrf import CHRF  # noqa: PLC0415 - likewise
     except ImportError:
         raise needs("sacrebleu") from None
     chinese = sum(is_chinese(target) for target in targets)
@@ -46,8 +46,8 @@ def is_chinese(target: str) -> bool:
 def _metric(name: str, scorer: Sacre, references: Sequence[str]) -> Metric:
     # The two methods that sacrebleu's own significance tests are made of; a test holds their result to
     # that of `corpus_score`.
-    take: Callable[..., Any] = scorer._extract_corpus_statistics  # noqa: SLF001
-    give: Callable[..., Any] = scorer._compute_score_from_stats  # noqa: SLF001
+    take: Callable[..., Any] = scorer._extract_corpus_statistics  # noqa: SLF001 - see above
+    give: Callable[..., Any] = scorer._compute_score_from_stats  # noqa: SLF001 - likewise
 
     def statistics(predictions: Sequence[Prediction]) -> Array:
         said = [prediction.value or "" for prediction in predictions]

@@ -28,7 +28,7 @@ def line_of(text: str, place: Sequence[str | int]) -> int | None:
 
 
 def _child(node: object, part: str | int) -> tuple[object, int] | None:
-    import yaml  # noqa: PLC0415
+    import yaml  # noqa: PLC0415 - likewise
 
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

@@ -1,5 +1,7 @@
 """What `select` returns: the answer with everything that it rests on, and what can be made of it."""
 
+# ruff: noqa: PLC0415 - clients and reports are loaded by who asks for one
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -133,7 +135,7 @@ class Selection:
         Raises:
             ConfigurationError: there is no winner, or nobody knows where its calls go.
         """
-        from lmaas.selection._handoff import client_of  # noqa: PLC0415 - who only reads needs no client
+        from lmaas.selection._handoff import client_of
 
         return client_of(self, options)
 
@@ -143,36 +145,36 @@ class Selection:
         Raises:
             ConfigurationError: there is no winner, or the gateway cannot reach it.
         """
-        from lmaas.selection._handoff import gateway_config_of  # noqa: PLC0415
+        from lmaas.selection._handoff import gateway_config_of
 
         return gateway_config_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        from lmaas.selection._plain import plain_of  # noqa: PLC0415
+        from lmaas.selection._plain import plain_of
 
         return plain_of(self)
 
     def to_text(self) -> str:
         """Return the report in plain text."""
-        from lmaas.selection._render import text_of  # noqa: PLC0415
+        from lmaas.selection._render import text_of
 
         return text_of(self)
 
     def to_markdown(self) -> str:
         """Return the report in Markdown."""
-        from lmaas.selection._render import markdown_of  # noqa: PLC0415
+        from lmaas.selection._render import markdown_of
 
         return markdown_of(self)
 
     def to_html(self) -> str:
         """Return the report as one HTML page that needs nothing else."""
-        from lmaas.selection._page import page_of  # noqa: PLC0415
+        from lmaas.selection._page import page_of
 
         return page_of(self)
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: the report in a frame of its own, so that its style stays there."""
-        from lmaas.selection._page import frame_of  # noqa: PLC0415
+        from lmaas.selection._page import frame_of
 
         return frame_of(self)

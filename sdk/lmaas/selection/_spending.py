@@ -158,7 +158,7 @@ def _hosted_lines(
 def _tokens_usd(
     price: Price,
     workload: Workload,
-    caches: bool | None,  # noqa: FBT001
+    caches: bool | None,  # noqa: FBT001 - likewise
 ) -> dict[str, float]:
     """Return the price of the mean call's tokens.
 

@@ -14,10 +14,10 @@ Unit: TypeAlias = Literal["sentences", "words", "characters"]
 
 _HAN: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _ONE_HAN: Final = re.compile(f"[{_HAN}]")
-_WORD: Final = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+(?:['’.\-][^\W{_HAN}]+)*")  # noqa: RUF001 - an apostrophe
-_CLOSERS: Final = "\"'”’»)\\]」』）】》"  # noqa: RUF001 - quotes and brackets of both scripts
+_WORD: Final = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+(?:['’.\-][^\W{_HAN}]+)*")
+_CLOSERS: Final = "\"'”’»)\\]」』）】》"
 _END: Final = re.compile(
-    rf"[。！？；…]+[{_CLOSERS}]*"  # noqa: RUF001 - Chinese sentences end without a blank
+    rf"[。！？；…]+[{_CLOSERS}]*"
     rf"|[.!?]+[{_CLOSERS}]*(?=\s|$|[{_HAN}])"
     r"|\n+"
 )
@@ -152,4 +152,4 @@ def folded(text: str) -> tuple[str, list[int]]:
     return "".join(out), origins
 
 
-_QUOTES: Final = {"“": '"', "”": '"', "‘": "'", "’": "'", "，": ",", "。": "."}  # noqa: RUF001 - what models swap
+_QUOTES: Final = {"“": '"', "”": '"', "‘": "'", "’": "'", "，": ",", "。": "."}

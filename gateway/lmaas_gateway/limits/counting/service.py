@@ -119,7 +119,7 @@ class PromptTokens:
 
     def _load(self, model: str) -> ModelFiles | None:
         # What it imports is heavy, and needed only where prompts are counted.
-        from lmaas_gateway.limits.counting.model_files import ModelFiles  # noqa: PLC0415
+        from lmaas_gateway.limits.counting.model_files import ModelFiles  # noqa: PLC0415 - see above
 
         folder = self._folder_of(model)
         if folder is None:
