@@ -225,11 +225,11 @@ class TestFetcher:
 
         async with fetcher_of(handler) as (fetcher, names):
             slow = [
-                asyncio.ensure_future(fetcher.fetch("http://a.example/slow", "image", FETCH, caller="a"))
+                asyncio.ensure_future(fetcher.fetch("http://a.example/slow", "image", FETCH, tenant="a"))
                 for _ in range(20)
             ]
             await is_full.wait()
-            assert await fetcher.fetch("http://b.example/", "image", FETCH, caller="b") == DATA
+            assert await fetcher.fetch("http://b.example/", "image", FETCH, tenant="b") == DATA
             assert len(names.reached) == 9
             for task in slow:
                 task.cancel()
@@ -250,13 +250,13 @@ class TestFetcher:
             fetcher = MediaFetcher(resolve=resolve, reach=lambda *_: ("127.0.0.1", port))
             hasty = FETCH.model_copy(update={"timeout_s": 0.1})
             for _ in range(3):
-                calls = (fetcher.fetch("http://slow.example/", "image", hasty, caller="a") for _ in range(8))
+                calls = (fetcher.fetch("http://slow.example/", "image", hasty, tenant="a") for _ in range(8))
                 outcomes = await asyncio.gather(*calls, return_exceptions=True)
                 assert all(isinstance(outcome, MediaError) for outcome in outcomes)
             assert len(asked) == 4
-            assert await fetcher.fetch("http://b.example/", "image", FETCH, caller="b") == DATA
+            assert await fetcher.fetch("http://b.example/", "image", FETCH, tenant="b") == DATA
             never.set()
-            assert await fetcher.fetch("http://c.example/", "image", FETCH, caller="a") == DATA
+            assert await fetcher.fetch("http://c.example/", "image", FETCH, tenant="a") == DATA
             await fetcher.close()
 
     async def test_slow_names_leave_the_loops_own_look_ups_alone(
@@ -273,7 +273,7 @@ class TestFetcher:
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
         fetcher = MediaFetcher()
         held = [
-            asyncio.ensure_future(fetcher.fetch(f"https://{n}.example/", "image", FETCH, caller=str(n)))
+            asyncio.ensure_future(fetcher.fetch(f"https://{n}.example/", "image", FETCH, tenant=str(n)))
             for n in range(40)
         ]
         await asyncio.sleep(0.1)

@@ -112,7 +112,7 @@ class MediaFetcher:
         self._lookups = Places(_MAX_LOOKUPS, _MAX_LOOKUPS_EACH)
 
     async def fetch(
-        self, url: str, kind: str, settings: MediaSettings, *, budget: Budget | None = None, caller: str = ""
+        self, url: str, kind: str, settings: MediaSettings, *, budget: Budget | None = None, tenant: str = ""
     ) -> str:
         """Give what is behind `url` as a data URL.
 
@@ -121,7 +121,7 @@ class MediaFetcher:
             kind: What it must be: `image`, `audio` or `video`.
             settings: Caps, and which domains may be asked.
             budget: What its call may still fetch; by default all that the settings allow.
-            caller: Who asks: nobody takes all places.
+            tenant: Who asks: nobody takes all places.
 
         Raises:
             MediaError: it may not be fetched, or was not what it should be.
@@ -129,10 +129,10 @@ class MediaFetcher:
         httpx = await asyncio.to_thread(importlib.import_module, "httpx")
         try:
             async with asyncio.timeout(settings.timeout_s):
-                give_back = await self._places.take(caller)
+                give_back = await self._places.take(tenant)
                 try:
                     content = await self._follow(
-                        url, settings, budget or Budget(settings.max_total_bytes), caller
+                        url, settings, budget or Budget(settings.max_total_bytes), tenant
                     )
                 finally:
                     give_back()
@@ -151,10 +151,10 @@ class MediaFetcher:
         if self._transport is not None:
             await self._transport.aclose()
 
-    async def _follow(self, url: str, settings: MediaSettings, budget: Budget, caller: str) -> bytes:
+    async def _follow(self, url: str, settings: MediaSettings, budget: Budget, tenant: str) -> bytes:
         for _ in range(_MAX_REDIRECTS + 1):
             target = parse_target(url, is_http_allowed=settings.allow_http)
-            response = await self._ask(target, settings, caller)
+            response = await self._ask(target, settings, tenant)
             try:
                 if response.status_code in _REDIRECTS and "location" in response.headers:
                     url = urljoin(url, response.headers["location"])
@@ -166,12 +166,12 @@ class MediaFetcher:
                 await response.aclose()
         raise MediaError(f"A media URL was redirected more than {_MAX_REDIRECTS} times.")
 
-    async def _ask(self, target: Target, settings: MediaSettings, caller: str) -> httpx.Response:
+    async def _ask(self, target: Target, settings: MediaSettings, tenant: str) -> httpx.Response:
         if not is_domain_allowed(target.host, settings.allowed_domains):
             raise MediaError("Media of that domain is not fetched here; send it as a data: URL.")
         if target.port not in settings.ports and (target.port != 80 or not settings.allow_http):
             raise MediaError("Media of that port is not fetched here; send it as a data: URL.")
-        address, port = self._reach(await self._find_address(target, caller), target.port)
+        address, port = self._reach(await self._find_address(target, tenant), target.port)
         import httpx  # noqa: PLC0415 - it is there by now
 
         # The transport itself: no cookies, no redirects, no proxy of the environment, no decompression.
@@ -183,18 +183,18 @@ class MediaFetcher:
         )
         return await self._connections().handle_async_request(request)
 
-    async def _find_address(self, target: Target, caller: str) -> str:
+    async def _find_address(self, target: Target, tenant: str) -> str:
         if ":" in target.host or target.host.replace(".", "").isdigit():
             addresses: Sequence[str] = [target.host]
         else:
-            addresses = await self._look_up(target, caller)
+            addresses = await self._look_up(target, tenant)
         if not addresses or not all(map(is_global, addresses)):
             raise MediaError("A media URL does not point to the public internet.")
         return addresses[0]
 
-    async def _look_up(self, target: Target, caller: str) -> Sequence[str]:
+    async def _look_up(self, target: Target, tenant: str) -> Sequence[str]:
         """Look a name up; its place is taken until that has ended, whoever still waits for it."""
-        give_back = await self._lookups.take(caller)
+        give_back = await self._lookups.take(tenant)
         looking = asyncio.ensure_future(self._resolve(target.host, target.port))
 
         def end(done: asyncio.Future[Sequence[str]]) -> None:

@@ -117,13 +117,13 @@ class MediaRules:
         self._settings = settings
         self._fetcher = fetcher
 
-    async def settle(self, call: Call, allowed_parameters: frozenset[str], caller: str = "") -> Call:
+    async def settle(self, call: Call, allowed_parameters: frozenset[str], tenant: str = "") -> Call:
         """Give the call with every URL fetched; the call itself if it has none.
 
         Args:
             call: One that may hold media.
             allowed_parameters: What the operator lets its callers set.
-            caller: Who pays with places for what is fetched.
+            tenant: Who pays with places for what is fetched.
 
         Raises:
             GatewayError: media that is not taken here, or cannot be had.
@@ -146,7 +146,7 @@ class MediaRules:
             return call
         if not self._settings.fetch:
             raise MediaError("Media URLs are not fetched here; send the content as a data: URL.")
-        await self._replace(outside, caller)
+        await self._replace(outside, tenant)
         data = msgspec.json.encode(body)
         wanted = envelope.read(data)
         return msgspec.structs.replace(call, body=data, wanted=wanted, prompt=envelope.prompt_of(wanted))
@@ -162,11 +162,11 @@ class MediaRules:
             raise MediaError(f"A media part is longer than {self._settings.max_bytes} bytes.")
         return True
 
-    async def _replace(self, references: list[Reference], caller: str) -> None:
+    async def _replace(self, references: list[Reference], tenant: str) -> None:
         settings, budget = self._settings, Budget(self._settings.max_total_bytes)
         tasks = [
             asyncio.ensure_future(
-                self._fetcher.fetch(reference.url, reference.kind, settings, budget=budget, caller=caller)
+                self._fetcher.fetch(reference.url, reference.kind, settings, budget=budget, tenant=tenant)
             )
             for reference in references
         ]

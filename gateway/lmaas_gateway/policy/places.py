@@ -1,4 +1,4 @@
-"""Places for work that is done for callers: so many at once, and of one caller not all of them."""
+"""Places for work that is done for callers: so many at once, and of one tenant not all of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class Places:
 
     Args:
         most: At once.
-        most_each: Of one caller.
+        most_each: Of one tenant.
     """
 
     def __init__(self, most: int, most_each: int) -> None:
         self._all = asyncio.Semaphore(most)
         self._most_each = most_each
-        # A caller's goes with the last of its places.
+        # A tenant's goes with the last of its places.
         self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def take(self, caller: str) -> Callable[[], None]:
+    async def take(self, tenant: str) -> Callable[[], None]:
         """Wait for a place; give what gives it back."""
-        own = self._own.setdefault(caller, asyncio.Semaphore(self._most_each))
+        own = self._own.setdefault(tenant, asyncio.Semaphore(self._most_each))
         await own.acquire()
         try:
             await self._all.acquire()

@@ -36,13 +36,13 @@ class Policy:
         self._parameters.check(call)
         return may_hold_media(call)
 
-    async def settle(self, call: Call, caller: str, meter: Meter) -> Call:
-        """Give the call with its media fetched for `caller`, or itself if there is nothing to fetch.
+    async def settle(self, call: Call, tenant: str, meter: Meter) -> Call:
+        """Give the call with its media fetched for `tenant`, or itself if there is nothing to fetch.
 
         Raises:
             GatewayError: media that is not taken here, or cannot be had.
         """
-        settled = await self._media.settle(call, self._parameters.allowed_for(call.model), caller)
+        settled = await self._media.settle(call, self._parameters.allowed_for(call.model), tenant)
         if settled is not call:
             meter.applied |= MEDIA
         return settled
