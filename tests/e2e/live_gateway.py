@@ -221,3 +221,16 @@ def _stop(process: subprocess.Popen[bytes], stderr: Path) -> None:
         raise
     assert code == 0, f"after SIGTERM lmaas serve ended with {code}:\n{stderr.read_text('utf-8')[-2000:]}"
     until(lambda: not any(is_alive(pid) for pid in family))
+
+
+def lmaas(gateway: LiveGateway, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command as its users do, against the gateway."""
+    return subprocess.run(
+        [lmaas_command(), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={**os.environ, "LMAAS_BASE_URL": gateway.url},
+    )

@@ -11,24 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.live_gateway import CHAT, EMBEDDING, LiveGateway, lmaas_command
+from e2e.live_gateway import CHAT, EMBEDDING, LiveGateway, lmaas, lmaas_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
-
-
-def lmaas(gateway: LiveGateway, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [lmaas_command(), *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "LMAAS_BASE_URL": gateway.url},
-    )
 
 
 class Terminal:

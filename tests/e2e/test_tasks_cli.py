@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.at_once import AtOnce
-from e2e.live_gateway import LiveGateway, lmaas_command
+from e2e.live_gateway import LiveGateway, lmaas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,18 +16,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 TEXT = "The tower was built in 1889. It stands in Paris. Ada Smith visited it."
-
-
-def lmaas(gateway: LiveGateway, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [lmaas_command(), *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-        env={**os.environ, "LMAAS_BASE_URL": gateway.url},
-    )
 
 
 COMMANDS = (
