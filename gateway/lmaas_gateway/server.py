@@ -10,18 +10,12 @@ import asyncio
 import contextlib
 import gc
 import resource
-import signal
 import socket
 import sys
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import uvicorn
 import uvloop
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.lifespan.off import LifespanOff
 
-from lmaas_gateway.api.protocol import GatewayProtocol
 from lmaas_gateway.app import Gateway
 from lmaas_gateway.assembly.surroundings import Surroundings
 from lmaas_gateway.configuration.live import Configuration
@@ -31,12 +25,13 @@ from lmaas_gateway.configuration.triggers import follow
 from lmaas_gateway.errors import SettingsError
 from lmaas_gateway.greeting import greet_when_ready, tell_first_key, warn_open
 from lmaas_gateway.host import Engine, HostWatch
+from lmaas_gateway.http_server import BACKLOG, SignalledServer, uvicorn_config
 from lmaas_gateway.link import Channel, WorkerLink
 from lmaas_gateway.logs.outlet import opened
 from lmaas_gateway.replicas.launcher import Launcher
 from lmaas_gateway.settings import check_kinds
 from lmaas_gateway.tls.renewal import open_listener
-from lmaas_gateway.workers import SAME_SIGNAL_S, Workers
+from lmaas_gateway.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -47,14 +42,8 @@ if TYPE_CHECKING:
     from lmaas_gateway.tenancy import Tenancy
     from lmaas_gateway.workers import Listeners
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_BACKLOG = 2048
 # So many new objects that outlive their calls are looked at for cycles at once; Python's own number is 700.
 _YOUNG_OBJECTS = 10_000
-# How long calls may take to end once they are told to, each time, and the rest of the gateway after them.
-_LAST_WORDS_S = 0.5
-# A client that does not answer our end of a TLS connection is not waited for.
-_TLS_SHUTDOWN_S = 5.0
 
 
 def serve(settings: Settings, *, report: Callable[[str], None], source: Source | None = None) -> None:
@@ -110,7 +99,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         text = error.strerror or str(error)
@@ -151,7 +140,7 @@ async def serve_socket(
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
     try:
-        await _Server(config, gateway, settings, is_worker=seat is not None).serve(list(listeners))
+        await SignalledServer(config, gateway, settings, is_worker=seat is not None).serve(list(listeners))
     finally:
         # After the last call, whose record it keeps.
         if tenancy is not None:
@@ -165,145 +154,10 @@ async def _open_tenancy(settings: Settings) -> Tenancy:
     return await Tenancy.open(settings)
 
 
-def uvicorn_config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
-    """Tell uvicorn to serve `gateway` with our protocol, which keeps all deadlines of clients itself."""
-    tls = gateway.tls
-    protocol = partial(GatewayProtocol, connections=gateway.connections)
-    return uvicorn.Config(
-        gateway.application,
-        # A bound method that gives a coroutine, which uvicorn would take for the interface before this one.
-        interface="asgi3",
-        http=cast("type[asyncio.Protocol]", protocol),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=settings.shutdown_timeout_s,
-        ssl_context_factory=None if tls is None else lambda *_: tls,
-    )
-
-
 def run(main: Coroutine[object, object, None]) -> None:
     """Run a coroutine to its end on uvloop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
-
-
-class GatewayServer(uvicorn.Server):
-    """uvicorn, with deadlines for the beginning and the end of a TLS connection.
-
-    Args:
-        config: uvicorn's.
-        handshake_timeout_s: How long a client may take to become one.
-    """
-
-    def __init__(self, config: uvicorn.Config, handshake_timeout_s: float) -> None:
-        super().__init__(config)
-        self._handshake_timeout_s = handshake_timeout_s
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does, which has no way to hand the deadlines to the event loop."""
-        if self.config.ssl is None:
-            await super().startup(sockets)
-            return
-        await self.lifespan.startup()
-        if self.lifespan.should_exit:
-            sys.exit(STARTUP_FAILURE)
-        loop = asyncio.get_running_loop()
-        protocol = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
-        make = partial(
-            protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        self.servers = [
-            await loop.create_server(
-                make,
-                sock=sock,
-                ssl=self.config.ssl,
-                ssl_handshake_timeout=self._handshake_timeout_s,
-                ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
-                backlog=_BACKLOG,
-            )
-            for sock in sockets or ()
-        ]
-        self.started = True
-
-
-class _Server(GatewayServer):
-    """uvicorn, told to stop by the event loop's signal handlers.
-
-    Its own handlers raise the signal again when it has stopped, which would end the process before the
-    engines are.
-
-    Args:
-        config: uvicorn's.
-        gateway: Told at once that it stops.
-        settings: Tell how long new connections are still taken then.
-        is_worker: Its parent passes signals on, so that one to their group comes twice.
-    """
-
-    def __init__(
-        self, config: uvicorn.Config, gateway: Gateway, settings: Settings, *, is_worker: bool
-    ) -> None:
-        super().__init__(config, settings.tls.handshake_timeout_s)
-        self._gateway = gateway
-        self._drain_delay_s = settings.drain_delay_s
-        self._signals = (signal.SIGTERM,) if is_worker else _STOP_SIGNALS
-        self._same_signal_s = SAME_SIGNAL_S if is_worker else 0.0
-        self._told_at_s: float | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop at the first signal: say so, let load balancers notice, then end; at once at the second."""
-        loop = asyncio.get_running_loop()
-        for number in self._signals:
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in self._signals:
-                loop.remove_signal_handler(number)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does, but end the gateway after its calls, and in a hurry too."""
-        lifespan, self.lifespan = self.lifespan, LifespanOff(self.config)
-        await super().shutdown(sockets)
-        await self._end_calls()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS_S if self.force_exit else None):
-                await lifespan.shutdown()
-
-    async def _end_calls(self) -> None:
-        """Have every call ended, and so logged, while there is a log.
-
-        One that is told may have to wait before it can tell its client, and then is told again.
-        """
-        for _ in range(2):
-            calls = tuple(self.server_state.tasks)
-            if not calls:
-                return
-            for call in calls:
-                call.cancel()
-            await asyncio.wait(calls, timeout=_LAST_WORDS_S)
-
-    def _stop(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._told_at_s is not None:
-            if loop.time() - self._told_at_s >= self._same_signal_s:
-                self.force_exit = True
-                self._end()
-            return
-        self._told_at_s = loop.time()
-        self._gateway.announce_stop()
-        if self._drain_delay_s:
-            loop.call_later(self._drain_delay_s, self._end)
-        else:
-            self._end()
-
-    def _end(self) -> None:
-        self.should_exit = True
 
 
 async def _serve_linked(

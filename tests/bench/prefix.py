@@ -165,7 +165,6 @@ def measure(is_quick: bool, say: Say) -> Variants:
         ServerError: a replica or a gateway did not start.
     """
     size = TrafficSize(chats=8, turns=3, system_prompts=2) if is_quick else TrafficSize()
-    done: dict[str, list[Pass]] = {}
     # /tmp itself, because the path of a unix socket may have 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as name:
         folder = Path(name)
@@ -173,21 +172,30 @@ def measure(is_quick: bool, say: Say) -> Variants:
         with engines.replicas(model, _REPLICAS, folder) as replicas:
             say(f"{_REPLICAS} replicas are ready")
             player, variants = Player(size, chats(size)), _variants(replicas, folder)
-            for repeat in range(1 if is_quick else _REPEATS):
-                for label, stand in tuple(variants.items()):
-                    try:
-                        one = _pass(player, replicas, stand)
-                    except ServerError as error:
-                        if label != CACHE_AWARE:
-                            raise
-                        say(str(error))
-                        del variants[label]
-                        continue
-                    done.setdefault(label, []).append(one)
-                    say(f"pass {repeat + 1}: {label}: {one.cached_tokens:,} of {one.prompt_tokens:,} cached")
+            done = _passes(player, variants, replicas, 1 if is_quick else _REPEATS, say)
     return Variants(
         traffic=size, variants=tuple(Variant(label, tuple(passes)) for label, passes in done.items())
     )
+
+
+def _passes(
+    player: Player, variants: dict[str, Stand], replicas: Sequence[str], repeats: int, say: Say
+) -> dict[str, list[Pass]]:
+    """Play through the variants in turns; the other router is left out where it does not start."""
+    done: dict[str, list[Pass]] = {}
+    for repeat in range(repeats):
+        for label, stand in tuple(variants.items()):
+            try:
+                one = _pass(player, replicas, stand)
+            except ServerError as error:
+                if label != CACHE_AWARE:
+                    raise
+                say(str(error))
+                del variants[label]
+                continue
+            done.setdefault(label, []).append(one)
+            say(f"pass {repeat + 1}: {label}: {one.cached_tokens:,} of {one.prompt_tokens:,} cached")
+    return done
 
 
 def _pass(player: Player, replicas: Sequence[str], stand: Stand) -> Pass:

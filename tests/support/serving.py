@@ -13,7 +13,8 @@ import uvicorn
 from lmaas_gateway.app import Gateway
 from lmaas_gateway.assembly.surroundings import Surroundings
 from lmaas_gateway.configuration.live import Configuration
-from lmaas_gateway.server import GatewayServer, listen, uvicorn_config
+from lmaas_gateway.http_server import GatewayServer, uvicorn_config
+from lmaas_gateway.server import listen
 from lmaas_gateway.settings import Settings
 from support.stub import Response, ask, request_bytes
 
