@@ -1,9 +1,9 @@
-"""A queue that is fair between principals: plain data, without clock, loop or limits.
+"""A queue that is fair between tenants: plain data, without clock, loop or limits.
 
 Three lanes, one a priority class: a lane is served only while no call of the lanes before it can go. Within
-a lane principals take turns by start-time fair queueing: each call costs its tokens divided by its
-principal's weight, and the principal whose next call begins first in that virtual time goes first. A
-principal's own calls keep their order.
+a lane tenants take turns by start-time fair queueing: each call costs its tokens divided by its
+tenant's weight, and the tenant whose next call begins first in that virtual time goes first. A
+tenant's own calls keep their order.
 
 Source: Goyal, Vin, Cheng, "Start-time fair queuing", SIGCOMM 1996, §2.
 """
@@ -31,10 +31,10 @@ def lane_of(priority: int) -> int:
 
 
 class Holder:
-    """A principal, as one pool knows it.
+    """A tenant, as one pool knows it.
 
     Attributes:
-        weight: Its part relative to other principals.
+        weight: Its part relative to other tenants.
         places: How many places its calls in flight take.
         queued: How many of its calls wait.
         finish: Per lane, the virtual time at which the last call that was let through from there is paid for.
@@ -97,7 +97,7 @@ class Ticket:
 
 
 class _Flow:
-    """The waiting calls of one principal in one lane, the oldest first."""
+    """The waiting calls of one tenant in one lane, the oldest first."""
 
     __slots__ = ("is_in_turn", "tickets")
 
@@ -112,7 +112,7 @@ class _Lane:
     Attributes:
         now: The virtual time: when the call that was let through last began.
         tickets: All that wait here, the oldest first.
-        weight: The sum of the weights of the principals who wait here.
+        weight: The sum of the weights of the tenants who wait here.
     """
 
     __slots__ = ("_flows", "_index", "_numbers", "_turns", "now", "tickets", "weight")
@@ -127,8 +127,8 @@ class _Lane:
         self.weight = 0.0
 
     @property
-    def principals(self) -> int:
-        """How many principals wait here, about: one who has just left may be among them."""
+    def tenants(self) -> int:
+        """How many tenants wait here, about: one who has just left may be among them."""
         return len(self._flows)
 
     def queued(self, holder: Holder) -> int:
@@ -159,7 +159,7 @@ class _Lane:
                 del self._flows[holder]
 
     def next(self, may_go: Callable[[Ticket], bool]) -> Ticket | None:
-        """Take out the next ticket, of the first of each principal, that may go, and charge it."""
+        """Take out the next ticket, of the first of each tenant, that may go, and charge it."""
         passed_over = []
         found = None
         while self._turns and found is None:
@@ -181,7 +181,7 @@ class _Lane:
     def _charge(self, ticket: Ticket, flow: _Flow, start: float) -> None:
         holder = ticket.holder
         flow.is_in_turn = False
-        # A principal who was passed over meanwhile begins late, but never in the past of the others.
+        # A tenant who was passed over meanwhile begins late, but never in the past of the others.
         self.now = max(self.now, start)
         finish = holder.finish[self._index] = start + ticket.tokens / holder.weight
         self.remove(ticket)
@@ -221,7 +221,7 @@ class FairQueue:
         self._lanes[ticket.lane].push(ticket)
 
     def remove(self, ticket: Ticket) -> None:
-        """Take out a call that waits no longer, wherever it stands; it costs its principal nothing."""
+        """Take out a call that waits no longer, wherever it stands; it costs its tenant nothing."""
         self._lanes[ticket.lane].remove(ticket)
         self._note_out(ticket)
 
@@ -257,8 +257,8 @@ class FairQueue:
         own = self._lanes[lane]
         waiting = own.queued(holder)
         weights = own.weight if waiting else own.weight + holder.weight
-        # One call of each other principal may have an older claim than the first one of this.
-        turns = 1 + own.principals - (waiting > 0) + int(waiting * weights / holder.weight)
+        # One call of each other tenant may have an older claim than the first one of this.
+        turns = 1 + own.tenants - (waiting > 0) + int(waiting * weights / holder.weight)
         return before + min(turns, len(own.tickets) + 1)
 
     def _note_out(self, ticket: Ticket) -> None:

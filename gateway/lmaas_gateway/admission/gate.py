@@ -129,7 +129,7 @@ class Gate:
             In whose name the call is in; with it a `leave` must follow.
 
         Raises:
-            QueueShareFullError: the principal's own calls fill its share of the queue.
+            QueueShareFullError: the tenant's own calls fill its share of the queue.
             QueueFullError: the queue is full.
             QueueWaitError: the call would not get through in time.
             QueueTimeoutError: it did not.
@@ -271,7 +271,7 @@ class Gate:
         return explain(refusal, self.pool.name, self._line.rules)
 
     def _meet(self, principal: Principal) -> Holder:
-        """Find what this pool knows of a principal, or begin to know it."""
+        """Find what this pool knows of a tenant, or begin to know it."""
         tenant = principal.tenant
         holder = self._holders.get(tenant)
         if holder is None:

@@ -22,8 +22,8 @@ class Rules:
     Attributes:
         max_queued: How many calls may wait.
         timeout_s: How long each may wait.
-        reserve: Part of the capacity that is kept for principals who hold little; 0 keeps none.
-        is_shared: Whether there is more than one principal.
+        reserve: Part of the capacity that is kept for tenants who hold little; 0 keeps none.
+        is_shared: Whether there is more than one tenant.
     """
 
     max_queued: int
@@ -52,7 +52,7 @@ class Line:
     Attributes:
         rules: May be replaced at any time; what waits stays.
         limit: How many places may be taken here; kept up to date by whoever owns the line.
-        reserve: How many of the pool's places are kept for principals who hold fewer than that.
+        reserve: How many of the pool's places are kept for tenants who hold fewer than that.
         max_tokens: No further call goes while more tokens than that are in flight.
         places: How many places the calls in flight here take: one for each sequence that an engine works on.
         tokens: Their estimated tokens.
@@ -173,6 +173,6 @@ class Line:
         return min(patience_s, self.rules.timeout_s / _STANDING_PART) if is_standing else patience_s
 
     def _is_own_fault(self, ticket: Ticket) -> bool:
-        """Tell whether a principal's own waiting calls fill its part of the queue."""
+        """Tell whether a tenant's own waiting calls fill its part of the queue."""
         holder = ticket.holder
         return self.rules.is_shared and holder.queued > 0 and self.queue.has_its_share(holder, ticket.lane)
