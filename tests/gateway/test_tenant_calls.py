@@ -358,7 +358,7 @@ async def test_valkey_tells_other_gateways_at_once(
         valkey = one.tenancy.identities.valkey
         assert valkey is not None
         async with asyncio.timeout(10):
-            while (await valkey.execute("PUBSUB", "NUMSUB", _CHANNEL))[1] < 2:  # noqa: ASYNC110 - nothing tells
+            while (await valkey.execute("PUBSUB", "NUMSUB", _CHANNEL))[1] < 2:
                 await asyncio.sleep(0.02)
         assert (await two.post(CHAT, ASK, bearer)).status == 200
         await revoke(one, key)
