@@ -12,6 +12,8 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from lmaas_gateway.api.heads import HeadRules
 from lmaas_gateway.errors import TooManyConnectionsError
 from lmaas_gateway.metrics.names import CONNECTIONS_ENDED
@@ -36,6 +38,22 @@ _MAX_KNOWN_ADDRESSES = 4096
 _IPV6_PREFIX = 64
 
 NEVER = math.inf
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What one connection may take: the settings, which cost several times as much to ask on each call."""
+
+    header_timeout_s: float
+    body_timeout_s: float
+    keep_alive_s: float
+    write_stall_s: float
+    min_bytes_per_s: int
+    max_header_bytes: int
+
+    @classmethod
+    def of(cls, settings: ConnectionSettings) -> Bounds:
+        """Read them once."""
+        return msgspec.convert(settings, cls, from_attributes=True)
 
 
 class Swept(Protocol):
@@ -78,6 +96,7 @@ class Connections:
     def follow(self, settings: ConnectionSettings) -> None:
         """Go by other settings: deadlines and rules for connections that come, caps for all."""
         self.settings = settings
+        self.bounds = Bounds.of(settings)
         self._max_connections = min(settings.max_connections, self._most)
         self.rules = HeadRules(settings)
         self._exempt = tuple(ipaddress.ip_network(network) for network in settings.exempt_addresses)

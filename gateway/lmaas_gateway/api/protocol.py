@@ -97,7 +97,7 @@ class GatewayProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._connections = connections
-        self._settings = connections.settings
+        self._bounds = connections.bounds
         self._rules = connections.rules
         self._phase = _HEAD
         self._head_bytes = self._fed_bytes = self._body_bytes = 0
@@ -166,7 +166,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._phase == _HEAD:
             # Of a head that began behind another request in the same piece, `check_size` sees the rest.
             self._head_bytes += len(data) if was_head else 1
-            if self._head_bytes > self._settings.max_header_bytes:
+            if self._head_bytes > self._bounds.max_header_bytes:
                 self._refuse(self._rules.too_long())
 
     def pause_writing(self) -> None:
@@ -174,7 +174,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().pause_writing()
         self._client_connection.is_free = False
         self._stalled_bytes = self._raw.get_write_buffer_size()
-        self.write_deadline_s = self.loop.time() + self._settings.write_stall_s
+        self.write_deadline_s = self.loop.time() + self._bounds.write_stall_s
 
     def resume_writing(self) -> None:
         """The client has read enough."""
@@ -204,7 +204,7 @@ class GatewayProtocol(HttpToolsProtocol):
         fields = dict(headers)
         version = parser.get_http_version()
         refusal = self._rules.check(version, self.url, headers, fields)
-        if refusal is None and self._head_bytes + self._fed_bytes > self._settings.max_header_bytes:
+        if refusal is None and self._head_bytes + self._fed_bytes > self._bounds.max_header_bytes:
             refusal = self._rules.check_size(headers, self.url)
         if refusal is not None:
             raise _RefusedError(refusal)
@@ -220,7 +220,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._phase = _BODY
         self._body_bytes = 0
         self._body_begun_s = self.loop.time()
-        self.deadline_s = self._body_begun_s + self._settings.body_timeout_s
+        self.deadline_s = self._body_begun_s + self._bounds.body_timeout_s
 
     def _begin(self, version: str, fields: dict[bytes, bytes]) -> None:
         """Hand a request to the application, or keep it until those before it are answered."""
@@ -293,9 +293,9 @@ class GatewayProtocol(HttpToolsProtocol):
                 self.deadline_s = self.loop.time() + _LINGER_S
         elif self._phase == _REPLY:
             self._phase = _IDLE
-            self.deadline_s = self.loop.time() + self._settings.keep_alive_s
+            self.deadline_s = self.loop.time() + self._bounds.keep_alive_s
         elif self._phase == _HEAD:
-            self.deadline_s = self.loop.time() + self._settings.header_timeout_s
+            self.deadline_s = self.loop.time() + self._bounds.header_timeout_s
 
     # What the sweep asks for.
 
@@ -316,26 +316,26 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _check_reader(self, now_s: float) -> None:
         """Cut a client that reads more slowly than an honest one could."""
-        stalled_s = now_s - self.write_deadline_s + self._settings.write_stall_s
+        stalled_s = now_s - self.write_deadline_s + self._bounds.write_stall_s
         read_bytes = self._stalled_bytes - self._raw.get_write_buffer_size()
-        if read_bytes < stalled_s * self._settings.min_bytes_per_s:
+        if read_bytes < stalled_s * self._bounds.min_bytes_per_s:
             self._connections.count_ended("slow_reader")
             self._raw.abort()
             return
         # Its pace is fine so far: measure anew from here.
         self._stalled_bytes -= read_bytes
-        self.write_deadline_s = now_s + self._settings.write_stall_s
+        self.write_deadline_s = now_s + self._bounds.write_stall_s
 
     def _end_head(self, now_s: float) -> None:
         if self._newest is not None and not self._newest.response_complete:
             # It waits for us, not we for it.
-            self.deadline_s = now_s + self._settings.header_timeout_s
+            self.deadline_s = now_s + self._bounds.header_timeout_s
             return
         self._connections.count_ended("head_timeout")
         if self._head_bytes:
             self._refuse(
                 RequestTimeoutError(
-                    f"The request's head was not complete after {self._settings.header_timeout_s:g} s."
+                    f"The request's head was not complete after {self._bounds.header_timeout_s:g} s."
                 )
             )
         else:
@@ -343,13 +343,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _end_body(self, now_s: float) -> None:
         due_s = (
-            self._body_begun_s
-            + self._settings.body_timeout_s
-            + self._body_bytes / self._settings.min_bytes_per_s
+            self._body_begun_s + self._bounds.body_timeout_s + self._body_bytes / self._bounds.min_bytes_per_s
         )
         if self.flow.read_paused:
             # We do not take it in: no fault of the client.
-            due_s = now_s + self._settings.body_timeout_s
+            due_s = now_s + self._bounds.body_timeout_s
         if due_s > now_s:
             self.deadline_s = due_s
             return
@@ -357,7 +355,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._refuse(
             RequestTimeoutError(
                 f"The body was not complete after {now_s - self._body_begun_s:.0f} s, and comes more slowly "
-                f"than {self._settings.min_bytes_per_s} bytes a second."
+                f"than {self._bounds.min_bytes_per_s} bytes a second."
             )
         )
 
@@ -376,7 +374,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _expect_head(self) -> None:
         self._phase = _HEAD
         self._head_bytes = 0
-        self.deadline_s = self.loop.time() + self._settings.header_timeout_s
+        self.deadline_s = self.loop.time() + self._bounds.header_timeout_s
 
     def _refuse(self, error: GatewayError) -> None:
         """Answer `error` and close, after the replies that are under way."""
@@ -433,7 +431,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _begin_end(self, within_s: float) -> None:
         """Cut the connection if it has not ended by then; what is still to be read may take longer."""
         if self._raw.get_write_buffer_size():
-            within_s = self._settings.write_stall_s
+            within_s = self._bounds.write_stall_s
         self._phase = _ENDING
         self._client_connection.is_free = False
         self.deadline_s = self.loop.time() + within_s

@@ -13,7 +13,7 @@ import math
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.replicas.address import notice_silence
-from lmaas_gateway.replicas.connection import Connection
+from lmaas_gateway.replicas.connection import Connection, Timeouts
 from lmaas_gateway.replicas.faults import (
     ReplicaBusyError,
     ReplicaClosedError,
@@ -122,7 +122,7 @@ class ReplicaClient:
         max_connections: int = 4096,
         max_reply_bytes: int = _MAX_REPLY_BYTES,
     ) -> None:
-        self.timeouts = timeouts
+        self.timeouts = Timeouts.of(timeouts)
         self._max_reply_bytes = max_reply_bytes
         self._address = address
         self._max_connections = max_connections
@@ -200,7 +200,7 @@ class ReplicaClient:
         self, timeouts: TimeoutSettings, max_connections: int, max_reply_bytes: int = _MAX_REPLY_BYTES
     ) -> None:
         """Change the deadlines and the bounds; what runs keeps the deadline it waits for."""
-        self.timeouts = timeouts
+        self.timeouts = Timeouts.of(timeouts)
         self._max_connections = max_connections
         self._max_reply_bytes = max_reply_bytes
 
