@@ -42,10 +42,23 @@ def sitting(browser: Browser, site: Site) -> Iterator[Visit]:
         yield visit
 
 
+def test_pictures_of_the_dashboard_and_of_a_call_explained(sitting: Visit) -> None:
+    with sitting.site.api() as client:
+        for model in (CHAT, ECHO, CHAT, ECHO, CHAT):
+            messages = [{"role": "user", "content": "What is the capital of France?"}]
+            body = {"model": model, "messages": messages, "max_tokens": 16, "stream": True}
+            client.post("/v1/chat/completions", json=body, headers={"x-request-id": f"of-{model}"})
+    sitting.go("/ui")
+    expect(sitting.page.locator("#chart-latency .u-value").last).to_contain_text("s")
+    picture(sitting.page, "live")
+    sitting.go(f"/ui/calls/of-{CHAT}")
+    picture(sitting.page, "call")
+
+
 def test_picture_of_a_conversation(sitting: Visit) -> None:
     chat = sitting.chat(CHAT)
     chat.set("Temperature", "0")
-    chat.set("Most tokens", "60")
+    chat.set("Max tokens", "60")
     chat.ask("What is the capital of France?")
     expect(chat.texts).to_contain_text("Paris", timeout=60_000)
     chat.settle()
@@ -56,7 +69,7 @@ def test_picture_of_two_models_side_by_side(sitting: Visit) -> None:
     sitting.page.emulate_media(color_scheme="dark")
     chat = sitting.chat(CHAT)
     chat.set("Temperature", "0")
-    chat.set("Most tokens", "40")
+    chat.set("Max tokens", "40")
     chat.page.get_by_label("Side by side").check()
     chat.page.get_by_role("combobox", name="Model B").select_option(ECHO)
     chat.ask("Name three colours.")

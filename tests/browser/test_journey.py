@@ -58,7 +58,7 @@ def make_key(visit: Visit, name: str) -> str:
 
 def stop_in_the_middle(chat: ChatPage, gateway: LiveGateway) -> str:
     """Stop a long answer; give the id of the call."""
-    chat.set("Most tokens", "1500")
+    chat.set("Max tokens", "1500")
     chat.set_extra({"ignore_eos": True})
     chat.ask("Tell a long story.")
     expect(chat.texts).to_contain_text(" ", timeout=30_000)
@@ -102,7 +102,7 @@ def see_refusal(chat: ChatPage) -> None:
     revoked_s = time.monotonic()
     while chat.error.inner_text() == "":
         assert time.monotonic() - revoked_s <= REVOKED_WITHIN_S, "it is still answered"
-        chat.set("Most tokens", "1")
+        chat.set("Max tokens", "1")
         chat.ask("Still there?")
         chat.settle()
     expect(chat.error).to_contain_text("revoked")

@@ -58,7 +58,7 @@ def test_a_conversation_is_sent_whole_with_the_parameters_that_were_filled_in(ch
     bodies = sent_by(chat)
     chat.set("System prompt", "Be short.")
     chat.set("Temperature", "0.5")
-    chat.set("Most tokens", "3")
+    chat.set("Max tokens", "3")
     chat.ask("one two three")
     expect(chat.texts).to_have_text("one two three")
     expect(chat.notes()).to_have_text("Cut off: the answer reached its limit of tokens.")
@@ -115,7 +115,7 @@ def test_a_question_that_is_refused_can_be_sent_again_and_the_refusal_explained(
 
 
 def test_two_models_answer_side_by_side(chat: ChatPage) -> None:
-    chat.set("Most tokens", "2")
+    chat.set("Max tokens", "2")
     chat.ask("hello you")
     expect(chat.texts).to_have_text("hello you")
     chat.settle()
@@ -185,14 +185,14 @@ def test_json_of_a_schema_is_asked_for_and_checked(chat: ChatPage) -> None:
 def test_a_conversation_outlives_a_reload_in_this_browser_until_it_is_cleared(
     chat: ChatPage, visit: Visit
 ) -> None:
-    chat.set("Most tokens", "2")
+    chat.set("Max tokens", "2")
     chat.ask("remember me")
     expect(chat.texts).to_have_text("remember me")
     chat.settle()
     chat.page.reload()
     expect(chat.texts).to_have_text("remember me")
     expect(chat.model).to_have_value(ECHO)
-    expect(chat.page.get_by_label("Most tokens")).to_have_value("2")
+    expect(chat.page.get_by_label("Max tokens")).to_have_value("2")
     chat.page.get_by_role("button", name="Clear").click()
     expect(chat.answers).to_have_count(0)
     chat.page.reload()

@@ -117,7 +117,7 @@ def start(operator: Visit, state: Locator) -> None:
 
 
 def see_an_answer(chat: ChatPage) -> None:
-    chat.set("Most tokens", "8")
+    chat.set("Max tokens", "8")
     chat.ask("Are you there?")
     chat.settle()
     expect(chat.error).to_be_empty()

@@ -29,6 +29,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 PAGES = {
     "live": "/ui",
     "usage": "/ui/usage",
+    "quality": "/ui/quality",
     "calls": "/ui/calls",
     "keys": "/ui/keys",
     "limits": "/ui/limits",

@@ -62,3 +62,5 @@ def test_end_and_bill_say_who_left_and_what_it_cost() -> None:
     assert said()["end"] == "It ended ok with status 200."
     assert said()["bill"] == "Its model has no price."
     assert said(price='{"input_nanos":1}', cost_nanos=1_234)["bill"] == "It cost $0.000001234."
+    assert said(price='{"input_nanos":1}', cost_nanos=53_000_000)["bill"] == "It cost $0.053."
+    assert said(price='{"input_nanos":1}', cost_nanos=2_500_000_000)["bill"] == "It cost $2.50."

@@ -95,6 +95,8 @@ async def test_hung_replica_is_shown_and_told_within_five_seconds_and_is_well_wh
             (shown,) = (await running.get("/admin/v1/models", OPERATOR)).json["data"]
             # Down by now where this test itself had to wait.
             assert shown["replicas"][0]["state"] in {"suspect", "down"}
+            metrics = (await running.get("/metrics")).body.decode()
+            assert f'lmaas_replica_silent{{model="mock",replica="{replica.name}"}} 1.0' in metrics
         finally:
             hung.go_on()
         await hook.until(lambda: len(list(hook.events("ReplicaSuspect"))) == 2)

@@ -32,6 +32,7 @@ PAGES: tuple[str, ...] = (
     "/ui/usage",
     "/ui/usage?by=key",
     "/ui/usage?by=model",
+    "/ui/quality",
     "/ui/alerts",
     "/ui/models",
     "/ui/keys",
@@ -197,6 +198,9 @@ class TestLimits:
         page = text_of(await browser.follow("/ui/limits", {**fields, "amount": "12.5"}))
         assert "$12.50" in page
         assert "acme-project" in page
+        offered = (await browser.get("/ui/limits")).body.decode()
+        assert f'<option value="{tenant.ids["keys"]}">key: acme-key …' in offered
+        assert '<option value="mock">model: mock</option>' in offered
         page = text_of(await browser.follow(f"/ui/limits/{tenant.ids['limits']}/remove"))
         assert "1,000,000,000" not in page
 
@@ -245,6 +249,44 @@ class TestUsage:
     async def test_wrong_question_is_refused(self, query: str, world: World) -> None:
         browser = await signed_in(world, OPERATOR_KEY)
         assert (await browser.get(f"/ui/usage?{query}")).status == 400
+
+    async def test_what_can_be_looked_at_alone_is_chosen_by_name(self, world: World, tenant: Tenant) -> None:
+        browser = await signed_in(world, tenant.keys["viewer"])
+        page = (await browser.get(f"/ui/usage?key={tenant.ids['keys']}")).body.decode()
+        assert re.search(rf'<option value="{tenant.ids["keys"]}" selected>acme-key …', page)
+        assert f'<option value="{tenant.ids["projects"]}">acme-project</option>' in page
+        assert '<option value="mock"></option>' in page
+        other = (await browser.get("/ui/usage?key=of-long-ago")).body.decode()
+        assert '<option value="of-long-ago" selected>' in other
+
+
+class TestQuality:
+    async def test_shows_what_was_seen_beside_what_was_said(self, world: World, tenant: Tenant) -> None:
+        tenancy = world.running.gateway._tenancy
+        assert tenancy is not None
+        row = {
+            "organization_id": tenant.organization,
+            "project_id": tenant.ids["projects"],
+            "model": "looked-at",
+        }
+        counts = {"day": int(time.time()) // 86400, "checked": 40, "truncated": 1, "with_schema": 8}
+        async with tenancy.database.writing(deadline_s=10) as connection:
+            await connection.execute(tables.quality_days.insert().values(**row, **counts, schema_failed=2))
+        judged = await world.running.post(CHAT, ASK, bearer(tenant.plain), "x-request-id: judged")
+        assert judged.status == 200
+        opinion = {"request_id": "judged", "thumbs": "up", "score": 0.5, "label": "concise"}
+        assert (await world.running.post("/v1/feedback", opinion, bearer(tenant.plain))).status == 200
+        browser = await signed_in(world, tenant.keys["viewer"])
+        page = re.sub(r"\s+", " ", text_of(await browser.get("/ui/quality"))).replace("\N{EN DASH}", "-")
+        assert "looked-at 40 2.5 % 1 0 % 0 0 % 0 0 % 0 25 % 2 - 0 -" in page
+        assert re.search("mock 0 - - - - - - 1 100 % 1 0.50 concise 1", page)
+        narrowed = text_of(await browser.get("/ui/quality?model=mock&from=2026-01-01"))
+        assert "looked-at" not in narrowed
+        assert "looked-at" not in text_of(await browser.get("/ui/quality?from=2020-01-01&to=2020-01-31"))
+
+    async def test_wrong_question_is_refused(self, world: World, tenant: Tenant) -> None:
+        browser = await signed_in(world, tenant.keys["viewer"])
+        assert (await browser.get("/ui/quality?from=2026-02-01&to=2026-01-01")).status == 400
 
 
 class TestCalls:

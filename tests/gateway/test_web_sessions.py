@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from lmaas_gateway.errors import StoreUnavailableError, VaultError
 from lmaas_gateway.web.charts import bars, round_up, stretches
-from lmaas_gateway.web.rendering import show_percent, show_seconds, show_short, show_usd
+from lmaas_gateway.web.rendering import (
+    show_percent,
+    show_rate,
+    show_seconds,
+    show_short,
+    show_size,
+    show_usd,
+)
 from lmaas_gateway.web.sessions import HeldSessions, Sessions
 from lmaas_gateway.web.stored_sessions import StoredSessions
 
@@ -140,6 +147,12 @@ async def test_database_keeps_sessions_and_drops_those_that_are_over(database: D
         (show_seconds(600), "10 min"),
         (show_short(74_910_000), "74.9M"),
         (show_short(9500), "9,500"),
+        (show_rate(0), "0"),
+        (show_rate(0.0741), "0.074"),
+        (show_rate(12.34), "12.3"),
+        (show_rate(1234.5), "1,234"),
+        (show_size(512 * 2**20), "512 MiB"),
+        (show_size(1.25 * 2**30), "1.25 GiB"),
         (show_percent(0.0123), "1.2 %"),
         (show_percent(1), "100 %"),
     ],

@@ -237,7 +237,13 @@ def _end(record: CallRecord, say: Words) -> str:
 def _bill(record: CallRecord, say: Words) -> str:
     if not record.price:
         return say("calls.bill.free")
-    return say("calls.bill.cost", usd=f"{record.cost_nanos / _NANOS:.9f}")
+    return say("calls.bill.cost", usd=_usd(record.cost_nanos))
+
+
+def _usd(nanos: int) -> str:
+    """Write all digits that count, and cents at least: 0.053, 0.50, 0.000000042."""
+    whole, _, part = f"{nanos / _NANOS:.9f}".rstrip("0").partition(".")
+    return f"{whole}.{part:0<2}"
 
 
 def time_text(time_us: float) -> str:

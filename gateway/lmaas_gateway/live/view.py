@@ -102,8 +102,8 @@ class LiveReplica(msgspec.Struct, frozen=True):
     """A replica now, and what ended at it in the window.
 
     Attributes:
-        state: `ready`, `draining` (finishes what it has), `down` (does not answer), `ejected` (its calls
-            fail) or `cooling` (asked for a pause).
+        state: `ready`, `draining` (finishes what it has), `down` (does not answer), `suspect` (its health
+            check is late), `ejected` (its calls fail) or `cooling` (asked for a pause).
         problem: Why it is down, for people; empty if it is not.
         in_flight: Calls that it works on for this gateway, all workers together.
         engine: None where it does not tell.
@@ -124,7 +124,8 @@ class LiveModel(msgspec.Struct, frozen=True):
     """A model now, and what ended of its calls in the window.
 
     Attributes:
-        state: `starting`, `ready`, `degraded` (some replicas do not serve), `unavailable` or `failed`.
+        state: `starting`, `ready`, `degraded` (some replicas do not serve), `unavailable`, `failed` or
+            `stopped`.
         in_flight: Calls that its replicas work on.
         waiting: Calls that wait in the gateway's queue for a place.
         capacity: Calls that its replicas take at once.

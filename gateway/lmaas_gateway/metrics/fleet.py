@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _OF_REPLICA: Mapping[Spec, Callable[[Replica], float]] = {
     names.REPLICA_UP: lambda replica: replica.is_ready,
+    names.REPLICA_SILENT: lambda replica: replica.is_silent and not replica.is_draining,
     names.IN_FLIGHT: lambda replica: replica.load()[1],
 }
 _OF_ENGINE: Mapping[Spec, Callable[[EngineStats], float]] = {

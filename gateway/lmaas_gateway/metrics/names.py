@@ -151,6 +151,12 @@ REPLICA_STATE = Spec(
     "1 for the state that the replica is in: ready, draining (no new calls), down (its probe fails), "
     "suspect (its probe is late), ejected (its calls fail) or cooling (it asked for a pause).",
 )
+REPLICA_SILENT = Spec(
+    "gauge",
+    "lmaas_replica_silent",
+    ("model", "replica"),
+    "1 while the replica lets its health check wait: it is suspect, and later down, until it answers.",
+)
 RETRY_BUDGET = Spec("gauge", "lmaas_retry_budget", ("model",), "Retries that the pool's calls have left.")
 CONFIG_CHANGES = Spec(
     "counter",

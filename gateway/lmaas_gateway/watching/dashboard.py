@@ -263,15 +263,49 @@ ROWS: tuple[tuple[str, int, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
-                "Failures and restarts",
+                "Failures, silence and restarts",
                 "short",
                 (
+                    (f"max by (replica) (lmaas_replica_silent{_MODELS}) == 1", "{{replica}} is silent"),
                     (_rate("lmaas_replica_failures_total", "replica, reason"), "{{replica}} {{reason}}"),
                     (
                         f"sum by (replica) (increase(lmaas_engine_restarts_total{_MODELS}[15m]))",
                         "{{replica}} restarted",
                     ),
                 ),
+            ),
+        ),
+    ),
+    (
+        "Quality",
+        8,
+        (
+            Panel(
+                "Flaws of replies",
+                "percentunit",
+                (
+                    (
+                        f"sum by (model, flag) (increase(lmaas_quality_flagged_total{_MODELS}[1h])) / "
+                        f"sum by (model, flag) (increase(lmaas_quality_checked_total{_MODELS}[1h]))",
+                        "{{model}} {{flag}}",
+                    ),
+                ),
+                text="Of the replies that were looked at in the hour before.",
+            ),
+            Panel(
+                "Feedback in an hour",
+                "short",
+                (
+                    (
+                        f"sum by (model, thumbs) (increase(lmaas_feedback_total{_MODELS}[1h]))",
+                        "{{model}} {{thumbs}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Canary prompts answered as expected",
+                "short",
+                ((f"min by (canary, model) (lmaas_canary_ok{_MODELS})", "{{model}} {{canary}}"),),
             ),
         ),
     ),

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lmaas_gateway.web.spending import spending
 from lmaas_gateway.web.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from lmaas_gateway.administration.alerts import Alert, Alerts
     from lmaas_gateway.live import Live
+    from lmaas_gateway.prices import Price
     from lmaas_gateway.web.rendering import Templates
     from lmaas_gateway.web.words import Language
 
@@ -41,11 +44,17 @@ class LivePage:
     Args:
         live: Has the numbers.
         templates: What it is made of.
+        alerts: Knows what is wrong.
+        prices: Of models; those without one are left out.
     """
 
-    def __init__(self, live: Live, templates: Templates) -> None:
+    def __init__(
+        self, live: Live, templates: Templates, *, alerts: Alerts, prices: Mapping[str, Price]
+    ) -> None:
         self._live = live
         self._templates = templates
+        self._alerts = alerts
+        self._prices = prices
         self._made: dict[Language, tuple[int, str, bytes]] = {}
         self._history: tuple[int, bytes] = (0, b"")
 
@@ -83,8 +92,19 @@ class LivePage:
         view = self._live.snapshot(WINDOW_S)
         made = self._made.get(language)
         if made is None or made[0] != view.at:
-            html = self._templates.write("_live.html", {"view": view, "t": Words(language)})
+            values = {
+                "view": view,
+                "t": Words(language),
+                "firing": self._firing(language),
+                "spending": spending(view, self._prices),
+            }
+            html = self._templates.write("_live.html", values)
             last = {name: getattr(view.last, name) for name in _COLUMNS}
             event = b"data: %b\n\n" % msgspec.json.encode({"last": last, "html": html})
             made = self._made[language] = view.at, html, event
         return made
+
+    def _firing(self, language: Language) -> list[Alert]:
+        """Give the alerts that people are to be told of."""
+        alerts = self._alerts.list(language).data
+        return [one for one in alerts if one.state == "firing" and one.silenced_until is None]

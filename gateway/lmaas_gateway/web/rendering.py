@@ -62,6 +62,7 @@ def _environment() -> Environment:
         "short": show_short,
         "percent": show_percent,
         "rate": show_rate,
+        "size": show_size,
     }
     return environment
 
@@ -76,7 +77,9 @@ def show_number(value: float | None) -> str:
 
 def show_rate(value: float) -> str:
     """Write so many a second: 0, 0.35, 12.4, 1,234."""
-    return f"{value:,.0f}" if value == 0 or value >= 100 else f"{value:.3g}"
+    if value == 0 or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
 
 
 def show_usd(nanos: int | None) -> str:
@@ -118,6 +121,12 @@ def show_short(value: float) -> str:
         if value >= size:
             return f"{value / (1e3 if suffix == 'k' else size):.3g}{suffix}"
     return f"{value:,.0f}" if value == int(value) else f"{value:.2g}"
+
+
+def show_size(value_bytes: float) -> str:
+    """Write how much memory: 512 MiB, 1.25 GiB."""
+    gib = value_bytes / 2**30
+    return f"{gib:.3g} GiB" if gib >= 1 else f"{value_bytes / 2**20:.0f} MiB"
 
 
 def show_percent(part: float | None) -> str:

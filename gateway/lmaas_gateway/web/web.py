@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from lmaas_gateway.errors import GatewayError, InternalError, MethodNotAllowedError, NotFoundError
+from lmaas_gateway.prices import prices_of
 from lmaas_gateway.web.assets import PATH as ASSETS_PATH
 from lmaas_gateway.web.assets import Assets
 from lmaas_gateway.web.cookies import Cookies
@@ -25,6 +26,7 @@ from lmaas_gateway.web.pages.models import ModelPages
 from lmaas_gateway.web.pages.organizations import OrganizationPages
 from lmaas_gateway.web.pages.overview import Overview
 from lmaas_gateway.web.pages.playground import Playground
+from lmaas_gateway.web.pages.quality import QualityPages
 from lmaas_gateway.web.pages.usage import UsagePages
 from lmaas_gateway.web.rendering import Templates
 from lmaas_gateway.web.site import Site
@@ -99,7 +101,8 @@ class Web:
         assets = Assets()
         templates = Templates(assets)
         self._site = Site(door, templates, public_url=public_url)
-        _add_pages(self._site, LivePage(sources.live, templates), sources)
+        live = LivePage(sources.live, templates, alerts=sources.alerts, prices=prices_of(settings.models))
+        _add_pages(self._site, live, sources)
         self.application: ASGIApp = SafeHeaders(self._build(assets), is_https=is_https)
 
     def forward(self, endpoint: ASGIApp) -> ASGIApp:
@@ -139,12 +142,13 @@ def _add_pages(site: Site, live: LivePage, sources: Sources) -> None:
     Overview(site, live, sources.directory)
     CallPages(site, sources.calls)
     if sources.services is not None:
-        UsagePages(site, sources.services)
+        UsagePages(site, sources.services, models=lambda: sources.directory().pools)
+        QualityPages(site, sources.services)
     AlertPages(site, sources.alerts)
     ModelPages(site, sources.fleet)
     if sources.services is not None:
         KeyPages(site, sources.services)
-        LimitPages(site, sources.services)
+        LimitPages(site, sources.services, models=lambda: sources.directory().pools)
         OrganizationPages(site, sources.services)
     Playground(site)
     Entrance(site)

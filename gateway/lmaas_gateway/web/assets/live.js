@@ -3,6 +3,8 @@ import { fill, seconds } from "./format.js";
 import { morph } from "./morph.js";
 
 const CHARTED_S = 300;
+// What is known of less time than this is not drawn as wide as the chart.
+const LEAST_S = 60;
 const COLUMNS = [
   "at", "calls", "errors", "completion_tokens", "ttft_p50_s", "ttft_p95_s",
   "inter_token_p50_s", "in_flight", "waiting",
@@ -24,9 +26,9 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function axis(scale, side, write) {
+function axis(scale, side, least, write) {
   const grid = { stroke: color("--line"), width: 1 };
-  return { scale, side, stroke: color("--muted"), grid: side === 1 ? { show: false } : grid, ticks: grid, size: 64, values: (_, all) => all.map(write) };
+  return { scale, side, least, stroke: color("--muted"), grid: side === 1 ? { show: false } : grid, ticks: grid, size: 64, values: (_, all) => all.map(write) };
 }
 
 function clock(at) {
@@ -37,18 +39,30 @@ function series(label, paint, scale, write, more) {
   return { label, scale, stroke: color(paint), width: 1.5, points: { show: false }, value: (_, value) => (value == null ? "–" : write(value)), ...more };
 }
 
+// `axes` say what their scales reach to when there is nothing: an empty chart has a floor and a ceiling too.
 function draw(id, columns, lines, axes) {
   const place = document.getElementById(id);
   const data = () => columns.map((name) => (name in SMOOTHED ? smooth(history[name]) : history[name].map((value) => value || null)));
   const size = () => ({ width: place.clientWidth, height: 220 });
   const time = { stroke: color("--muted"), grid: { show: false }, ticks: { stroke: color("--line"), width: 1 }, space: 90, values: (_, all) => all.map(clock) };
-  const positive = { range: (_, low, high) => [0, Math.max(high ?? 0, 1e-3) * 1.1] };
-  const scales = { x: { time: true }, ...Object.fromEntries(axes.map((one) => [one.scale, positive])) };
-  const options = { ...size(), scales, series: [{ label: "" }, ...lines], axes: [time, ...axes], cursor: { y: false } };
+  const span = (_, low, high) => high == null ? [null, null] : [high - Math.min(CHARTED_S, Math.max(LEAST_S, high - low)), high];
+  const upTo = (least) => ({ range: (_, low, high) => [0, Math.max(high ?? 0, least) * 1.1] });
+  const scales = { x: { time: true, range: span }, ...Object.fromEntries(axes.map((one) => [one.scale, upTo(one.least)])) };
+  const options = { ...size(), scales, series: [{ label: "" }, ...lines], axes: [time, ...axes], cursor: { y: false }, hooks: { setLegend: [tellLast] } };
   const plot = new uPlot(options, data(), place);
   const observer = new ResizeObserver(() => plot.setSize(size()));
   observer.observe(place);
   charts.push({ update: () => plot.setData(data()), end: () => { observer.disconnect(); plot.destroy(); } });
+}
+
+// While nobody points at a moment, the legend tells the last one of which there is something.
+function tellLast(plot) {
+  if (plot.cursor.idx == null && plot.legend.idx == null) plot.setLegend({ idx: lastKnown(plot.data) }, false);
+}
+
+function lastKnown([times, ...lines]) {
+  const at = times.findLastIndex((_, index) => lines.some((line) => line[index] != null));
+  return at < 0 ? null : at;
 }
 
 function drawAll() {
@@ -58,13 +72,13 @@ function drawAll() {
   draw("chart-throughput", ["at", "calls", "completion_tokens"], [
     series(words.calls, "--series-1", "calls", whole),
     series(words.tokens, "--series-2", "tokens", whole, { dash: [5, 3] }),
-  ], [axis("calls", 3, whole), axis("tokens", 1, whole)]);
+  ], [axis("calls", 3, 1, whole), axis("tokens", 1, 10, whole)]);
   const lines = [
     series(words.ttft_p50, "--series-1", "s", seconds),
     series(words.ttft_p95, "--series-2", "s", seconds, { dash: [5, 3] }),
     series(words.inter_token, "--series-3", "s", seconds, { dash: [2, 2] }),
-  ].map((line) => ({ ...line, spanGaps: true }));
-  draw("chart-latency", ["at", "ttft_p50_s", "ttft_p95_s", "inter_token_p50_s"], lines, [axis("s", 3, (value) => (value ? seconds(value) : "0"))]);
+  ].map((line) => ({ ...line, spanGaps: true, points: { show: true, size: 4, fill: line.stroke } }));
+  draw("chart-latency", ["at", "ttft_p50_s", "ttft_p95_s", "inter_token_p50_s"], lines, [axis("s", 3, 0.1, (value) => (value ? seconds(value) : "0"))]);
 }
 
 function smooth(values) {
@@ -78,6 +92,11 @@ function tell(last) {
   const text = (id, words) => { document.getElementById(id).textContent = words; };
   text("chart-throughput-text", fill(words.throughput_text, { calls: last.calls, tokens: last.completion_tokens }));
   text("chart-latency-text", fill(words.latency_text, { p50: seconds(last.ttft_p50_s), p95: seconds(last.ttft_p95_s) }));
+  tellIfEmpty();
+}
+
+function tellIfEmpty() {
+  document.getElementById("chart-latency-none").hidden = history.ttft_p50_s.some(Boolean);
 }
 
 function take(event) {
@@ -97,6 +116,7 @@ async function open() {
   if (answer.redirected || !answer.ok) { location.reload(); return; }
   history = await answer.json();
   drawAll();
+  tellIfEmpty();
   source = new EventSource("/ui/live");
   source.onmessage = take;
   source.onopen = () => { status.textContent = hint; };

@@ -121,6 +121,12 @@ async def list_projects(services: Services, actor: Actor) -> Mapping[str, str]:
     return {project.id: project.name for project in page.data}
 
 
+async def list_keys(services: Services, actor: Actor) -> Mapping[str, str]:
+    """Give what people know an organization's keys by, by their ids, the newest first; the first hundred."""
+    page = await services.keys.list(actor, requests.ListKeys(limit=100))
+    return {key.id: f"{key.name} …{key.last4}" for key in page.data}
+
+
 def _roles_below(role: Role | None) -> list[Role]:
     """List the roles that somebody may give, the least first."""
     return [one for one in PERMISSIONS if role is not None and not outranks(one, role)]

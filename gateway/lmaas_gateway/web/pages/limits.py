@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from lmaas_gateway.administration import requests
 from lmaas_gateway.errors import BadRequestError
 from lmaas_gateway.web.forms import convert
-from lmaas_gateway.web.pages.keys import list_projects
+from lmaas_gateway.web.pages.keys import list_keys, list_projects
 from lmaas_gateway.web.site import Section, see_other
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -42,11 +42,13 @@ class LimitPages:
     Args:
         site: Makes pages.
         services: Do what is asked for.
+        models: Names those that are served.
     """
 
-    def __init__(self, site: Site, services: Services) -> None:
+    def __init__(self, site: Site, services: Services, *, models: Callable[[], Iterable[str]]) -> None:
         self._site = site
         self._services = services
+        self._models = models
         site.section(Section("limits", _PATH, "manage", "limits:read"), self.list)
         site.action(_PATH, self.set)
         site.action(_PATH + "/{id}/remove", self.remove)
@@ -58,9 +60,20 @@ class LimitPages:
         page = await self._services.limits.list(
             actor, convert({**query, "limit": _PAGE_SIZE}, requests.ListLimits)
         )
-        projects = await list_projects(self._services, actor)
+        projects, keys = await list_projects(self._services, actor), await list_keys(self._services, actor)
         return self._site.render(
-            visitor, request, "limits.html", page=page, projects=projects, metered=METERED, query=query
+            visitor,
+            request,
+            "limits.html",
+            page=page,
+            subjects={
+                "project": projects,
+                "key": keys,
+                "model": {name: name for name in sorted(self._models())},
+            },
+            names={**projects, **keys},
+            metered=METERED,
+            query=query,
         )
 
     async def set(self, visitor: Visitor, request: Request, fields: Mapping[str, str]) -> Response:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.responses import StreamingResponse
 
 from lmaas_gateway.administration import requests
-from lmaas_gateway.errors import BadRequestError
 from lmaas_gateway.web.charts import bars
+from lmaas_gateway.web.days import read_days, starts_until, this_day
 from lmaas_gateway.web.forms import convert
-from lmaas_gateway.web.pages.keys import list_projects
+from lmaas_gateway.web.pages.keys import list_keys, list_projects
 from lmaas_gateway.web.rendering import show_short, show_usd
 from lmaas_gateway.web.site import Section
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from datetime import date
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -25,37 +25,13 @@ if TYPE_CHECKING:
     from lmaas_gateway.administration.files import File
     from lmaas_gateway.administration.objects import Usage
     from lmaas_gateway.administration.services import Services
+    from lmaas_gateway.web.days import Days
     from lmaas_gateway.web.site import Site
     from lmaas_gateway.web.visitors import Visitor
 
 _PATH = "/ui/usage"
-SPANS_DAYS = (1, 7, 30, 90)
-"""Spans that are offered, in days until today."""
 GROUPS = ("project", "key", "model", "day")
-_MAX_DAYS = 3660
 _MAX_SHOWN = 200
-
-
-class Days(NamedTuple):
-    """A span of days; the last one is in it."""
-
-    first: date
-    last: date
-
-    @property
-    def start(self) -> int:
-        """When the first begins, in Unix seconds."""
-        return _midnight(self.first)
-
-    @property
-    def end(self) -> int:
-        """When the last has ended."""
-        return _midnight(self.last + timedelta(days=1))
-
-    def each(self) -> list[str]:
-        """List them, as the books name them."""
-        count = (self.last - self.first).days + 1
-        return [(self.first + timedelta(days=number)).isoformat() for number in range(count)]
 
 
 class UsagePages:
@@ -64,14 +40,21 @@ class UsagePages:
     Args:
         site: Makes pages.
         services: Add the books up.
+        models: Names those that are served.
         today: Gives the day, in UTC.
     """
 
     def __init__(
-        self, site: Site, services: Services, *, today: Callable[[], date] = lambda: datetime.now(UTC).date()
+        self,
+        site: Site,
+        services: Services,
+        *,
+        models: Callable[[], Iterable[str]],
+        today: Callable[[], date] = this_day,
     ) -> None:
         self._site = site
         self._services = services
+        self._models = models
         self._today = today
         site.section(Section("usage", _PATH, "observe", "usage:read"), self.show)
         site.page(_PATH + "/export", self.export, "usage:export")
@@ -79,13 +62,14 @@ class UsagePages:
     async def show(self, visitor: Visitor, request: Request) -> Response:
         """Show sums, by what is asked for, and the days beside each other."""
         actor, query = visitor.acting(), request.query_params
-        days = self._read_days(query)
+        days = read_days(query, self._today())
         group = query.get("by", "project")
         narrowed = {name: query.get(name, "") for name in ("project", "key", "model")}
         found = await self._add_up(actor, days, group, narrowed)
         by_day = found if group == "day" else await self._add_up(actor, days, "day", narrowed)
         found = found if group == "day" else sorted(found, key=lambda one: (-one.cost_nanos, -one.calls))
         total = _total(by_day)
+        projects, keys = await self._names(actor)
         return self._site.render(
             visitor,
             request,
@@ -93,7 +77,7 @@ class UsagePages:
             days=days,
             group=group,
             groups=GROUPS,
-            starts={span: self._today() - timedelta(days=span - 1) for span in SPANS_DAYS},
+            starts=starts_until(self._today()),
             today=self._today(),
             dollars=lambda dollars: show_usd(int(dollars * 1e9)),
             short=show_short,
@@ -103,7 +87,10 @@ class UsagePages:
             total=total,
             # What is not known is not shown as nothing.
             is_unpriced=bool(total.completion_tokens + total.prompt_tokens) and not total.cost_nanos,
-            names=await self._names(actor, group),
+            projects=projects,
+            keys=keys,
+            models=sorted(self._models()),
+            names={**projects, **keys},
             cost_chart=bars(days.each(), {one.day or "": one.cost_nanos / 1e9 for one in by_day}),
             token_chart=bars(
                 days.each(), {one.day or "": one.prompt_tokens + one.completion_tokens for one in by_day}
@@ -112,7 +99,7 @@ class UsagePages:
 
     async def export(self, visitor: Visitor, request: Request) -> Response:
         """Send the ledger's rows of these days as a file."""
-        days = self._read_days(request.query_params)
+        days = read_days(request.query_params, self._today())
         project = request.query_params.get("project", "")
         wanted = convert({"start": days.start, "end": days.end, "project": project}, requests.ExportQuery)
         file = await self._services.usage.export(visitor.acting(), wanted)
@@ -121,31 +108,15 @@ class UsagePages:
         headers = {"content-disposition": f'attachment; filename="{file.name}"'}
         return StreamingResponse(_from(first, file), 200, headers, file.media_type)
 
-    def _read_days(self, query: Mapping[str, str]) -> Days:
-        today = self._today()
-        try:
-            last = date.fromisoformat(query["to"]) if query.get("to") else today
-            first = date.fromisoformat(query["from"]) if query.get("from") else last - timedelta(days=29)
-        except (ValueError, OverflowError):
-            raise BadRequestError("Write days as 2026-01-31.") from None
-        if not date(1971, 1, 1) <= first <= last <= date(9000, 1, 1) or (last - first).days > _MAX_DAYS:
-            raise BadRequestError("The days must be in their order, and no more than ten years.")
-        return Days(first, last)
-
     async def _add_up(self, actor: Actor, days: Days, group: str, narrowed: Mapping[str, str]) -> list[Usage]:
         wanted = {"start": days.start, "end": days.end, "group_by": group, **narrowed}
         return (await self._services.usage.list(actor, convert(wanted, requests.UsageQuery))).data
 
-    async def _names(self, actor: Actor, group: str) -> Mapping[str, str]:
-        """Give names by ids, as far as there are some at hand."""
+    async def _names(self, actor: Actor) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Give the names of projects and keys by their ids, as far as there are some at hand."""
         if not actor.organization:
-            return {}
-        if group == "project":
-            return await list_projects(self._services, actor)
-        if group != "key":
-            return {}
-        page = await self._services.keys.list(actor, requests.ListKeys(limit=100))
-        return {key.id: f"{key.name} …{key.last4}" for key in page.data}
+            return {}, {}
+        return await list_projects(self._services, actor), await list_keys(self._services, actor)
 
 
 class _Total(NamedTuple):
@@ -159,10 +130,6 @@ class _Total(NamedTuple):
 
 def _total(rows: Sequence[Usage]) -> _Total:
     return _Total(*(sum(getattr(row, name) for row in rows) for name in _Total._fields))
-
-
-def _midnight(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
 async def _from(first: bytes, file: File) -> AsyncIterator[bytes]:
