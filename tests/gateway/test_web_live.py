@@ -104,8 +104,7 @@ def test_cost_is_shown_where_there_are_prices_and_nowhere_else() -> None:
 def test_what_launched_engines_take_of_their_machine_is_shown_beside_them() -> None:
     host = LiveHost(1.024, 2.5 * 2**30, (GPU, LiveGpu("1")))
     page = page_of(Seen(view(model(replica("chat-0", host=host), replica("chat-1")))))
-    assert "2.5 GiB" in page
-    assert "1.02" in page
+    assert "1.02 · 2.5 GiB" in page
     assert "GPU 0 87 % 310 W 60 GiB" in page
     assert "GPU 1<" in page
-    assert "CPU cores" not in page_of(Seen(view(model(replica("chat-0")))))
+    assert "CPU · memory" not in page_of(Seen(view(model(replica("chat-0")))))

@@ -44,7 +44,7 @@ function draw(id, columns, lines, axes) {
   const place = document.getElementById(id);
   const data = () => columns.map((name) => (name in SMOOTHED ? smooth(history[name]) : history[name].map((value) => value || null)));
   const size = () => ({ width: place.clientWidth, height: 220 });
-  const time = { stroke: color("--muted"), grid: { show: false }, ticks: { stroke: color("--line"), width: 1 }, space: 90, values: (_, all) => all.map(clock) };
+  const time = { stroke: color("--muted"), grid: { show: false }, ticks: { stroke: color("--line"), width: 1 }, space: 90, incrs: [1, 5, 10, 15, 30, 60, 120, 300], values: (_, all) => all.map(clock) };
   const span = (_, low, high) => high == null ? [null, null] : [high - Math.min(CHARTED_S, Math.max(LEAST_S, high - low)), high];
   const upTo = (least) => ({ range: (_, low, high) => [0, Math.max(high ?? 0, least) * 1.1] });
   const scales = { x: { time: true, range: span }, ...Object.fromEntries(axes.map((one) => [one.scale, upTo(one.least)])) };
@@ -57,7 +57,7 @@ function draw(id, columns, lines, axes) {
 
 // While nobody points at a moment, the legend tells the last one of which there is something.
 function tellLast(plot) {
-  if (plot.cursor.idx == null && plot.legend.idx == null) plot.setLegend({ idx: lastKnown(plot.data) }, false);
+  if (plot.cursor.idx == null) plot.setLegend({ idx: lastKnown(plot.data) }, false);
 }
 
 function lastKnown([times, ...lines]) {
