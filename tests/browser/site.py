@@ -71,12 +71,19 @@ def model(name: str, kind: str, url: str, **fields: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def running_site(folder: Path, models: Sequence[dict[str, Any]] = (), **settings: Any) -> Iterator[Site]:
+def running_site(
+    folder: Path,
+    models: Sequence[dict[str, Any]] = (),
+    fakes: Sequence[str] = (ECHO, HOSTILE),
+    **settings: Any,
+) -> Iterator[Site]:
     """Start it with these models and the fake ones, wait until it is ready, stop it."""
     with fake_model(folder) as (echo_url, _):
         port = free_port()
         config = folder / "site.yaml"
-        config.write_text(json.dumps(_settings(folder, port, models, echo_url) | settings))
+        faked = [model(name, "chat", echo_url) for name in fakes]
+        given = {"port": port, "data_dir": str(folder / "data"), "models": [*models, *faked]}
+        config.write_text(json.dumps(given | settings))  # JSON is YAML, too
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             command = [lmaas_command(), "serve", "--config", str(config)]
             process = subprocess.Popen(command, stdout=out, stderr=err, env=_environment(), cwd=folder)
@@ -86,12 +93,6 @@ def running_site(folder: Path, models: Sequence[dict[str, Any]] = (), **settings
             yield Site(url, (folder / "data" / "first-key").read_text().strip())
         finally:
             _stop(process)
-
-
-def _settings(folder: Path, port: int, models: Sequence[dict[str, Any]], echo_url: str) -> dict[str, Any]:
-    """JSON is YAML, too."""
-    fakes = [model(name, "chat", echo_url) for name in (ECHO, HOSTILE)]
-    return {"port": port, "data_dir": str(folder / "data"), "models": [*models, *fakes]}
 
 
 @contextmanager

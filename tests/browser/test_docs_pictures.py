@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from browser.site import ECHO
+from browser.site import ECHO, models_of, running_site
 from browser.visiting import visiting
 from e2e.live_gateway import CHAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
     from browser.site import Site
     from browser.visiting import Visit
+    from e2e.live_gateway import LiveGateway
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 FOLDER = Path(os.environ.get("LMAAS_TEST_PICTURES", "build/pictures/docs"))
 MAX_BYTES = 200_000
+SMALL: ViewportSize = {"width": 1200, "height": 760}
 LINES = (
     "The cat sleeps on the sofa.",
     "A kitten is taking a nap.",
@@ -37,22 +39,36 @@ LINES = (
 @pytest.fixture
 def sitting(browser: Browser, site: Site) -> Iterator[Visit]:
     """The owner at a small window."""
-    with visiting(browser, site, viewport={"width": 1200, "height": 760}) as visit:
+    with visiting(browser, site, viewport=SMALL) as visit:
         visit.sign_in()
         yield visit
 
 
-def test_pictures_of_the_dashboard_and_of_a_call_explained(sitting: Visit) -> None:
-    with sitting.site.api() as client:
-        for model in (CHAT, ECHO, CHAT, ECHO, CHAT):
-            messages = [{"role": "user", "content": "What is the capital of France?"}]
+def test_pictures_of_the_dashboard_and_of_a_call_explained(
+    browser: Browser, gateway: LiveGateway, tmp_path: Path
+) -> None:
+    with (
+        running_site(tmp_path, models_of(gateway), fakes=(ECHO,)) as site,
+        visiting(browser, site, viewport=SMALL) as visit,
+    ):
+        visit.sign_in()
+        make_calls(site)
+        visit.go("/ui")
+        expect(visit.page.locator("#chart-latency .u-value").last).to_contain_text("s")
+        visit.page.set_viewport_size({"width": SMALL["width"], "height": 1000})
+        picture(visit.page, "live")
+        visit.page.set_viewport_size(SMALL)
+        visit.go(f"/ui/calls/of-{CHAT}")
+        picture(visit.page, "call")
+
+
+def make_calls(site: Site) -> None:
+    """Let both models answer, the last time the real one."""
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    with site.api() as client:
+        for model in (CHAT, ECHO, ECHO, CHAT):
             body = {"model": model, "messages": messages, "max_tokens": 16, "stream": True}
             client.post("/v1/chat/completions", json=body, headers={"x-request-id": f"of-{model}"})
-    sitting.go("/ui")
-    expect(sitting.page.locator("#chart-latency .u-value").last).to_contain_text("s")
-    picture(sitting.page, "live")
-    sitting.go(f"/ui/calls/of-{CHAT}")
-    picture(sitting.page, "call")
 
 
 def test_picture_of_a_conversation(sitting: Visit) -> None:
