@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
-from lmaas_gateway.limits.wording import Headline
+from lmaas_gateway.limits.headlines import Headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -83,7 +83,7 @@ class Counter:
     headline: Headline = field(init=False)
 
     def __post_init__(self) -> None:
-        self.headline = Headline(self.limit)
+        self.headline = Headline(self.limit.metric, self.limit.amount, self.limit.period)
 
 
 class Rules:

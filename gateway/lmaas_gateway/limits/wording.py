@@ -1,4 +1,4 @@
-"""What callers are told of their limits: headers as OpenAI sends them, and refusals that name the limit."""
+"""What callers are told when a limit leaves no room: which one it is, and when to come again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.errors import GatewayError, QuotaExceededError, RateLimitError
+from lmaas_gateway.limits.headlines import duration
 
 if TYPE_CHECKING:
     from lmaas_gateway.limits.rules import Limit, Metric
 
-_MINUTE = b"1m0s"
 _NANOS_PER_DOLLAR = 10**9
 _PERIODS = {"minute": "a minute", "day": "a day", "month": "a month"}
 _NOUNS: dict[Metric, str] = {
@@ -20,43 +20,6 @@ _NOUNS: dict[Metric, str] = {
     "calls_in_flight": "calls at once",
     "tokens_in_flight": "tokens at once",
 }
-
-
-class Headline:
-    """The headers that tell of one limit on requests or tokens; what does not change of them is made once.
-
-    Source: OpenAI's guide to rate limits, "Rate limits in headers".
-
-    Attributes:
-        remaining: The name of the header that says what is left.
-        limit: The header that says how much there is.
-        reset: The header that says when all of it is there again; None where that must be asked.
-    """
-
-    __slots__ = ("limit", "remaining", "reset")
-
-    def __init__(self, limit: Limit) -> None:
-        what = limit.metric.encode()
-        self.limit = (b"x-ratelimit-limit-" + what, b"%d" % limit.amount)
-        self.remaining = b"x-ratelimit-remaining-" + what
-        name = b"x-ratelimit-reset-" + what
-        # What has just been taken from is whole again a minute later.
-        self.reset = (name, _MINUTE) if limit.period == "minute" else None
-
-    def reset_in(self, seconds: float) -> tuple[bytes, bytes]:
-        """Write the header that says when all of it is there again."""
-        return self.remaining.replace(b"remaining", b"reset"), duration(seconds)
-
-
-def duration(seconds: float) -> bytes:
-    """Write a duration as OpenAI does: `120ms`, `1s`, `6m0s`, `1h0m0s`."""
-    if seconds < 1:
-        return b"%dms" % math.ceil(seconds * 1e3)
-    whole = math.ceil(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return b"%dh%dm%ds" % (hours, minutes, rest)
-    return b"%dm%ds" % (minutes, rest) if minutes else b"%ds" % rest
 
 
 def name_of(limit: Limit) -> str:
