@@ -45,7 +45,7 @@ def upgrade(connection: Connection) -> None:
     if _revision(connection) == NEWEST:
         return
     from alembic import command  # noqa: PLC0415 - most starts find nothing to do
-    from alembic.util import CommandError  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415 - likewise
 
     config = alembic_config()
     config.attributes["connection"] = connection

@@ -128,7 +128,7 @@ def open_tracing(settings: TracingSettings, environ: Mapping[str, str] = os.envi
     if settings.endpoint is None:
         return None
     # HTTP's client is loaded only where there is a collector.
-    from lmaas_gateway.tracing.export import OtlpExporter  # noqa: PLC0415
+    from lmaas_gateway.tracing.export import OtlpExporter  # noqa: PLC0415 - see above
 
     exporter = OtlpExporter(settings.endpoint, settings.service_name, read_variables(environ))
     return Tracing(settings, exporter)
