@@ -59,8 +59,11 @@ def _hold_against_schema(question: Question, answer: Answer) -> tuple[bool, bool
 
 def _compare_languages(question: Question, answer: Answer) -> tuple[bool, bool]:
     """Tell whether the languages of prompt and reply show, and then whether they differ."""
-    if question.wants_json or asks_for_another(question.text) or asks_for_another(question.instructions):
+    if question.wants_json:
         return False, False
-    asked, answered = language_of(question.text), language_of(answer.text)
-    is_known = asked is not None and answered is not None
-    return is_known, is_known and asked != answered
+    asked = language_of(question.text)
+    answered = None if asked is None else language_of(answer.text)
+    # Asked for last: to look for it costs most.
+    if answered is None or asks_for_another(question.text) or asks_for_another(question.instructions):
+        return False, False
+    return True, asked != answered

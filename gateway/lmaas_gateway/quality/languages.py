@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 _SCRIPTS: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
-        "zh": re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]"),
-        "ja": re.compile(r"[\u3040-\u30ff]"),
-        "ko": re.compile(r"[\uac00-\ud7af\u1100-\u11ff]"),
-        "ru": re.compile(r"[\u0400-\u04ff]"),
-        "ar": re.compile(r"[\u0600-\u06ff]"),
-        "he": re.compile(r"[\u0590-\u05ff]"),
-        "el": re.compile(r"[\u0370-\u03ff]"),
-        "th": re.compile(r"[\u0e00-\u0e7f]"),
-        "hi": re.compile(r"[\u0900-\u097f]"),
-        "latin": re.compile(r"[A-Za-z\u00c0-\u024f]"),
+        "zh": re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+"),
+        "ja": re.compile(r"[\u3040-\u30ff]+"),
+        "ko": re.compile(r"[\uac00-\ud7af\u1100-\u11ff]+"),
+        "ru": re.compile(r"[\u0400-\u04ff]+"),
+        "ar": re.compile(r"[\u0600-\u06ff]+"),
+        "he": re.compile(r"[\u0590-\u05ff]+"),
+        "el": re.compile(r"[\u0370-\u03ff]+"),
+        "th": re.compile(r"[\u0e00-\u0e7f]+"),
+        "hi": re.compile(r"[\u0900-\u097f]+"),
+        "latin": re.compile(r"[A-Za-z\u00c0-\u024f]+"),
     }
 )
 """By script; a script that serves several languages has the name of the greatest."""
@@ -71,8 +71,12 @@ _MAX_CHARS = 8192
 def language_of(text: str) -> str | None:
     """Give the language of a text (ISO 639-1); None if it does not show."""
     prose = _NOT_PROSE.sub(" ", text[:_MAX_CHARS])
+    is_ascii = prose.isascii()
     letters = {
-        name: len(script.findall(prose)) * _WEIGHTS.get(name, 1.0) for name, script in _SCRIPTS.items()
+        name: 0.0
+        if is_ascii and name != "latin"
+        else sum(map(len, script.findall(prose))) * _WEIGHTS.get(name, 1.0)
+        for name, script in _SCRIPTS.items()
     }
     total = sum(letters.values())
     if total < _MIN_LETTERS:
