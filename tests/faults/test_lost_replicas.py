@@ -61,6 +61,8 @@ async def test_replica_killed_in_mid_stream_ends_its_streams_and_no_others(tmp_p
             for _ in range(40)
         ]
         await world.until(lambda: all_have_events(world.history, 40, 5))
+        # None of its streams can end between this look and the kill.
+        replicas[0].stop()
         doomed = {one.request_id for one in replicas[0].attempts() if one.outcome is None}
         await replicas[0].kill()
         killed_s = asyncio.get_running_loop().time()
