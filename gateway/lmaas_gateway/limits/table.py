@@ -105,7 +105,7 @@ class Table:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         cells = memoryview(mmap.mmap(descriptor, 0)).cast("q")
         if is_shared:
-            return cls(cells, slot=slot, lock=descriptor)
+            return SharedTable(cells, slot=slot, lock=descriptor)
         os.close(descriptor)
         return cls(cells, slot=slot)
 
@@ -132,13 +132,23 @@ class Table:
 
     def reserve(self, counters: Sequence[Counter], costs: Sequence[int]) -> Stamp | None:
         """Take costs, by metric, from all counters, or from none if one of them has too little left."""
-        if self._lock is None:
-            return self._reserve(counters, costs)
-        self._acquire()
-        try:
-            return self._reserve(counters, costs)
-        finally:
-            self._release()
+        cells, stamp = self._cells, self._stamp
+        if stamp[0] != int(self._clock()):
+            stamp = self._now()
+        places = self._places
+        for counter in counters:
+            at, turn, cost = counter.at, counter.turn, costs[counter.metric]
+            if cells[at + _MARK] != stamp[turn]:
+                self._begin(at, turn, stamp)
+            if cost:
+                total = cells[at + _TOTAL] + cost
+                if total > counter.amount:
+                    # Few are refused: nobody pays for looking at all before taking from the first.
+                    self._add(counters[: counters.index(counter)], [-one for one in costs])
+                    return None
+                cells[at + _TOTAL] = total
+                cells[at + places[turn]] += cost
+        return stamp
 
     def charge(self, counters: Sequence[Counter], costs: Sequence[int]) -> Stamp:
         """Take from all counters, whatever is left."""
@@ -153,14 +163,17 @@ class Table:
 
     def give_back(self, counters: Sequence[Counter], costs: Sequence[int], stamp: Stamp) -> None:
         """Undo a reservation, or a part of it, where what was taken still counts."""
-        if self._lock is None:
-            self._give_back(counters, costs, stamp)
-            return
-        self._acquire()
-        try:
-            self._give_back(counters, costs, stamp)
-        finally:
-            self._release()
+        cells = self._cells
+        places = (_PARTS + stamp.second % _SECONDS, _PARTS, _PARTS, _PARTS + self._slot)
+        for counter in counters:
+            cost = costs[counter.metric]
+            if not cost:
+                continue
+            at, turn = counter.at, counter.turn
+            mark = cells[at + _MARK]
+            if stamp[turn] == mark or (turn == 0 and stamp[0] > mark - _SECONDS):
+                cells[at + _TOTAL] -= cost
+                cells[at + places[turn]] -= cost
 
     def total(self, counter: Counter) -> int:
         """Tell what a counter came to when somebody last reserved from it."""
@@ -200,44 +213,12 @@ class Table:
         finally:
             self._release()
 
-    def _reserve(self, counters: Sequence[Counter], costs: Sequence[int]) -> Stamp | None:
-        cells, stamp = self._cells, self._stamp
-        if stamp[0] != int(self._clock()):
-            stamp = self._now()
-        places = self._places
-        for counter in counters:
-            at, turn, cost = counter.at, counter.turn, costs[counter.metric]
-            if cells[at + _MARK] != stamp[turn]:
-                self._begin(at, turn, stamp)
-            if cost:
-                total = cells[at + _TOTAL] + cost
-                if total > counter.amount:
-                    # Few are refused: nobody pays for looking at all before taking from the first.
-                    self._add(counters[: counters.index(counter)], [-one for one in costs])
-                    return None
-                cells[at + _TOTAL] = total
-                cells[at + places[turn]] += cost
-        return stamp
-
     def _add(self, counters: Sequence[Counter], costs: Sequence[int]) -> None:
         cells, places = self._cells, self._places
         for counter in counters:
             cost, at = costs[counter.metric], counter.at
             cells[at + _TOTAL] += cost
             cells[at + places[counter.turn]] += cost
-
-    def _give_back(self, counters: Sequence[Counter], costs: Sequence[int], stamp: Stamp) -> None:
-        cells = self._cells
-        places = (_PARTS + stamp.second % _SECONDS, _PARTS, _PARTS, _PARTS + self._slot)
-        for counter in counters:
-            cost = costs[counter.metric]
-            if not cost:
-                continue
-            at, turn = counter.at, counter.turn
-            mark = cells[at + _MARK]
-            if stamp[turn] == mark or (turn == 0 and stamp[0] > mark - _SECONDS):
-                cells[at + _TOTAL] -= cost
-                cells[at + places[turn]] -= cost
 
     def _roll(self, counters: Sequence[Counter], stamp: Stamp) -> None:
         for counter in counters:
@@ -329,6 +310,26 @@ class Table:
             if self._cells[-1] == self._pid:
                 self._cells[-1] = 0
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+class SharedTable(Table):
+    """A table that other workers reserve from, too: only under the lock."""
+
+    def reserve(self, counters: Sequence[Counter], costs: Sequence[int]) -> Stamp | None:
+        """Take costs as `Table.reserve`."""
+        self._acquire()
+        try:
+            return super().reserve(counters, costs)
+        finally:
+            self._release()
+
+    def give_back(self, counters: Sequence[Counter], costs: Sequence[int], stamp: Stamp) -> None:
+        """Undo a reservation as `Table.give_back`."""
+        self._acquire()
+        try:
+            super().give_back(counters, costs, stamp)
+        finally:
+            self._release()
 
 
 def _is_stopped(pid: int) -> bool:
