@@ -7,13 +7,15 @@ import contextlib
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.lifespan.off import LifespanOff
 
+from lmaas_gateway.acceptor import Acceptor
 from lmaas_gateway.api.protocol import GatewayProtocol
+from lmaas_gateway.board import SharedBoard
 from lmaas_gateway.workers import SAME_SIGNAL_S
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lmaas_gateway.app import Gateway
+    from lmaas_gateway.board import Seat
     from lmaas_gateway.settings import Settings
 
 BACKLOG = 2048
@@ -55,42 +58,59 @@ def uvicorn_config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn, with deadlines for the beginning and the end of a TLS connection.
+    """uvicorn, with deadlines for the beginning and end of TLS connections, and as one of several workers.
 
     Args:
         config: uvicorn's.
         handshake_timeout_s: How long a client may take to become one.
+        seat: Of one of several workers, its place among them.
     """
 
-    def __init__(self, config: uvicorn.Config, handshake_timeout_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, handshake_timeout_s: float, *, seat: Seat | None = None
+    ) -> None:
         super().__init__(config)
         self._handshake_timeout_s = handshake_timeout_s
+        self._seat = seat
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does, which has no way to hand the deadlines to the event loop."""
-        if self.config.ssl is None:
+        """As uvicorn does, which cannot hand the deadlines to the event loop, nor share a socket fairly."""
+        if self.config.ssl is None and self._seat is None:
             await super().startup(sockets)
             return
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
-        loop = asyncio.get_running_loop()
         protocol = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
         make = partial(
             protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        self.servers = [
-            await loop.create_server(
-                make,
-                sock=sock,
-                ssl=self.config.ssl,
-                ssl_handshake_timeout=self._handshake_timeout_s,
-                ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
-                backlog=BACKLOG,
-            )
-            for sock in sockets or ()
-        ]
+        self.servers = [await self._serve_at(sock, make) for sock in sockets or ()]
         self.started = True
+
+    async def _serve_at(
+        self, listener: socket.socket, make: Callable[[], asyncio.Protocol]
+    ) -> asyncio.base_events.Server:
+        loop = asyncio.get_running_loop()
+        tls: dict[str, Any] = {}
+        if self.config.ssl is not None:
+            tls = {
+                "ssl": self.config.ssl,
+                "ssl_handshake_timeout": self._handshake_timeout_s,
+                "ssl_shutdown_timeout": _TLS_SHUTDOWN_S,
+            }
+        if self._seat is None:
+            return await loop.create_server(make, sock=listener, backlog=BACKLOG, **tls)
+        listener.setblocking(False)  # noqa: FBT003  # the socket's own way
+        acceptor = Acceptor(
+            listener,
+            lambda connection: loop.connect_accepted_socket(make, connection, **tls),
+            lambda: len(self.server_state.connections),
+            shared=SharedBoard(self._seat).number(f"connections {listener.getsockname()[1]}"),
+            workers=self._seat.slots,
+        )
+        acceptor.start()
+        return cast("asyncio.base_events.Server", acceptor)
 
 
 class SignalledServer(GatewayServer):
@@ -103,13 +123,14 @@ class SignalledServer(GatewayServer):
         config: uvicorn's.
         gateway: Told at once that it stops.
         settings: Tell how long new connections are still taken then.
-        is_worker: Its parent passes signals on, so that one to their group comes twice.
+        seat: A worker's; its parent passes signals on, so that one to their group comes twice.
     """
 
     def __init__(
-        self, config: uvicorn.Config, gateway: Gateway, settings: Settings, *, is_worker: bool
+        self, config: uvicorn.Config, gateway: Gateway, settings: Settings, *, seat: Seat | None
     ) -> None:
-        super().__init__(config, settings.tls.handshake_timeout_s)
+        super().__init__(config, settings.tls.handshake_timeout_s, seat=seat)
+        is_worker = seat is not None
         self._gateway = gateway
         self._drain_delay_s = settings.drain_delay_s
         self._signals = (signal.SIGTERM,) if is_worker else _STOP_SIGNALS

@@ -140,7 +140,7 @@ async def serve_socket(
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
     try:
-        await SignalledServer(config, gateway, settings, is_worker=seat is not None).serve(list(listeners))
+        await SignalledServer(config, gateway, settings, seat=seat).serve(list(listeners))
     finally:
         # After the last call, whose record it keeps.
         if tenancy is not None:

@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from gateway.processes import any_alive, eventually, is_alive
@@ -206,6 +207,12 @@ async def test_worker_that_is_replaced_serves_by_what_was_changed() -> None:
             weights = {pool["data"][0]["replicas"][1]["weight"] for pool in pools}
 
 
+def established(pid: int, port: int) -> int:
+    """How many clients a worker is connected to."""
+    connections = psutil.Process(pid).net_connections()
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in connections)
+
+
 async def test_load_is_seen_by_all_workers_and_falls_when_one_is_killed() -> None:
     async with (
         FakeReplica(script=Script(headers_delay_s=60)) as replica,
@@ -216,6 +223,7 @@ async def test_load_is_seen_by_all_workers_and_falls_when_one_is_killed() -> Non
             client = await stack.enter_async_context(raw_client(running.port))
             client.send(request_bytes(CHAT, ASK))
         await replica.record.until(lambda: replica.running == 12)
+        assert min(established(pid, running.port) for pid in running.workers.pids) >= 2, "each has its part"
         pools = await running.from_each("/admin/v1/pools")
         assert {pool["data"][0]["replicas"][0]["in_flight"] for pool in pools} == {12}
         for pid in running.workers.pids:
