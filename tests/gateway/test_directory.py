@@ -99,6 +99,16 @@ async def test_pools_are_built_out_of_settings() -> None:
     directory.close()
 
 
+@pytest.mark.parametrize(("workers", "tokens"), [(1, 10), (4, 3)])
+async def test_workers_have_the_retries_of_a_pool_together(workers: int, tokens: int) -> None:
+    model = {"name": "a", "kind": "chat", "replicas": [{"url": "http://h:1"}]}
+    settings = Settings.model_validate({"models": [model], "retries": {"burst": 10}, "workers": workers})
+    directory = build_directory(settings)
+    assert directory.pools["a"].retries.tokens == tokens
+    directory.succeed(directory, settings)
+    assert directory.pools["a"].retries.tokens == tokens
+
+
 async def test_calls_before_and_after_a_reload_share_their_retries() -> None:
     model = {"name": "a", "kind": "chat", "replicas": [{"url": "http://h:1"}]}
     before = Settings.model_validate({"models": [model], "retries": {"burst": 3}})

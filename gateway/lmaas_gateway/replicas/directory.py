@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import random
 import time
 from functools import partial
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from lmaas_gateway.board import SharedBoard
     from lmaas_gateway.call import Call, Principal, Route, Scopes
     from lmaas_gateway.replicas.pool import LaunchStatus
-    from lmaas_gateway.settings import ModelKind, ReplicaSettings, RetrySettings, Settings, TimeoutSettings
+    from lmaas_gateway.settings import ModelKind, ReplicaSettings, Settings, TimeoutSettings
 
     Launches = Callable[[str], Sequence[LaunchStatus]]
     Identity = tuple[str, str, str | None, Path | None, Path | None, Path | None]
@@ -183,7 +184,7 @@ class Directory:
             replica.max_in_flight = wanted.max_in_flight or DEFAULT_MAX_IN_FLIGHT
         # Calls of the old pools and of the new take from the same budget.
         for pool in self:
-            pool.retries.follow(percent=settings.retries.percent, burst=settings.retries.burst)
+            pool.retries.follow(percent=settings.retries.percent, burst=_burst(settings))
         for old in previous:
             old.successor = self._pools.get(old.name)
 
@@ -272,7 +273,7 @@ def build_directory(
             created,
             routing=model.routing,
             ejection=settings.ejection,
-            retries=_build_budget(settings.retries) if old is None else old.retries,
+            retries=_build_budget(settings) if old is None else old.retries,
             max_in_flight_tokens=model.max_in_flight_tokens,
             has_priorities=model.priority_scheduling,
             has_salts=model.cache_salt,
@@ -308,8 +309,13 @@ def _build_replica(
     return replica
 
 
-def _build_budget(wanted: RetrySettings) -> RetryBudget:
-    return RetryBudget(percent=wanted.percent, burst=wanted.burst)
+def _build_budget(settings: Settings) -> RetryBudget:
+    return RetryBudget(percent=settings.retries.percent, burst=_burst(settings))
+
+
+def _burst(settings: Settings) -> int:
+    """Give each worker its part of the retries that a pool may have at once."""
+    return math.ceil(settings.retries.burst / settings.workers)
 
 
 def calls_name(model: str, url: str) -> str:

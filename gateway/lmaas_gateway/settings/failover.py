@@ -35,7 +35,7 @@ class RetrySettings(BaseModel):
         default=500,
         ge=0,
         description="The most retries a pool can save up, and has at the start: the calls that one dying "
-        "replica may leave to be moved at once.",
+        "replica may leave to be moved at once. Workers have it together.",
     )
 
 
