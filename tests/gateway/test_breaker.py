@@ -114,6 +114,19 @@ class TestDoubts:
         assert (breaker.doubts, breaker.is_trusted) == (0, False)
         assert [breaker.note_failure() for _ in range(4)] == [False] * 3 + [True]
 
+    def test_failure_of_another_kind_does_not_end_the_trust(self, clock: Clock) -> None:
+        breaker = Breaker(clock=clock)
+        breaker.note_failure()
+        assert breaker.is_trusted
+
+    def test_call_that_goes_well_after_a_failed_trial_brings_the_trust_back(self, clock: Clock) -> None:
+        breaker = Breaker(clock=clock)
+        breaker.settle(is_well=False)
+        assert not breaker.is_trusted
+        breaker.note_success()
+        breaker.note_failure()
+        assert breaker.is_trusted
+
     def test_bad_calls_cause_one_trial_a_second(self, clock: Clock) -> None:
         breaker = Breaker(clock=clock)
         breaker.settle(is_well=True)

@@ -148,6 +148,19 @@ class TestBlame:
             await running.until(lambda: not any(r.breaker.is_suspect for r in running.pool.replicas))
             assert running.pool.state == "ready"
 
+    async def test_they_eject_none_that_has_just_failed_by_itself(self) -> None:
+        async with (
+            FakeReplica() as first,
+            FakeReplica() as second,
+            run_gateway(by_load(first, second, **SLOW_PROBES)) as running,
+        ):
+            for replica in running.pool.replicas:
+                running.pool.note_failure(replica)
+            for _ in range(20):
+                assert (await running.post(CHAT, POISONS[0])).status == 502
+            assert [replica.breaker.ejections for replica in running.pool.replicas] == [0, 0]
+            assert (await running.post(CHAT, ASK)).status == 200
+
     async def test_caller_is_told_that_the_call_may_be_at_fault(self) -> None:
         async with (
             FakeReplica() as first,

@@ -48,6 +48,7 @@ class Breaker:
         "_cooled_until_s",
         "_ejected_until_s",
         "_failures",
+        "_found_ill_after",
         "_readmitted_s",
         "_row",
         "_rules",
@@ -68,6 +69,8 @@ class Breaker:
         self._successes = 0
         # When each of the last failures was, and how many calls had gone well before it.
         self._failures: deque[tuple[float, int]] = deque(maxlen=_MAX_FAILURES)
+        # How many calls had gone well when a trial failed.
+        self._found_ill_after = -1
         self._row = 0
         self._readmitted_s = self._ejected_until_s = self._cooled_until_s = self._settled_s = _NEVER_S
         self.consecutive_failures = self.doubts = 0
@@ -81,8 +84,8 @@ class Breaker:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether a failure that it tells of may be the call's: nothing else says that it is ill."""
-        return not self.consecutive_failures
+        """Whether a failure that it tells of may be the call's: no trial failed since a call went well."""
+        return self._found_ill_after != self._successes
 
     @property
     def is_doubted(self) -> bool:
@@ -113,11 +116,17 @@ class Breaker:
         self.doubts += 1
         return self.doubts == self._rules.consecutive_failures
 
+    def dispel_doubt(self) -> None:
+        """Take note that a failure that might have been its call's fault was its own."""
+        if self.doubts:
+            self.doubts -= 1
+
     def settle(self, *, is_well: bool) -> None:
         """Take note of the trial of a replica that was in doubt."""
         self._settled_s = self._clock()
         self.doubts = 0
         if not is_well:
+            self._found_ill_after = self._successes
             self.note_failure()
 
     def note_failure(self) -> bool:
@@ -153,6 +162,7 @@ class Breaker:
         """Take it back into service: its probe has passed."""
         self._readmitted_s = self._clock()
         self._failures.clear()
+        self._found_ill_after = -1
         self.consecutive_failures = self.doubts = 0
         self.is_ejected = False
         self.is_tripped = self.is_cooling()

@@ -199,6 +199,7 @@ class Router:
         """Hold it against those replicas that failed: another one has answered."""
         self._offenders.clear(pool.name, _tenant_of(meter))
         for replica, words in doubtful.items():
+            replica.breaker.dispel_doubt()
             self._count_against(pool, replica, words)
 
     def _note_broken(self, pool: Pool, replica: Replica, is_told: bool) -> None:  # noqa: FBT001  # a callback
