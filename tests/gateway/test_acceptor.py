@@ -72,7 +72,7 @@ async def connect(listener: socket.socket, count: int, *, together: bool) -> lis
 
 async def until_open(workers: list[Worker], count: int) -> list[int]:
     async with asyncio.timeout(5):
-        while sum(len(worker.open) for worker in workers) < count:  # noqa: ASYNC110 - nothing tells
+        while sum(len(worker.open) for worker in workers) < count:
             await asyncio.sleep(0.001)
     return [len(worker.open) for worker in workers]
 
