@@ -43,7 +43,7 @@ class Extent:
 
 
 FULL = Extent(
-    calls=Turns(starts=6, comparisons=5, calls=1000, stream_comparisons=1, streams=100, warm_calls=5000),
+    calls=Turns(starts=6, comparisons=4, calls=1500, stream_comparisons=1, streams=100, warm_calls=5000),
     turn_s=20.0,
     turns=2,
     viewers=_VIEWERS,
