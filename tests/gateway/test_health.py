@@ -137,6 +137,28 @@ async def test_replicas_are_asked_again_and_again_sooner_while_not_ready() -> No
     assert pauses[:4] == [9, 9, 0.5, 9]
 
 
+async def test_replica_dropped_as_its_pause_ends_is_not_asked_again() -> None:
+    is_paused, is_due = asyncio.Event(), asyncio.Event()
+
+    async def pause(_: asyncio.Event, seconds: float) -> None:
+        del seconds
+        is_paused.set()
+        await is_due.wait()
+
+    async with FakeReplica() as fake, pool_of(fake) as pool:
+        prober = Prober([pool], interval_s=9, pause=pause)
+        await prober.start()
+        await asyncio.wait_for(is_paused.wait(), 5)
+        tasks = [task for task in asyncio.all_tasks() if "Prober." in repr(task.get_coro())]
+        asked = fake.record.probes["/health"]
+        is_due.set()
+        prober.follow(())
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert len(tasks) == 3
+        assert not [error for error in ended if isinstance(error, Exception)]
+        assert fake.record.probes["/health"] == asked
+
+
 async def test_metrics_of_a_replica_are_read_with_its_probe() -> None:
     async with FakeReplica() as fake, pool_of(fake) as pool:
         fake.waiting, fake.kv_cache_usage_perc = 4, 0.5

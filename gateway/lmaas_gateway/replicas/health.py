@@ -122,9 +122,10 @@ class Prober:
 
     async def _watch(self, replica: Replica) -> None:
         """Probe a replica again and again; at once when a call finds it gone or leaves it in doubt."""
-        while True:
-            # Asked for each time: after a change of the configuration it is another pool's.
-            await self.probe(self._pool_of[replica], replica)
+        # Asked for each time: after a change of the configuration it is another pool's, or, until the end of
+        # this task gets here, nobody's.
+        while (pool := self._pool_of.get(replica)) is not None:
+            await self.probe(pool, replica)
             if not (replica.is_ready and replica.breaker.is_trial_due):
                 # A doubt that came while it was asked is looked into next, not forgotten.
                 replica.alarm.clear()
