@@ -247,7 +247,7 @@ class TestDeadlines:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             async with client_of(f"http://127.0.0.1:{free.getsockname()[1]}") as client:
-                with pytest.raises(ReplicaConnectError):
+                with pytest.raises(ReplicaConnectError, match=r"^no connection: connection refused$"):
                     await call(client)
 
     async def test_unknown_host_is_a_connect_error(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
+import os
 from typing import TYPE_CHECKING
 
 from lmaas_gateway.replicas.address import notice_silence
@@ -264,7 +265,7 @@ class ReplicaClient:
         except OSError as error:
             if error.errno in _BUSY_ERRNOS:
                 raise ReplicaBusyError(f"no connection for now: {errno.errorcode[error.errno]}") from error
-            raise ReplicaConnectError(f"no connection: {type(error).__name__}") from error
+            raise ReplicaConnectError(f"no connection: {_reason(error)}") from error
         finally:
             self._connecting -= 1
 
@@ -296,3 +297,10 @@ class ReplicaClient:
                 connection.fail(ReplicaDeadlineError("total"))
             elif now > connection.deadline_s and not connection.is_reading_paused:
                 connection.fail(ReplicaDeadlineError("idle" if connection.has_data else "first_byte"))
+
+
+def _reason(error: OSError) -> str:
+    """Say what failed; not the system's whole text, which may name a file."""
+    if isinstance(error, ConnectionError) and error.errno is not None:
+        return os.strerror(error.errno).lower()
+    return type(error).__name__
