@@ -65,7 +65,7 @@ def test_figures_are_written_as_people_read_them() -> None:
     unknown = "\N{EN DASH}"
     assert [show(None) for show in (show_number, show_usd, show_seconds)] == [unknown] * 3
     assert [show(None) for show in (show_moment, show_day, show_percent)] == [unknown] * 3
-    assert [show_rate(value) for value in (0, 0.354, 12.44, 1234)] == ["0", "0.354", "12.4", "1,234"]
+    assert [show_rate(value) for value in (0, 0.354, 12.44, 1234)] == ["0", "0.35", "12.4", "1,234"]
     assert [show_usd(nanos) for nanos in (0, 12_300_000_000, 4_200_000, 1)] == [
         "$0.00",
         "$12.30",
