@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from lmaas_gateway.administration.alerts import Alert, AlertList
 from lmaas_gateway.live import Flow, LiveGpu, LiveHost, LiveModel, LiveReplica, LiveView, Second, Spread
 from lmaas_gateway.prices import Price
@@ -84,6 +86,12 @@ def test_alerts_that_fire_stand_on_top_and_silenced_ones_do_not() -> None:
     assert "chat-0 is down; chat-1 is down; chat-2 is down …" in page
     assert not any(word in page for word in ("quiet is", "over is", "soon is", "chat-3 is"))
     assert '<div class="news" role="status"></div>' in page_of(Seen(view()))
+
+
+def test_places_are_shown_where_they_are_known() -> None:
+    known = model(replica("chat-0"))
+    assert "0 / 8" in page_of(Seen(view(known)))
+    assert "0 / " not in page_of(Seen(view(msgspec.structs.replace(known, capacity=0))))
 
 
 def test_hour_costs_its_tokens_and_the_gpus_of_replicas_that_run() -> None:

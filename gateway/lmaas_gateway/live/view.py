@@ -128,7 +128,7 @@ class LiveModel(msgspec.Struct, frozen=True):
             `stopped`.
         in_flight: Calls that its replicas work on.
         waiting: Calls that wait in the gateway's queue for a place.
-        capacity: Calls that its replicas take at once.
+        capacity: Calls that its replicas take at once; 0 until the first one has come.
         queue_wait: How long calls waited that did wait and got through.
         rejections: Calls that the queue turned away.
     """

@@ -41,7 +41,7 @@ def model_rows(view: LiveView, around: Surroundings) -> list[Row]:
             model.name,
             model.state,
             *_flow_cells(model.flow),
-            f"{model.in_flight}/{model.capacity}",
+            f"{model.in_flight}/{model.capacity}" if model.capacity else str(model.in_flight),
             str(model.waiting),
             seconds(model.queue_wait, "p95_s"),
             around.per_hour_text(model, view.covered_s),
