@@ -114,6 +114,9 @@ POISONS: list[dict[str, Any]] = [
     {**STREAM, "fake": {"events": [EVENT, 'data: {"error":{"message":"m","code":500}}\n\n', DONE]}},
 ]
 
+# A replica that takes long to connect to on a busy machine would be ejected for that, and rightly so.
+PATIENT: dict[str, Any] = {**SLOW_PROBES, "timeouts": {"connect_s": 30}}
+
 
 class TestBlame:
     """One caller's calls must not take replicas, nor retries, from all others."""
@@ -125,7 +128,7 @@ class TestBlame:
         # What is known of a caller after its first calls must not be forgotten before the last, however slow.
         monkeypatch.setattr(offenders, "_FIRST_S", 30.0)
         async with FakeReplica() as first, FakeReplica() as second:
-            settings = by_load(first, second, **SLOW_PROBES, keys=keys_of(2))
+            settings = by_load(first, second, **PATIENT, keys=keys_of(2))
             async with run_gateway(settings) as running:
                 for _ in range(10):
                     replies = await asyncio.gather(*(ask_as(running, 0, poison) for _ in range(16)))
@@ -141,7 +144,7 @@ class TestBlame:
         async with (
             FakeReplica() as first,
             FakeReplica() as second,
-            run_gateway(by_load(first, second, **SLOW_PROBES)) as running,
+            run_gateway(by_load(first, second, **PATIENT)) as running,
         ):
             for _ in range(60):
                 assert (await running.post(CHAT, POISONS[0])).status == 502
@@ -152,7 +155,7 @@ class TestBlame:
         async with (
             FakeReplica() as first,
             FakeReplica() as second,
-            run_gateway(by_load(first, second, **SLOW_PROBES)) as running,
+            run_gateway(by_load(first, second, **PATIENT)) as running,
         ):
             for replica in running.pool.replicas:
                 running.pool.note_failure(replica)
@@ -176,7 +179,7 @@ class TestBlame:
         async with (
             FakeReplica() as first,
             FakeReplica() as second,
-            run_gateway(by_load(first, second, **SLOW_PROBES, keys=keys_of(2))) as running,
+            run_gateway(by_load(first, second, **PATIENT, keys=keys_of(2))) as running,
         ):
             await ask_as(running, 0, POISONS[0])
             first.script = Script(status=500)
@@ -187,7 +190,7 @@ class TestBlame:
         async with (
             FakeReplica() as ill,
             FakeReplica() as good,
-            run_gateway(by_load(ill, good, **SLOW_PROBES)) as running,
+            run_gateway(by_load(ill, good, **PATIENT)) as running,
         ):
             ill.script = Script(status=500)
             await running.post(CHAT, POISONS[0])
@@ -199,7 +202,7 @@ class TestBlame:
         async with (
             FakeReplica() as ill,
             FakeReplica() as slow,
-            run_gateway(by_load(ill, slow, **SLOW_PROBES)) as running,
+            run_gateway(by_load(ill, slow, **PATIENT)) as running,
         ):
             ill.script = Script(status=500)
             slow.script = Script(headers_delay_s=2.0)
